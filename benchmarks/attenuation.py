@@ -9,27 +9,20 @@ depend on the factor, and the logits are proportional to it, so one model answer
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
-
-import torch
-from figures import SMOLLM2
-from readme import table, write
-from torch import Tensor
+from figures import SMOLLM2, finished_run
+from readme import command_line, show, table
+from torch import Tensor, no_grad
 from torch.nn.functional import cross_entropy
 
-from liar import LoadedModel, PruneSpec, load_model, stream
+from liar import LoadedModel, PruneSpec, load_model
 from liar.data import corpora
 from liar.data.packing import evaluation_length
 from liar.data.text_windows import held_out_windows
-from liar.events import Finished
 from liar.spec import AUTO
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.texts import TEXTS
@@ -40,9 +33,8 @@ GRID = [0.8 + 0.01 * step for step in range(21)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--tokens", type=int, nargs="+", default=TOKENS)
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     loaded = load_model(SMOLLM2)
     rows = [row(loaded, tokens) for tokens in arguments.tokens]
@@ -51,17 +43,17 @@ def main() -> None:
         "Half of SmolLM2's neurons, default recipe: factors of the last norm, and what the one by unseen text changes of the "
         "loss on 20 validation windows of each text, with the paired standard error. Best: least mean loss over the texts."
     )
-    text = f"{head}\n\n{table(columns, rows)}"
-    print(text)
-    if arguments.write:
-        write("attenuation", text)
+    show("attenuation", f"{head}\n\n{table(columns, rows)}", arguments.write)
 
 
 def row(loaded: LoadedModel, tokens: int) -> tuple[str, ...]:
     spec = PruneSpec(model=SMOLLM2, ratio=0.5, tokens=tokens)
-    _, unseen = pruned(spec, loaded)
+    unseen = finished_run(spec, loaded)[1].attenuation
     with no_text_beside():
-        model, own = pruned(spec, loaded)
+        model, result = finished_run(spec, loaded)
+    own = result.attenuation
+    assert own is not None
+    assert unseen is not None
     losses = {
         text.id: losses_at(model, text.id, [unseen / own, 1.0, *(factor / own for factor in GRID)]) for text in TEXTS
     }
@@ -70,15 +62,6 @@ def row(loaded: LoadedModel, tokens: int) -> tuple[str, ...]:
     changes = (change(by_unseen, by_own) for by_unseen, by_own, *_ in losses.values())
     print(tokens, own, unseen, best, flush=True)
     return f"{tokens:,}", f"{own:.3f}", f"{unseen:.3f}", f"{best:.2f}", *changes
-
-
-def pruned(spec: PruneSpec, loaded: LoadedModel) -> tuple[LoadedModel, float]:
-    """The model, and its attenuation."""
-    *_, last = stream(spec, loaded)
-    assert isinstance(last, Finished)
-    assert last.model is not None
-    assert last.result.attenuation is not None
-    return last.model, last.result.attenuation
 
 
 @contextmanager
@@ -91,7 +74,7 @@ def no_text_beside() -> Iterator[None]:
         corpora.SCARCE = before
 
 
-@torch.no_grad()
+@no_grad()
 def losses_at(loaded: LoadedModel, text: str, factors: Sequence[float]) -> list[list[float]]:
     """Mean nats of each validation window of ``text``, with the logits multiplied by each of ``factors``."""
     length = evaluation_length(None, loaded, PERPLEXITY.length)

@@ -7,17 +7,12 @@ python benchmarks/corrective.py --only demo/minilm-match    some models
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from liar.cli.startup import settle_threads
+from figures import MODELS, SMOLLM2, beside, measured, seconds_of_work, value_of, with_error
+from readme import command_line, show, table
 
-settle_threads()
-
-from figures import MODELS, SMOLLM2, WORK, beside, measured, value_of, with_error
-from readme import table, write
-
-from liar import PruneSpec, RunResult
+from liar import PruneSpec
 from liar.spec import Schedule
 from liar.tasks.registry import usual_tasks
 
@@ -25,17 +20,14 @@ SCHEDULES: tuple[Schedule, ...] = ("sequential", "corrective")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--only", choices=MODELS, nargs="+", default=list(MODELS), metavar="MODEL")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     rows = [row for model in arguments.only for ratio in ratios(model) for row in compared(model, ratio)]
     columns = ("measured on", "units removed", "dense", *SCHEDULES, "corrective beside sequential", "seconds of each")
     head = "Default recipe, heads and neurons (of SmolLM2: neurons); ± is one standard error, of a difference the paired one."
     text = f"## Making up for what is lost already\n\n{head}\n\n{table(columns, rows)}"
-    print(text)
-    if arguments.write:
-        write("corrective", text)
+    show("corrective", text, arguments.write)
 
 
 def ratios(model: str) -> tuple[float, ...]:
@@ -49,17 +41,12 @@ def compared(model: str, ratio: float) -> list[tuple[str, ...]]:
     runs = {name: measured(base.model_copy(update={"schedule": name})) for name in SCHEDULES}
     rows = []
     for task in tasks:
-        found = [value_of(run, task, "reconstructed") for run in runs.values()]
-        dense = value_of(runs["sequential"], task, "dense")
-        seconds = " / ".join(f"{took(run):.0f}" for run in runs.values())
+        found = [value_of(run, "reconstructed", task) for run in runs.values()]
+        dense = value_of(runs["sequential"], "dense", task)
+        seconds = " / ".join(f"{seconds_of_work(run):.0f}" for run in runs.values())
         rows.append((task, f"{ratio:.0%}", *map(with_error, (dense, *found)), beside(*found), seconds))
         print(*rows[-1], file=sys.stderr, flush=True)
     return rows
-
-
-def took(run: RunResult) -> float:
-    """Seconds without loading, reading and measuring."""
-    return sum(seconds for stage, seconds in run.timings.items() if stage in WORK)
 
 
 if __name__ == "__main__":

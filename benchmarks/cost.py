@@ -13,20 +13,18 @@ slopes at the logits of as many tokens as allocate, the same products, and one o
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
 import sys
 import time
+from argparse import SUPPRESS
 from collections.abc import Sequence
-from pathlib import Path
 
 from liar.cli.startup import settle_threads
 
 settle_threads()
 
 import torch
-from readme import plain, write
+from readme import command_line, forget_peak, in_own_process, memory, plain, show
 from rich.table import Table
 
 from liar import LoadedModel, PruneSpec, load_model, stream
@@ -41,25 +39,22 @@ from liar.progress import finish
 from liar.report.words.run_labels import token_words
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BACKWARD_SEQUENCES
-from liar.spec import Schedule
 
 SPEC = PruneSpec(criterion="fluctuation", allocation="uniform", schedule="one-shot", targets="ffn", ratio=0.5)
-LIMITS: dict[Schedule, float] = {"one-shot": 1.25, "sequential": 1.6}
+DEFAULT = "default"
+LIMITS = {"one-shot": 1.25, "sequential": 1.6, DEFAULT: 2.0}
+"""Most seconds of the jobs, in the floor of a one-shot run: the schedules of :data:`SPEC`, then the default recipe."""
 MEMORY_LIMIT = 1.5e9
 """Bytes beyond the model and the moments of all targeted sites; a third of them is Python and its libraries."""
-DEFAULT = "default"
-DEFAULT_LIMIT = 2.0
-"""Most of the default recipe, in the floor of a one-shot run."""
 DEFAULT_MEMORY_LIMIT = 2.0e9
 """Bytes of the whole process with the default recipe; the model takes 0.54e9 of them."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--job", choices=[*LIMITS, DEFAULT], help=argparse.SUPPRESS)
-    parser.add_argument("--floor", action="store_true", help=argparse.SUPPRESS)
+    parser = command_line(__doc__)
+    parser.add_argument("--job", choices=LIMITS, help=SUPPRESS)
+    parser.add_argument("--floor", action="store_true", help=SUPPRESS)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each part; the fastest counts")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     if arguments.job:
         print(json.dumps(job(arguments.job)))
@@ -68,9 +63,7 @@ def main() -> int:
         print(json.dumps(floor()))
         return 0
     text, is_within = compare(arguments.repeat)
-    print(text)
-    if arguments.write:
-        write("cost", text)
+    show("cost", text, arguments.write)
     return 0 if is_within else 1
 
 
@@ -80,13 +73,11 @@ def compare(repeat: int) -> tuple[str, bool]:
     Returns the table and whether everything is within its limit.
     """
     floors: list[dict[str, float]] = []
-    jobs: dict[Schedule, list[dict[str, float]]] = {name: [] for name in LIMITS}
-    defaults: list[dict[str, float]] = []
+    jobs: dict[str, list[dict[str, float]]] = {name: [] for name in LIMITS}
     for _ in range(repeat):
-        floors.append(in_own_process("--floor"))
+        floors.append(alone("--floor"))
         for name, found in jobs.items():
-            found.append(in_own_process("--job", name))
-        defaults.append(in_own_process("--job", DEFAULT))
+            found.append(alone("--job", name))
     parts = ("forward", "covariance", "solves", "backward", "orders")
     best = {part: min(found[part] for found in floors) for part in parts}
     least = sum(best[part] for part in ("forward", "covariance", "solves"))
@@ -98,35 +89,21 @@ def compare(repeat: int) -> tuple[str, bool]:
     table.add_row("floor", f"{least:.2f}", "1.00")
     table.add_row(f"floor of {DEFAULT}", f"{own:.2f}", f"{own / least:.2f}")
     ok = True
+    most = floors[0]["model_bytes"] + floors[0]["moment_bytes"] + MEMORY_LIMIT
     for name, found in jobs.items():
-        fastest = min(found, key=lambda measured: measured["seconds"])
-        ratio = fastest["seconds"] / least
-        allowed = floors[0]["model_bytes"] + floors[0]["moment_bytes"] + MEMORY_LIMIT
-        peak = max(measured["peak_bytes"] for measured in found)
+        fastest, peak = min(found, key=lambda measured: measured["seconds"]), max(each["peak_bytes"] for each in found)
+        ratio, allowed = fastest["seconds"] / least, DEFAULT_MEMORY_LIMIT if name == DEFAULT else most
         ok &= ratio <= LIMITS[name] and peak <= allowed
-        table.add_row(
-            name,
-            f"{fastest['seconds']:.2f}",
-            f"{ratio:.2f}",
-            f"{LIMITS[name]:.2f}",
-            f"{peak / 1e9:.2f} GB",
-            f"{allowed / 1e9:.2f} GB",
-        )
-    fastest = min(defaults, key=lambda measured: measured["seconds"])
-    peak = max(measured["peak_bytes"] for measured in defaults)
-    ratio = fastest["seconds"] / least
-    ok &= ratio <= DEFAULT_LIMIT and peak <= DEFAULT_MEMORY_LIMIT
-    for stage in ("gradients", "calibrate", "prune"):
-        table.add_row(f"{DEFAULT}: {stage}", f"{fastest[stage]:.2f}")
-    memory = (f"{peak / 1e9:.2f} GB", f"{DEFAULT_MEMORY_LIMIT / 1e9:.2f} GB")
-    table.add_row(DEFAULT, f"{fastest['seconds']:.2f}", f"{ratio:.2f}", f"{DEFAULT_LIMIT:.2f}", *memory)
+        for stage in ("gradients", "calibrate", "prune") if name == DEFAULT else ():
+            table.add_row(f"{DEFAULT}: {stage}", f"{fastest[stage]:.2f}")
+        figures = (f"{fastest['seconds']:.2f}", f"{ratio:.2f}", f"{LIMITS[name]:.2f}")
+        table.add_row(name, *figures, f"{peak / 1e9:.2f} GB", f"{allowed / 1e9:.2f} GB")
     words = f"The default recipe takes {fastest['seconds'] / own:.2f} times its own floor."
     return f"{plain(table, title)}\n\n{words}", ok
 
 
-def in_own_process(*options: str) -> dict[str, float]:
-    done = subprocess.run([sys.executable, __file__, *options], check=True, stdout=subprocess.PIPE, text=True)
-    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+def alone(*options: str) -> dict[str, float]:
+    measured: dict[str, float] = json.loads(in_own_process(__file__, *options))
     return measured
 
 
@@ -135,13 +112,11 @@ def job(name: str) -> dict[str, float]:
     spec = PruneSpec() if name == DEFAULT else SPEC.model_copy(update={"schedule": name})
     for event in stream(spec):
         if isinstance(event, Loaded):
-            Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of loading
+            forget_peak()  # of loading
         elif isinstance(event, Finished):
             timings = event.result.timings
     seconds = sum(value for stage, value in timings.items() if stage not in ("load", "evaluate", "generate"))
-    status = Path("/proc/self/status").read_text()
-    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return {**timings, "seconds": seconds, "peak_bytes": peak * 1024.0}
+    return {**timings, "seconds": seconds, "peak_bytes": float(memory("VmHWM"))}
 
 
 @torch.no_grad()
@@ -179,13 +154,9 @@ def floor() -> dict[str, float]:
         start = time.perf_counter()
         obs(Evidence(site, moments, weight))
         seconds["orders"] += time.perf_counter() - start
-    return {
-        "forward": forward,
-        "backward": backward,
-        **seconds,
-        "model_bytes": float(bytes_in_memory(loaded.model)),
-        "moment_bytes": 2.0 * 4 * sum(site.channels**2 for site in sites),
-    }
+    moment_bytes = 2.0 * 4 * sum(site.channels**2 for site in sites)
+    sizes = {"model_bytes": float(bytes_in_memory(loaded.model)), "moment_bytes": moment_bytes}
+    return {"forward": forward, "backward": backward, **seconds, **sizes}
 
 
 @torch.enable_grad()

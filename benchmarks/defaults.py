@@ -11,24 +11,19 @@ from the test part; no text is in two parts.
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import product, starmap
 
-from liar.cli.startup import settle_threads
+from figures import finished_run
+from readme import command_line, table, write
 
-settle_threads()
-
-from readme import table, write
-
-from liar import LoadedModel, PruneSpec, load_model, stream
+from liar import LoadedModel, PruneSpec, load_model
 from liar.calibration.calibrate import calibration_steps
 from liar.calibration.needs import Needs
 from liar.evaluate.prepared_task import evaluate
-from liar.events import Finished
 from liar.progress import finish
 from liar.report.words.metric_sentences import sample
 from liar.results import Evaluation
@@ -108,21 +103,13 @@ def standings(losses: Mapping[Recipe, Sequence[Sequence[float]]]) -> list[Standi
     """Rank the recipes, best first; ``losses`` (seeds, items) are of the same items in the same order."""
     items = {recipe: [statistics.fmean(each) for each in zip(*seeds, strict=True)] for recipe, seeds in losses.items()}
     ranked = sorted(items, key=lambda recipe: statistics.fmean(items[recipe]))
-    best = items[ranked[0]]
     found = []
     for recipe in ranked:
-        behind = [mine - its for mine, its in zip(items[recipe], best, strict=True)]
+        behind = [mine - its for mine, its in zip(items[recipe], items[ranked[0]], strict=True)]
         means = [statistics.fmean(seed) for seed in losses[recipe]]
-        found.append(
-            Standing(
-                recipe,
-                statistics.fmean(means),
-                _stderr(items[recipe]) or 0.0,
-                statistics.stdev(means) if len(means) > 1 else None,
-                statistics.fmean(behind),
-                None if recipe == ranked[0] else _stderr(behind),
-            )
-        )
+        loss, spread = statistics.fmean(means), statistics.stdev(means) if len(means) > 1 else None
+        apart = statistics.fmean(behind), None if recipe == ranked[0] else _stderr(behind)
+        found.append(Standing(recipe, loss, _stderr(items[recipe]) or 0.0, spread, *apart))
     return found
 
 
@@ -136,12 +123,9 @@ def measured(case: Case, seed: int, candidates: Sequence[Recipe], limit: int | N
     shared = finish(calibration_steps(base, loaded, Needs(outputs=True, sensitivity=True)))
     found: dict[tuple[float, Recipe], Evaluation] = {}
     for ratio, recipe in product(case.ratios, candidates):
-        choices = {"criterion": recipe.criterion, "allocation": recipe.allocation, "schedule": recipe.schedule}
-        spec = base.model_copy(update={"ratio": ratio, **choices})
-        *_, last = stream(spec, loaded, calibration=shared)
-        assert isinstance(last, Finished)
-        assert last.model is not None
-        found[ratio, recipe] = evaluate(last.model, case.task, "reconstructed", split=SPLIT, limit=limit)
+        spec = base.model_copy(update={"ratio": ratio, **asdict(recipe)})
+        model, _ = finished_run(spec, loaded, calibration=shared)
+        found[ratio, recipe] = evaluate(model, case.task, "reconstructed", split=SPLIT, limit=limit)
         print(f"  {case.task}, seed {seed}, {ratio:.0%}, {recipe}: {found[ratio, recipe].value:.4g}", flush=True)
     return Measured(evaluate(loaded, case.task, split=SPLIT, limit=limit), found)
 
@@ -157,26 +141,20 @@ class Measured:
 def section(case: Case, seeds: Sequence[Measured]) -> str:
     """A table for each ratio, best first, and a sentence that names the best."""
     dense = seeds[0].dense
-    paragraphs = [
-        f"Dense: {value_of(dense.metric, statistics.fmean(losses_of(dense)))} (n = {sample(dense)}, {SPLIT} part)."
-    ]
+    unit, scale = ("nats a token", 1) if dense.metric == "perplexity" else ("points", 100)
+    mean = value_of(dense.metric, statistics.fmean(losses_of(dense)))
+    paragraphs = [f"Dense: {mean} (n = {sample(dense)}, {SPLIT} part)."]
     for ratio in case.ratios:
-        losses: dict[Recipe, list[list[float]]] = {}
-        for seed in seeds:
-            for (at, recipe), evaluation in seed.found.items():
-                if at == ratio:
-                    losses.setdefault(recipe, []).append(losses_of(evaluation))
-        ranked = standings(losses)
-        unit = "nats a token" if dense.metric == "perplexity" else "points"
-        scale = 1 if dense.metric == "perplexity" else 100
+        recipes = [recipe for at, recipe in seeds[0].found if at == ratio]
+        ranked = standings({each: [losses_of(seed.found[ratio, each]) for seed in seeds] for each in recipes})
         rows = [
             (
                 f"**{each.recipe}**" if each.recipe == DEFAULT else str(each.recipe),
                 f"{value_of(dense.metric, each.loss)} ± {stderr_of(dense.metric, each):.1f}",
                 "one seed" if each.spread is None else f"{scale * each.spread:.3f}",
-                "best"
-                if each is ranked[0]
-                else f"{scale * each.behind:.3f} ± {scale * (each.behind_stderr or 0.0):.3f}",
+                f"{scale * each.behind:.3f} ± {scale * (each.behind_stderr or 0.0):.3f}"
+                if each is not ranked[0]
+                else "best",
             )
             for each in ranked
         ]
@@ -207,11 +185,10 @@ def verdict(ranked: Sequence[Standing]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--only", choices=[case.task for case in CASES])
     parser.add_argument("--seeds", type=int, default=1, help="Seeds of calibration text, from 0.")
     parser.add_argument("--limit", type=int, help="Windows or texts of the validation part.")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     if arguments.write and arguments.only:
         parser.error("--write replaces the whole section; leave --only out")

@@ -15,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from liar.cli.startup import settle_threads
@@ -24,10 +24,11 @@ settle_threads()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 import torch
+from gpu import model_of
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig
 
 from components.shared.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
@@ -35,7 +36,6 @@ from liar.data.corpora import text_steps
 from liar.events import Progress
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts
-from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.progress import Pace, Part, finish
 
@@ -132,21 +132,18 @@ def shown(timeline: Timeline) -> Iterator[tuple[float, str, float | None]]:
 def untrained(name: str, width: int, neurons: int, layers: int, heads: int) -> LoadedModel:
     """A LLaMA with random weights and the vocabulary of SmolLM2."""
     tokenizer = load_model(LANGUAGE_MODEL).tokenizer
-    torch.manual_seed(0)
+    special = {each: getattr(tokenizer, each) for each in ("bos_token_id", "eos_token_id", "pad_token_id")}
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=neurons,
-        num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=heads // 2,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
     )
-    model = LlamaForCausalLM(config).eval().requires_grad_(False)
-    return LoadedModel(name, model, tokenizer, adapt(model), "perplexity")
+    model = model_of(layers, torch.device("cpu"), config)
+    return replace(model, id=name, tokenizer=tokenizer, task="perplexity")
 
 
 Run = tuple[PruneSpec, Callable[[], LoadedModel], list[str]]

@@ -9,18 +9,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
-from typing import Any
-
-from liar.cli.startup import settle_threads
-
-settle_threads()
 
 from readme import sections, table
 
-from liar import LoadedModel, PruneSpec, RunResult, load_model, run
+from liar import Calibration, LoadedModel, PruneSpec, RunResult, load_model, run, stream
+from liar.events import Finished
 from liar.presets import PRESETS
 from liar.report.words.metric_sentences import (
     beside_dense,
@@ -33,10 +28,10 @@ from liar.report.words.metric_sentences import (
 )
 from liar.report.words.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
-from liar.spec import RECONSTRUCTIONS, Reconstruction, Schedule, Targets
+from liar.spec import RECONSTRUCTIONS, Targets
 from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.metrics import METRICS, Metric
+from liar.tasks.metrics import METRICS
 from liar.tasks.registry import questions, usual_tasks
 
 LANGUAGE_TASKS = (*usual_tasks(PERPLEXITY.name), *(task.name for task in questions()))
@@ -62,17 +57,34 @@ def measured(spec: PruneSpec) -> RunResult:
     return run(spec, loaded(spec.model))
 
 
-def value(result: RunResult, variant: Variant) -> Evaluation:
-    return next(item for item in result.evaluations if item.variant == variant)
+def finished_run(
+    spec: PruneSpec, model: LoadedModel, *, calibration: Calibration | None = None
+) -> tuple[LoadedModel, RunResult]:
+    """The smaller model, and the result of its run."""
+    *_, last = stream(spec, model, calibration=calibration)
+    assert isinstance(last, Finished)
+    assert last.model is not None
+    return last.model, last.result
 
 
-def value_of(result: RunResult, task: str, variant: Variant) -> Evaluation:
-    return next(item for item in result.evaluations if (item.task, item.variant) == (task, variant))
+def value_of(result: RunResult, variant: Variant, task: str | None = None) -> Evaluation:
+    """What was measured of a variant on a ``task``, the first one if None."""
+    return next(item for item in result.evaluations if item.variant == variant and task in (None, item.task))
+
+
+def three_of(result: RunResult, task: str | None = None) -> list[Evaluation]:
+    """What was measured of the dense, the pruned and the repaired model."""
+    return [value_of(result, variant, task) for variant in VARIANTS]
 
 
 def with_error(item: Evaluation) -> str:
     """A value and its standard error: ``86.1 % ± 1.0 %``."""
     return f"{value_words(item)} ± {stderr_words(item)}"
+
+
+def seconds_of_work(result: RunResult) -> float:
+    """Seconds of a run without loading, reading and measuring."""
+    return sum(result.timings.get(stage, 0.0) for stage in ("gradients", "calibrate", "allocate", "prune"))
 
 
 def share_of_parameters(result: RunResult) -> str:
@@ -81,78 +93,39 @@ def share_of_parameters(result: RunResult) -> str:
     return f"{totals.blocks_removed:.0%} / {whole:.0%}"
 
 
-@dataclass(frozen=True)
-class Recipe:
-    allocation: str
-    schedule: Schedule
-    reconstruction: Reconstruction = "least-squares"
-
-    def spec(self, task: str, **others: Any) -> PruneSpec:
-        """The recipe measured on ``task``, with the ``others`` of its choices."""
-        return PruneSpec.create(**asdict(self), evaluate=(task,), **others)
-
-
 def language_model() -> str:
     """Perplexity of SmolLM2, FFN neurons, criterion fluctuation, by allocation, schedule and reconstruction."""
+    choices = ("allocation", "schedule", "reconstruction")
     recipes = [
-        Recipe("uniform", "one-shot", "liar"),
-        Recipe("uniform", "one-shot"),
-        Recipe("error-curve", "one-shot"),
-        Recipe("error-curve", "sequential"),
+        ("uniform", "one-shot", "liar"),
+        ("uniform", "one-shot", "least-squares"),
+        ("error-curve", "one-shot", "least-squares"),
+        ("error-curve", "sequential", "least-squares"),
     ]
     rows = []
-    for ratio in (0.2, 0.5):
-        for recipe in recipes:
-            result = measured(recipe.spec(PERPLEXITY.name, model=SMOLLM2, criterion="fluctuation", ratio=ratio))
-            dense, pruned, repaired = (value(result, name) for name in ("dense", "pruned", "reconstructed"))
-            rows.append(
-                (
-                    f"{ratio:.0%}",
-                    share_of_parameters(result),
-                    recipe.allocation,
-                    recipe.schedule,
-                    recipe.reconstruction,
-                    with_error(pruned),
-                    with_error(repaired),
-                    f"{repaired.value / dense.value:.2f} x",
-                )
-            )
+    for ratio, recipe in product((0.2, 0.5), recipes):
+        base = PruneSpec(model=SMOLLM2, criterion="fluctuation", ratio=ratio, evaluate=(PERPLEXITY.name,))
+        result = measured(base.model_copy(update=dict(zip(choices, recipe, strict=True))))
+        dense, pruned, repaired = three_of(result)
+        kept = (*map(with_error, (pruned, repaired)), f"{repaired.value / dense.value:.2f} x")
+        rows.append((f"{ratio:.0%}", share_of_parameters(result), *recipe, *kept))
     head = f"Dense: {with_error(dense)} (n = {sample(dense)}). {calibrated_on(result)}"
-    columns = (
-        "neurons removed",
-        "parameters removed, blocks / all",
-        "allocation",
-        "schedule",
-        "reconstruction",
-        "pruned",
-        "reconstructed",
-        "of dense",
-    )
+    removed = ("neurons removed", "parameters removed, blocks / all")
+    columns = (*removed, *choices, "pruned", "reconstructed", "of dense")
     return f"{head}\n\n{table(columns, rows)}"
 
 
 def tokens() -> str:
     """Perplexity over calibration tokens: the effect of a poorly estimated covariance on a repair."""
     channels, beside = 1536, 8
+    base = PruneSpec(model=SMOLLM2, ratio=0.4, schedule="one-shot", evaluate=("perplexity",))
     runs = {
-        each: [
-            measured(
-                PruneSpec(
-                    model=SMOLLM2,
-                    ratio=0.4,
-                    tokens=each * channels,
-                    schedule="one-shot",
-                    evaluate=("perplexity",),
-                    seed=seed,
-                )
-            )
-            for seed in SEEDS
-        ]
+        each: [measured(base.model_copy(update={"tokens": each * channels, "seed": seed})) for seed in SEEDS]
         for each in (1, 2, 3, 4, beside, 16)
     }
 
     def values(each: int, variant: Variant) -> list[float]:
-        return [value(result, variant).value for result in runs[each]]
+        return [value_of(result, variant).value for result in runs[each]]
 
     def over_seeds(found: list[float]) -> str:
         return f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f}"
@@ -168,18 +141,12 @@ def tokens() -> str:
         )
         for each in runs
     ]
-    dense = value(runs[beside][0], "dense")
+    dense = value_of(runs[beside][0], "dense")
     head = (
         f"40 % of the neurons, the default recipe but one-shot; mean and standard deviation over {len(SEEDS)} seeds of the "
         f"text. Dense: {with_error(dense)} (n = {sample(dense)})."
     )
-    columns = (
-        "calibration tokens",
-        "for each channel",
-        "pruned",
-        "reconstructed",
-        f"of that with {beside * channels:,}",
-    )
+    columns = ("calibration tokens", "for each channel", *VARIANTS[1:], f"of that with {beside * channels:,}")
     return f"{head}\n\n{table(columns, rows)}"
 
 
@@ -187,9 +154,8 @@ def heads() -> str:
     """Mean error over the attention sites: half of the heads removed, one-shot, uniform."""
     rows = []
     for model in (SMOLLM2, SENTIMENT):
-        result = measured(
-            PruneSpec(model=model, targets="heads", criterion="fluctuation", allocation="uniform", schedule="one-shot")
-        )
+        choices = {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"}
+        result = measured(PruneSpec.create(model=model, targets="heads", **choices))
         means = {name: statistics.mean(site.error[name] for site in result.sites) for name in RECONSTRUCTIONS}
         kept = f"{result.sites[0].kept} of {result.sites[0].units}"
         rows.append((model, kept, *(f"{means[name]:.4f}" for name in RECONSTRUCTIONS)))
@@ -199,8 +165,6 @@ def heads() -> str:
 CLASSIFIERS = [(preset.id, preset.task) for preset in PRESETS if preset.adapter is not None and preset.task is not None]
 """MiniLM with the adapter of each task, and that task."""
 MODELS = dict([*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)])
-WORK = ("gradients", "calibrate", "allocate", "prune")
-"""Stages of a run without loading, reading and measuring."""
 
 
 def classifiers() -> str:
@@ -208,34 +172,18 @@ def classifiers() -> str:
     rows = []
     samples: dict[str, str] = {}
     recipes = {
-        "uniform, one-shot": Recipe("uniform", "one-shot"),
-        "error-curve, one-shot": Recipe("error-curve", "one-shot"),
-        "default": Recipe(PruneSpec().allocation, PruneSpec().schedule),
+        "uniform, one-shot": {"allocation": "uniform", "schedule": "one-shot"},
+        "error-curve, one-shot": {"allocation": "error-curve", "schedule": "one-shot"},
+        "default": {},
     }
-    for (model, task), ratio, (name, recipe) in product(CLASSIFIERS, (0.25, 0.5, 0.7), recipes.items()):
-        result = measured(recipe.spec(task, model=model, targets="both", ratio=ratio))
-        dense, pruned, repaired = (value(result, kind) for kind in ("dense", "pruned", "reconstructed"))
+    for (model, task), ratio, (name, choices) in product(CLASSIFIERS, (0.25, 0.5, 0.7), recipes.items()):
+        base = PruneSpec(model=model, targets="both", ratio=ratio, evaluate=(task,))
+        result = measured(base.model_copy(update=choices))
+        dense, _, repaired = found = three_of(result)
         samples[METRICS[dense.metric].title_of(task)] = sample(dense)
-        rows.append(
-            (
-                task,
-                f"{ratio:.0%}",
-                share_of_parameters(result),
-                name,
-                *map(with_error, (dense, pruned, repaired)),
-                f"{repaired.value / dense.value:.1%}",
-            )
-        )
-    columns = (
-        "task",
-        "units removed",
-        "parameters removed, blocks / all",
-        "recipe",
-        "dense",
-        "pruned",
-        "reconstructed",
-        "of dense",
-    )
+        cells = (*map(with_error, found), f"{repaired.value / dense.value:.1%}")
+        rows.append((task, f"{ratio:.0%}", share_of_parameters(result), name, *cells))
+    columns = ("task", "units removed", "parameters removed, blocks / all", "recipe", *VARIANTS, "of dense")
     read = "; ".join(f"{title}, {words}" for title, words in samples.items())
     return f"Criterion {PruneSpec().criterion}; ± is one standard error. Measured: {read}.\n\n{table(columns, rows)}"
 
@@ -244,12 +192,12 @@ def repairs() -> str:
     """The default recipe at one half with each reconstruction, and the paired difference to least-squares."""
     rows = []
     others = [name for name in RECONSTRUCTIONS if name not in ("none", PruneSpec().reconstruction)]
-    for model, task in [*CLASSIFIERS, (SMOLLM2, PERPLEXITY.name)]:
+    for model, task in MODELS.items():
         base = PruneSpec(model=model, targets="ffn" if model == SMOLLM2 else "both", evaluate=(task,))
-        best = value(measured(base), "reconstructed")
+        best = value_of(measured(base), "reconstructed")
         cells = []
         for name in others:
-            other = value(measured(base.model_copy(update={"reconstruction": name})), "reconstructed")
+            other = value_of(measured(base.model_copy(update={"reconstruction": name})), "reconstructed")
             cells.append(f"{value_words(other)} ({beside(best, other)})")
         rows.append((task, with_error(best), *cells))
     head = (
@@ -261,17 +209,12 @@ def repairs() -> str:
 
 
 def beside(best: Evaluation, other: Evaluation) -> str:
-    """Difference of ``other`` to ``best``: ``-1.1 % ± 0.5 % behind``."""
-    return change_words(METRICS[best.metric], best.value, other.value, difference(best, other).stderr or 0.0)
-
-
-def change_words(metric: Metric, before: float, after: float, stderr: float) -> str:
-    """A change and its paired standard error, and whether it is behind or ahead by more than that."""
-    change = after - before
+    """Difference of ``other`` to ``best``: ``-1.1 % ± 0.5 % behind``, or ahead, if it exceeds its paired standard error."""
+    metric, change, stderr = METRICS[best.metric], other.value - best.value, difference(best, other).stderr or 0.0
     words = f"{'+' if change > 0 else ''}{metric.words(change)} ± {metric.words(stderr)}"
     if abs(change) <= stderr:
         return words
-    return f"{words} {'behind' if metric.loss(before, after) > 0 else 'ahead'}"
+    return f"{words} {'behind' if metric.loss(best.value, other.value) > 0 else 'ahead'}"
 
 
 def language_tasks() -> str:
@@ -281,21 +224,13 @@ def language_tasks() -> str:
         result = measured(PruneSpec(model=SMOLLM2, ratio=ratio, evaluate=LANGUAGE_TASKS))
         read = measured_on(result) or ""
         for task in LANGUAGE_TASKS:
-            values = [value_of(result, task, variant) for variant in VARIANTS]
             found = recovery(result, task)
-            for metric in (figure.metric for figure in values[0].figures):
-                figures = [figure for item in values for figure in item.figures if figure.metric == metric]
-                is_main = metric == values[0].metric
-                rows.append(
-                    (
-                        f"{ratio:.0%}",
-                        METRICS[metric].title_of(task),
-                        *map(with_error, figures),
-                        beside_dense(result, figures[-1]),
-                        recovery_words(found) if found is not None and is_main else "-",
-                    )
-                )
-    columns = ("neurons removed", "metric", "dense", "pruned", "reconstructed", "beside dense", "recovery")
+            for place, figures in enumerate(zip(*(item.figures for item in three_of(result, task)), strict=True)):
+                title = METRICS[figures[0].metric].title_of(task)
+                recovered = recovery_words(found) if found is not None and not place else "-"
+                cells = (*map(with_error, figures), beside_dense(result, figures[-1]), recovered)
+                rows.append((f"{ratio:.0%}", title, *cells))
+    columns = ("neurons removed", "metric", *VARIANTS, "beside dense", "recovery")
     return f"The default recipe. {read}\n\n{table(columns, rows)}"
 
 

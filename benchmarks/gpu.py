@@ -13,11 +13,9 @@ One-shot is uniform with the criterion fluctuation; half of the neurons goes, an
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from liar.cli.startup import settle_threads
@@ -25,7 +23,7 @@ from liar.cli.startup import settle_threads
 settle_threads()
 
 import torch
-from readme import table, write
+from readme import command_line, forget_peak, memory, show, table
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -50,23 +48,14 @@ STAGES = ("gradients", "calibrate", "prune")
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """Operations per second of the device in the model's precision, in fp32 and in fp64."""
-
-    model: float
-    single: float
-    double: float
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Operations of a stage, in the model's precision, in fp32 and in fp64."""
+class Operations:
+    """In the model's precision, in fp32 and in fp64: those of a stage, or what a device does in a second."""
 
     model: float = 0.0
     single: float = 0.0
     double: float = 0.0
 
-    def seconds(self, rates: Rates) -> float:
+    def seconds(self, rates: Operations) -> float:
         return self.model / rates.model + self.single / rates.single + self.double / rates.double
 
 
@@ -91,20 +80,16 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--layers", type=int, default=LlamaConfig().num_hidden_layers)
     parser.add_argument("--sequences", type=int, nargs="+", default=SEQUENCES)
     parser.add_argument("--length", type=int, default=LENGTH)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    text = section(
-        arguments.layers, arguments.sequences, arguments.length, arguments.recipes, torch.device(arguments.device)
-    )
-    print(text)
-    if arguments.write:
-        write("gpu", text)
+    device = torch.device(arguments.device)
+    text = section(arguments.layers, arguments.sequences, arguments.length, arguments.recipes, device)
+    show("gpu", text, arguments.write)
 
 
 def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequence[str], device: torch.device) -> str:
@@ -123,14 +108,8 @@ def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequenc
             memory = (f"{found.least / 1e9:.1f} GB", f"{(found.peak - found.least) / 1e9:.2f} GB")
             total = f"{found.all_seconds:.1f} ({found.all_seconds / found.all_floors:.2f})"
             rows.append((f"{number} x {length:,}", name, *stages, total, *memory))
-    columns = (
-        "tokens",
-        "recipe",
-        *(f"{stage}, s" for stage in STAGES),
-        "in all, s",
-        "weights and moments of a site",
-        "peak above",
-    )
+    stages = (f"{stage}, s" for stage in STAGES)
+    columns = ("tokens", "recipe", *stages, "in all, s", "weights and moments of a site", "peak above")
     rates = rates_of(device, _precision(device))
     head = (
         f"LLaMA-7B's shape, {layers} layers of random weights in {str(_precision(device)).removeprefix('torch.')}, half of the "
@@ -187,9 +166,8 @@ def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measu
     widest = loaded.adapter.widest
     least = bytes_in_memory(loaded.model) + moment_bytes(widest, loaded.model.dtype)
     watch = Stopwatch()
-    reduction = Reduction(
-        spec, criterion_of(spec.criterion), loaded, Pace(run_parts(spec, shape, amounts)), watch, None
-    )
+    pace = Pace(run_parts(spec, shape, amounts))
+    reduction = Reduction(spec, criterion_of(spec.criterion), loaded, pace, watch, None)
     _forget_peak(device)
     for _ in reduction.events(batches, [], loaded.adapter.sites(spec.targets), None):
         pass
@@ -199,26 +177,26 @@ def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measu
     return Measured(seconds, floors, amounts.tokens, _peak(device), least, kept)
 
 
-def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Work]:
+def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Operations]:
     """Operations of each stage: passes and moments of the estimates of its seconds, and one solve, order and curve a site."""
     sample, sites = estimates.sample(shape, amounts), shape.chosen(spec.targets)
-    found = dict.fromkeys(STAGES, Work())
-    orders = sum(estimates.scores_cost(site, spec.criterion) for site in sites) * estimates.OPERATIONS
+    found, pace = dict.fromkeys(STAGES, Operations()), estimates.OPERATIONS
+    orders = sum(estimates.scores_cost(site, spec.criterion) for site in sites) * pace
     solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
     if spec.needs_gradients:
         cost = estimates.gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
-        found["gradients"] = _work(model=cost)
+        found["gradients"] = Operations(model=cost * pace)
     if spec.allocation != "uniform":
         forward = shape.forward(sample.tokens, sample.length, head=False)
         walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.surveys_norm_aware)
         curves = sum(site.channels**3 / 3 + site.channels**2 * site.outputs for site in sites)
-        found["calibrate"] = _work(model=forward, single=walk - forward, double=orders + curves)
+        found["calibrate"] = Operations(model=forward * pace, single=(walk - forward) * pace, double=orders + curves)
     forward = shape.forward(amounts.tokens, amounts.length, head=False)
     passes, moments = forward, estimates.walk_cost(shape, amounts, spec.targets) - forward
     if spec.walked == "corrective":
         passes += forward
         moments += estimates.drift_cost(shape, amounts, spec.targets) - forward
-    found["prune"] = _work(model=passes, single=moments, double=orders + solves)
+    found["prune"] = Operations(model=passes * pace, single=moments * pace, double=orders + solves)
     return found
 
 
@@ -228,23 +206,18 @@ def _solve(site: SiteShape, share: float) -> float:
     return kept**3 / 3 + 2 * kept**2 * site.outputs + 2 * kept * (site.channels - kept) * site.outputs
 
 
-def _work(*, model: float = 0.0, single: float = 0.0, double: float = 0.0) -> Work:
-    """``model`` and ``single`` are seconds of the estimates, ``double`` are operations."""
-    return Work(model * estimates.OPERATIONS, single * estimates.OPERATIONS, double)
-
-
 # -- the device --------------------------------------------------------------------------------------------------------
 
 
-def rates_of(device: torch.device, dtype: torch.dtype, width: int = 4096, channels: int = 11008) -> Rates:
-    """Rates in products of a block's sizes: activations with weights, and rows with themselves."""
+def rates_of(device: torch.device, dtype: torch.dtype, width: int = 4096, channels: int = 11008) -> Operations:
+    """Operations in products of a block's sizes: activations with weights, and rows with themselves."""
     tokens = 1024 if device.type == "cpu" else 8192
     side = 2048 if device.type == "cpu" else 8192
 
     def made(*shape: int, kind: torch.dtype) -> Tensor:
         return torch.randn(*shape, device=device, dtype=torch.float32).to(kind)
 
-    return Rates(
+    return Operations(
         _rate(made(tokens, width, kind=dtype), made(width, channels, kind=dtype)),
         _rate(made(channels // 8, tokens, kind=torch.float32), made(tokens, channels, kind=torch.float32)),
         _rate(made(side, side, kind=torch.float64), made(side, side, kind=torch.float64)),
@@ -272,14 +245,13 @@ def _forget_peak(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux
+        forget_peak()
 
 
 def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+    return memory("VmHWM")
 
 
 if __name__ == "__main__":

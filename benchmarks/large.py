@@ -10,44 +10,34 @@ rates below. What every process does for itself (scores, curves and repairs of e
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
-
 import torch
 from figures import SMOLLM2
-from readme import ROOT, table, write
+from gpu import STAGES, Operations, model_of, work_of
+from readme import ROOT, sections, table
 from transformers import LlamaConfig
 
-from liar import PruneSpec, run
-from liar.files import write_atomically
+from liar import PruneSpec
 from liar.jobs import estimates
-from liar.jobs.estimates import Amounts, Shape, SiteShape
+from liar.jobs.estimates import Amounts, Shape
+from liar.models.loaded import parameter_count
 from liar.presets import PRESETS
-from liar.report.export import as_json
 from liar.results import RunResult
-from liar.runtime.distributed import is_first, joined
-from liar.runtime.environment import versions
 from liar.runtime.memory import PlannedWork, moment_bytes, working_bytes
 from liar.spec import AUTO_TOKENS_OF_A_MIX
 
 SPEC = PruneSpec.create(model=SMOLLM2, ratio=0.5, evaluate=())
-STAGES = ("gradients", "calibrate", "prune")
 
-HALF, SINGLE, DOUBLE, LINK = 300e12, 40e12, 30e12, 100e9
+RATES, LINK = Operations(300e12, 40e12, 30e12), 100e9
 """Operations per second of a large GPU in forward and backward passes of 16 bits, in products of fp32 and of fp64, and bytes
 per second between two of them: about a third to a half of what the makers of an H100 give."""
-DTYPE = torch.bfloat16
 
 
 @dataclass(frozen=True)
@@ -61,32 +51,7 @@ class Case:
 CASES = (Case(1, 1), Case(2, 1), Case(1, 2))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=list(SECTIONS))
-    parser.add_argument("--write", action="store_true")
-    parser.add_argument("--process", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.process:
-        process(PruneSpec.from_json(arguments.process[0]), Path(arguments.process[1]))
-        return
-    for name in arguments.only:
-        text = SECTIONS[name]()
-        print(text, flush=True)
-        if arguments.write:
-            write(name, text)
-
-
 # -- measured here -----------------------------------------------------------------------------------------------------
-
-
-def process(spec: PruneSpec, path: Path) -> None:
-    """Do the run in one of the processes; the first writes the result."""
-    with joined() as group:
-        group.settle(versions())
-        result = run(spec)
-        if is_first():
-            write_atomically(path, as_json(result))
 
 
 def launched(case: Case, spec: PruneSpec = SPEC) -> RunResult:
@@ -94,8 +59,9 @@ def launched(case: Case, spec: PruneSpec = SPEC) -> RunResult:
         path = Path(folder) / "result.json"
         start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(case.processes)]
         environment = os.environ | {"OMP_NUM_THREADS": str(case.threads), "PYTHONPATH": str(ROOT)}
-        own = [__file__, "--process", spec.to_json(), str(path)]
-        subprocess.run([*start, *own], check=True, env=environment, capture_output=True)
+        recipe = [f"--targets={spec.targets}", f"--ratio={spec.ratio}", f"--tokens={spec.tokens}", f"--json={path}"]
+        command = [*start, "-m", "liar", "prune", spec.model, *recipe]
+        subprocess.run(command, check=True, env=environment, capture_output=True)
         return RunResult.model_validate(json.loads(path.read_text()))
 
 
@@ -108,15 +74,9 @@ def scaling() -> str:
         stages = (f"{result.timings[stage]:.1f}" for stage in STAGES)
         gained = f"{seconds[0] / seconds[1]:.2f} x"
         rows.append((case.processes, case.threads, *stages, f"{seconds[1]:.1f}", gained, *difference(result, one)))
-    columns = (
-        "processes",
-        "threads of each",
-        *(f"{stage}, s" for stage in STAGES),
-        "in all, s",
-        "speed",
-        "sites that keep other units",
-        "largest difference of an error",
-    )
+    stages = (f"{stage}, s" for stage in STAGES)
+    changed = ("sites that keep other units", "largest difference of an error")
+    columns = ("processes", "threads of each", *stages, "in all, s", "speed", *changed)
     assert one.calibration is not None
     head = (
         f"The default recipe on {SMOLLM2}, half of its neurons, {one.calibration.tokens:,} calibration tokens, nothing "
@@ -160,126 +120,68 @@ MODELS = {
 }
 
 
-@dataclass(frozen=True)
-class Operations:
-    """Of a run, by the kind of their numbers; ``own`` ones are done by every process, in fp64."""
-
-    half: float
-    single: float
-    own: float
-
-    def seconds(self, processes: int) -> float:
-        return (self.half / HALF + self.single / SINGLE) / processes + self.own / DOUBLE
-
-
 def paper() -> str:
     rows = []
     for name, config in MODELS.items():
         tokens = AUTO_TOKENS_OF_A_MIX * config.intermediate_size
         spec = SPEC.model_copy(update={"tokens": tokens, "sequence_length": 2048})
-        done, carried = operations(spec, shape_of(config)), collectives(config)
+        loaded = model_of(config.num_hidden_layers, torch.device("meta"), config)
+        dtype = loaded.model.dtype
+        shared, own = operations(spec, Shape.of(loaded))
+        number, sent = collectives(config)
         for processes in (1, 4, 8):
             part = spec.model_copy(update={"tokens": tokens // processes})
-            sent = 2 * (processes - 1) / processes * carried[1] / LINK
+            work = Operations(shared.model / processes, shared.single / processes, own)
+            sending = 2 * (processes - 1) / processes * sent / LINK
             rows.append(
                 (
                     name if processes == 1 else "",
                     processes,
                     f"{tokens // processes:,}",
-                    f"{2 * parameters(config) / 1e9:.0f} GB",
-                    f"{2 * block(config) / 1e9:.2f} GB",
-                    f"{moment_bytes(config.intermediate_size, DTYPE) / 1e9:.2f} GB",
-                    f"{working_bytes(config, config.intermediate_size, DTYPE, PlannedWork.of(part)) / 1e9:.1f} GB",
-                    f"{(done.half + done.single) / processes / 1e15:,.1f}",
-                    f"{done.own / 1e15:,.1f}",
-                    f"{carried[0]} of {carried[1] / 1e9:,.0f} GB in all" if processes > 1 else "none",
-                    f"{done.seconds(processes) + sent:,.0f} s",
+                    f"{2 * parameter_count(loaded.model) / 1e9:.0f} GB",
+                    f"{2 * parameter_count(loaded.adapter.layers[0]) / 1e9:.2f} GB",
+                    f"{moment_bytes(config.intermediate_size, dtype) / 1e9:.2f} GB",
+                    f"{working_bytes(config, config.intermediate_size, dtype, PlannedWork.of(part)) / 1e9:.1f} GB",
+                    f"{(work.model + work.single) / 1e15:,.1f}",
+                    f"{own / 1e15:,.1f}",
+                    f"{number} of {sent / 1e9:,.0f} GB in all" if processes > 1 else "none",
+                    f"{work.seconds(RATES) + sending:,.0f} s",
                 )
             )
-    columns = (
-        "model",
-        "GPUs",
-        "tokens of each",
-        "weights",
-        "a block",
-        "moments of a site",
-        "work on each, at most",
-        "shared operations of each, 10^15",
-        "own, 10^15",
-        "collectives",
-        "expected",
-    )
+    sizes = ("tokens of each", "weights", "a block", "moments of a site", "work on each, at most")
+    done = ("shared operations of each, 10^15", "own, 10^15", "collectives", "expected")
+    columns = ("model", "GPUs", *sizes, *done)
     head = (
         f"The default recipe, half of the neurons, {AUTO_TOKENS_OF_A_MIX} calibration tokens for each channel of the FFN in "
-        f"sequences of 2,048, {str(DTYPE).removeprefix('torch.')}. The rates are {HALF / 1e12:.0f} x 10^12 operations a second "
-        f"in forward and backward passes, {SINGLE / 1e12:.0f} in fp32 and {DOUBLE / 1e12:.0f} in fp64, and {LINK / 1e9:.0f} GB "
-        "a second between two GPUs; loading, reading and measuring come on top. None of it is measured."
+        f"sequences of 2,048, {str(dtype).removeprefix('torch.')}. The rates are {RATES.model / 1e12:.0f} x 10^12 operations a "
+        f"second in forward and backward passes, {RATES.single / 1e12:.0f} in fp32 and {RATES.double / 1e12:.0f} in fp64, and "
+        f"{LINK / 1e9:.0f} GB a second between two GPUs; loading, reading and measuring come on top. None of it is measured."
     )
     return f"{head}\n\n{table(columns, rows)}"
 
 
-def operations(spec: PruneSpec, shape: Shape) -> Operations:
-    """The operations of a run that measures nothing, taken from the estimate of its seconds."""
-    amounts = Amounts(tokens=int(spec.tokens), length=spec.sequence_length, tasks={})
-    sample = estimates.sample(shape, amounts)
-    sites = shape.chosen(spec.targets)
-    forward = [shape.forward(each.tokens, each.length, head=False) for each in (amounts, sample)]
-    half = estimates.gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
-    moments = [
-        estimates.walk_cost(shape, amounts, spec.targets) - forward[0],
-        estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.surveys_norm_aware) - forward[1],
-        estimates.drift_cost(shape, amounts, spec.targets) - forward[0],
-    ]
+def operations(spec: PruneSpec, shape: Shape) -> tuple[Operations, float]:
+    """Operations of a run that measures nothing: those that processes share, and in fp64 those that each does for itself."""
+    stages = work_of(spec, shape, Amounts(tokens=int(spec.tokens), length=spec.sequence_length, tasks={})).values()
     own = sum(
         2 * estimates.scores_cost(site, spec.criterion)
         + estimates.curve_cost(site)
         + estimates.repair_cost(site, spec.ratio)
-        for site in sites
+        for site in shape.chosen(spec.targets)
     )
-    pace = estimates.OPERATIONS
-    return Operations(pace * (half + 2 * forward[0] + forward[1]), pace * sum(moments), pace * own)
+    shared = Operations(sum(stage.model for stage in stages), sum(stage.single for stage in stages))
+    return shared, own * estimates.OPERATIONS
 
 
 def collectives(config: LlamaConfig) -> tuple[int, float]:
     """Number and bytes of the sums over all processes: two a site in both walks, and those of the gradients."""
-    sites = config.num_hidden_layers
-    return 4 * sites + 1 + sites, sum(_sums(config)) * sites
+    sites, channels, width = config.num_hidden_layers, config.intermediate_size, config.hidden_size
+    triangle = 4 * 9 / 16 * channels**2  # of the survey, in eight blocks of columns
+    moments = 2 * triangle + 4 * channels * width  # plain and norm-aware ones, and the drift
+    return 4 * sites + 1 + sites, (triangle + moments + 4 * width**2) * sites  # the last: gradients at the outputs
 
 
-def _sums(config: LlamaConfig) -> Iterator[float]:
-    """Bytes for each site."""
-    channels, width = config.intermediate_size, config.hidden_size
-    triangle = 4 * 9 / 16 * channels**2  # in eight blocks of columns
-    yield triangle  # of the survey
-    yield 2 * triangle + 4 * channels * width  # plain and norm-aware moments, and the drift
-    yield 4 * width**2  # gradients at the outputs
-
-
-def shape_of(config: LlamaConfig) -> Shape:
-    width, channels = config.hidden_size, config.intermediate_size
-    ffn = SiteShape("ffn", channels, width, 3 * channels * width)
-    return Shape(
-        blocks=config.num_hidden_layers * block(config),
-        head=config.vocab_size * width,
-        layers=config.num_hidden_layers,
-        width=width,
-        sites=(ffn,) * config.num_hidden_layers,
-        writes=True,
-    )
-
-
-def block(config: LlamaConfig) -> int:
-    """Parameters of a block."""
-    width, heads = config.hidden_size, config.num_attention_heads
-    attention = 2 * width * (width // heads) * (heads + (config.num_key_value_heads or heads))
-    return attention + 3 * width * config.intermediate_size + 2 * width
-
-
-def parameters(config: LlamaConfig) -> int:
-    return config.num_hidden_layers * block(config) + 2 * config.vocab_size * config.hidden_size + config.hidden_size
-
-
-SECTIONS = {"scaling": scaling, "equal": equal, "paper": paper}
+SECTIONS = {"scaling": ("", scaling), "equal": ("", equal), "paper": ("", paper)}
 
 if __name__ == "__main__":
-    main()
+    sections(__doc__, SECTIONS)

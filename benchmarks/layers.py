@@ -8,21 +8,20 @@ python benchmarks/layers.py --only shape   the speeds of a slice of LLaMA-7B's s
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import torch
-from figures import SMOLLM2, loaded, value_of, with_error
+from figures import SMOLLM2, finished_run, loaded, value_of, with_error
 from gpu import model_of
-from parts.subjects import gain
+from parts.subjects import Gain
 from readme import sections, table
 from torch import nn
 from transformers import LlamaConfig
 
-from liar import PruneSpec, stream
+from liar import PruneSpec
 from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.evaluate.timing.speed import comparison_steps
-from liar.events import Finished
 from liar.explore.need import Counts
 from liar.jobs.draw_atlas import kind_facts
 from liar.models.loaded import parameter_count
@@ -41,38 +40,24 @@ SHAPE_LAYERS, SHAPE_REMOVED = 10, 2
 BASE = PruneSpec(model=SMOLLM2, evaluate=usual_tasks(PERPLEXITY.name))
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A run, what it removed in words, and the speeds of its model beside the dense one."""
-
-    words: str
-    result: RunResult
-    speeds: list[Quartiles]
-
-    def cells(self, beside: RunResult | None) -> tuple[str, ...]:
-        """``beside`` is the run that the perplexities are compared with."""
-        totals = self.result.totals
-        perplexities = [_perplexity(self.result, task, beside) for task in BASE.evaluate]
-        return (self.words, f"{1 - totals.blocks_removed:.1%}", *perplexities, *map(_speed, self.speeds))
-
-
 def section() -> str:
     """A row for each number of layers, and beneath it one for as many parameters in neurons."""
     dense = loaded(SMOLLM2)
+    counts = Counts.of(BASE, parameter_count(dense.model), {"ffn": kind_facts(dense.adapter, "ffn")})
     rows = []
     for number in REMOVED:
-        short = _run(BASE.model_copy(update={"targets": "layers", "ratio": number / len(dense.adapter.layers)}))
-        narrow = _run(BASE.model_copy(update={"ratio": _ratio_of(short.result.totals.parameters_after)}))
-        rows += [short.cells(None), narrow.cells(short.result)]
-    values = ", ".join(f"{task} {with_error(value_of(short.result, task, 'dense'))}" for task in BASE.evaluate)
+        layers = {"targets": "layers", "ratio": number / len(dense.adapter.layers)}
+        short, cells = _run(BASE.model_copy(update=layers))
+        as_small = {"ratio": counts.ratio(short.totals.parameters_after, str)}
+        rows += [cells, _run(BASE.model_copy(update=as_small), short)[1]]
+    values = ", ".join(f"{task} {with_error(value_of(short, 'dense', task))}" for task in BASE.evaluate)
     head = (
         f"Whole layers with a patch, and as many parameters in neurons by the default recipe. Dense: {values}. In brackets the "
         "perplexity without patch or repair; of neurons also what they gain over the row above, ± its paired standard "
         "error. Speeds are times that of the dense model, in turns, with their quartiles."
     )
-    return (
-        f"{head}\n\n{table(('removed', 'parameters of the blocks left', *BASE.evaluate, 'prompt', 'decoding'), rows)}"
-    )
+    columns = ("removed", "parameters of the blocks left", *BASE.evaluate, "prompt", "decoding")
+    return f"{head}\n\n{table(columns, rows)}"
 
 
 def shape(config: LlamaConfig | None = None) -> str:
@@ -97,30 +82,22 @@ def shape(config: LlamaConfig | None = None) -> str:
     )
 
 
-def _run(spec: PruneSpec) -> Row:
-    finished = list(stream(spec, loaded(spec.model)))[-1]
-    assert isinstance(finished, Finished)
-    assert finished.model is not None
-    result = finished.result
-    costs = finish(compare_steps(loaded(spec.model), finished.model))
+def _run(spec: PruneSpec, beside: RunResult | None = None) -> tuple[RunResult, tuple[str, ...]]:
+    """A run, and its cells: what it removed, perplexities beside those of another run, and speeds beside the dense model."""
+    dense = loaded(spec.model)
+    model, result = finished_run(spec, dense)
     words = named(removed_layers(result.sites)) if "depth" in spec.stages else f"{spec.ratio:.0%} of the neurons"
-    return Row(words, result, [speed.gain for speed in costs.speeds])
-
-
-def _ratio_of(parameters: int) -> float:
-    """The ratio of neurons that leaves so many parameters at most."""
-    dense = loaded(SMOLLM2)
-    counts = Counts.of(BASE, parameter_count(dense.model), kind_facts(dense.adapter))
-    return counts.ratio(parameters, str)
+    perplexities = (_perplexity(result, task, beside) for task in BASE.evaluate)
+    speeds = (_speed(speed.gain) for speed in finish(compare_steps(dense, model)).speeds)
+    return result, (words, f"{1 - result.totals.blocks_removed:.1%}", *perplexities, *speeds)
 
 
 def _perplexity(result: RunResult, task: str, beside: RunResult | None) -> str:
-    bare, repaired = (value_of(result, task, variant) for variant in ("pruned", "reconstructed"))
+    bare, repaired = (value_of(result, variant, task) for variant in ("pruned", "reconstructed"))
     words = f"{with_error(repaired)} ({bare.value:,.1f})"
     if beside is None:
         return words
-    ahead, stderr = gain(value_of(beside, task, "reconstructed"), repaired)
-    return f"{words}, {ahead:+.3f} ± {stderr:.3f} nats"
+    return f"{words}, {Gain.of(value_of(beside, 'reconstructed', task), repaired)} nats"
 
 
 def _speed(times: Quartiles) -> str:

@@ -11,20 +11,14 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
-
-from figures import SMOLLM2, WORK, loaded
+from figures import SMOLLM2, finished_run, loaded, seconds_of_work
 from readme import sections, table
 
-from liar import LoadedModel, PruneSpec, stream
+from liar import LoadedModel, PruneSpec
 from liar.evaluate.prepared_task import evaluate
-from liar.events import Finished
 from liar.report.words.sentences import calibrated_on
 from liar.spec import EVALUATION_LENGTH
 from liar.tasks.demo import PERPLEXITY
@@ -35,15 +29,8 @@ from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, WIKI
 TEXTS = (WIKI, FILMS, EDITORIALS, PRODUCTS)
 RATIOS = (0.2, 0.5)
 SEEDS = (0, 1, 2)
-MIXES = (
-    "wiki",
-    "3 wiki + films",
-    "2 wiki + films",
-    "wiki + films",
-    "4 wiki + films + self",
-    "wiki + films + self",
-    "self",
-)
+MIXED = ("3 wiki + films", "2 wiki + films", "wiki + films", "4 wiki + films + self", "wiki + films + self")
+MIXES = ("wiki", *MIXED, "self")
 HEAD = (
     f"Perplexity over dense of {PERPLEXITY.count} windows of {EVALUATION_LENGTH} tokens of each text, "
     f"{PruneSpec().criterion}, {PruneSpec().allocation}, {PruneSpec().schedule}."
@@ -73,15 +60,10 @@ def perplexities(model: LoadedModel, split: Split) -> tuple[float, ...]:
 
 
 def outcome(spec: PruneSpec, dense: tuple[float, ...], split: Split) -> Outcome:
-    *_, last = stream(spec, loaded(SMOLLM2))
-    assert isinstance(last, Finished)
-    assert last.model is not None
-    text = last.result.calibration
-    assert text is not None
-    pruned = perplexities(last.model, split)
-    losses = tuple(after / before for after, before in zip(pruned, dense, strict=True))
-    seconds = sum(seconds for stage, seconds in last.result.timings.items() if stage in WORK)
-    found = Outcome(losses, calibrated_on(last.result) or "", text.tokens, seconds)
+    model, result = finished_run(spec, loaded(SMOLLM2))
+    assert result.calibration is not None
+    losses = tuple(after / before for after, before in zip(perplexities(model, split), dense, strict=True))
+    found = Outcome(losses, calibrated_on(result) or "", result.calibration.tokens, seconds_of_work(result))
     print(spec.calibration, spec.ratio, spec.seed, found, file=sys.stderr, flush=True)
     return found
 
@@ -121,11 +103,9 @@ def default() -> str:
     return f"{HEAD} {read} Test windows; mean and standard deviation over seeds of the text.\n\n{table(columns, rows)}"
 
 
-SECTIONS: dict[str, tuple[str, Callable[[], str]]] = {
-    "default": ("SmolLM2-135M, FFN neurons, the default recipe", default),
-    "mixes": ("SmolLM2-135M, the calibration text", mixes),
-}
-
-
 if __name__ == "__main__":
-    sections(__doc__, SECTIONS)
+    found = {
+        "default": ("SmolLM2-135M, FFN neurons, the default recipe", default),
+        "mixes": ("SmolLM2-135M, the calibration text", mixes),
+    }
+    sections(__doc__, found)

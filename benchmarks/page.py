@@ -9,7 +9,6 @@ Chromium must be on the path. The page starts with an empty folder of runs, so o
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import shutil
@@ -30,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import gradio as gr
 from gradio.state_holder import SessionState
 from playwright.sync_api import Browser, Page, sync_playwright
-from readme import ROOT, plain, write
+from readme import ROOT, command_line, memory, plain, show
 from rich.table import Table
 
 from liar.course.lesson import lessons
@@ -60,7 +59,6 @@ _MOVE = f"""async ([value]) => {{
 }}"""
 """JavaScript: milliseconds from moving the ratio slider to the frame that shows another heatmap."""
 
-
 _REVEAL = """async () => {
   const begin = performance.now();
   document.querySelector('#bet-form button').click();
@@ -69,7 +67,6 @@ _REVEAL = """async () => {
   return performance.now() - begin;
 }"""
 """JavaScript: milliseconds from a click on the bet to the frame that shows its answer."""
-
 
 _REDRAW = """([value]) => {
   const [ratio, heatmap] = ['#ratio', '#heatmap'].map((part) => document.querySelector(part)), before = heatmap.innerHTML;
@@ -96,9 +93,8 @@ class Measured:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be repeated")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     if arguments.write and arguments.only:
         parser.error("--write replaces the whole section; leave --only out")
@@ -107,10 +103,7 @@ def main() -> int:
     table = Table("part", "found", "limit", "", "of", box=None)
     for measured in found:
         table.add_row(measured.part, f"{measured.found:.3f}", f"{measured.limit:g}", measured.unit, measured.of)
-    text = plain(table)
-    print(text)
-    if arguments.write:
-        write("page", text)
+    show("page", plain(table), arguments.write)
     return 0 if all(measured.found <= measured.limit for measured in found) else 1
 
 
@@ -119,8 +112,13 @@ def main() -> int:
 
 def paint() -> list[Measured]:
     """Time from opening the page with an empty cache until heatmap and verdict are drawn."""
+    seconds = []
     with served() as server, chromium() as browser:
-        seconds = [first_paint(browser, server.url) for _ in range(VISITS)]
+        for _ in range(VISITS):
+            begin = time.perf_counter()
+            page = visit(browser, server.url)
+            seconds.append(time.perf_counter() - begin)
+            page.context.close()
     words = f"the slowest of {VISITS} visits, median {median(seconds):.3f}"
     return [Measured("first paint", max(seconds), PAINT_SECONDS, words)]
 
@@ -175,9 +173,8 @@ def apply() -> list[Measured]:
         before = page.evaluate(_Z)
         begin = time.perf_counter()
         page.get_by_role("button", name="Apply", exact=True).click()
-        page.wait_for_function(
-            f"(before) => ![before, undefined].includes({_Z})", arg=before, polling=100, timeout=300_000
-        )
+        another = f"(before) => ![before, undefined].includes({_Z})"
+        page.wait_for_function(another, arg=before, polling=100, timeout=300_000)
         heatmap = time.perf_counter() - begin
         page.locator("#status").get_by_text("Done.").wait_for(timeout=300_000)
         everything = time.perf_counter() - begin
@@ -214,10 +211,9 @@ def course() -> list[Measured]:
             page.frame_locator("#beside iframe").locator("h1").wait_for()
             page.context.close()
         after = server.megabytes
+    seen = f"the slowest of {len(steps)} lessons, each seen first"
     return [
-        Measured(
-            "a step of a lesson", max(steps), PAINT_SECONDS, f"the slowest of {len(steps)} lessons, each seen first"
-        ),
+        Measured("a step of a lesson", max(steps), PAINT_SECONDS, seen),
         Measured("a bet to its answer", max(reveals), REVEAL_SECONDS, f"the slowest of {len(reveals)} lessons"),
         Measured("memory of the lessons", after - before, LESSONS_MEGABYTES, "all nine, on the server", "MB"),
     ]
@@ -251,12 +247,7 @@ def file() -> list[Measured]:
 
 
 PARTS: dict[str, Callable[[], list[Measured]]] = {
-    "paint": paint,
-    "slider": slider,
-    "draw": draw,
-    "apply": apply,
-    "course": course,
-    "file": file,
+    part.__name__: part for part in (paint, slider, draw, apply, course, file)
 }
 
 # -- server and visitors --------------------------------------------------------------------------------------------------
@@ -272,8 +263,7 @@ class Served:
     @property
     def megabytes(self) -> float:
         """Memory of its process."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()  # Linux
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) * 1024 / 1e6
+        return memory("VmRSS", self.process.pid) / 1e6
 
 
 @contextmanager
@@ -324,14 +314,6 @@ def visit(browser: Browser, link: str) -> Page:
     page.locator("#verdict h2").wait_for()
     page.locator("#heatmap .heatmaplayer .hm").first.wait_for()
     return page
-
-
-def first_paint(browser: Browser, url: str) -> float:
-    begin = time.perf_counter()
-    page = visit(browser, url)
-    seconds = time.perf_counter() - begin
-    page.context.close()
-    return seconds
 
 
 if __name__ == "__main__":

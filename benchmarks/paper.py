@@ -16,20 +16,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
-
 from huggingface_hub import HfApi
 from readme import table
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from liar import PruneSpec, RunResult
+from liar.cli.prune import watched_run
 from liar.errors import LiarError
-from liar.events import Finished
-from liar.events import Progress as Step
-from liar.jobs.pipeline import stream
 from liar.loading.source import conversion_of, find_model
 from liar.report.words.metric_sentences import metric_change, sample, stderr_words, value_words
 from liar.spec import Targets
@@ -98,12 +90,12 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="models with one of these in their id")
     parser.add_argument("--limit", type=int, help="items or windows of each task; by default those of `liar evaluate`")
     parser.add_argument("--data", help="folder with copies of the datasets of GLUE, SQuAD and common sense")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     rows = [row for row in ROWS if any(word.lower() in row.model.lower() for word in arguments.only)]
     if not rows:
         print(f"No model has {' or '.join(map(repr, arguments.only))} in its id.", file=sys.stderr)
@@ -130,9 +122,10 @@ def measured(row: Row, limit: int | None, data: str | None) -> list[tuple[str, .
     runs: dict[str, RunResult] = {}
     for name, spec in row.specs(model, limit, data).items():
         kept = store.find(spec)
-        runs[name] = kept if kept is not None else finished(spec, f"{row.model}, {', '.join(row.tasks)}, {name}")
         if kept is None:
-            store.save(runs[name])
+            kept = finished(spec, f"{row.model}, {', '.join(row.tasks)}, {name}")
+            store.save(kept)
+        runs[name] = kept
     return [line for task in row.tasks for line in lines(model, task, runs)]
 
 
@@ -151,15 +144,9 @@ def pinned(model: str) -> str:
 
 
 def finished(spec: PruneSpec, title: str) -> RunResult:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=1.0)
-        for event in stream(spec):
-            if isinstance(event, Step):
-                bar.update(task, completed=event.share or 0.0, description=f"{title}: {event.message}")
-            elif isinstance(event, Finished):
-                return event.result
-    raise AssertionError("a run ends with Finished or with an error")
+    """A run, with its bar on stderr."""
+    print(title, file=sys.stderr)
+    return watched_run(spec).result
 
 
 def lines(model: str, task: str, runs: dict[str, RunResult]) -> Iterator[tuple[str, ...]]:

@@ -12,11 +12,10 @@ FLAP's masks) have no package on the index, and are choices of this library, wit
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
 import tempfile
 import time
+from argparse import SUPPRESS
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,16 +28,15 @@ from liar.cli.startup import settle_threads
 settle_threads()
 
 import torch
-from figures import with_error
+from figures import finished_run, with_error
 from pydantic import TypeAdapter
-from readme import table, write
+from readme import command_line, in_own_process, show, table
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from liar import LoadedModel, PruneSpec, load_model, save_model, stream
+from liar import LoadedModel, PruneSpec, load_model, save_model
 from liar.data.corpora import text_steps
 from liar.evaluate.prepared_task import evaluate
-from liar.events import Finished
 from liar.progress import finish
 from liar.report.words.metric_sentences import sample
 from liar.results import Evaluation
@@ -58,17 +56,16 @@ Tool = Callable[[PreTrainedModel, Sequence[Batch], float], None]
 
 @dataclass(frozen=True)
 class Peer:
-    """``module`` is what its package imports as, None for choices of this library (``settings``)."""
+    """``package``: None for choices of this library (``settings``)."""
 
     name: str
     package: str | None = None
-    module: str | None = None
     tool: Tool | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_installed(self) -> bool:
-        return self.module is None or find_spec(self.module) is not None
+        return self.package is None or find_spec(self.package.replace("-", "_")) is not None
 
 
 @dataclass(frozen=True)
@@ -84,16 +81,11 @@ class Measured:
 MEASURED = TypeAdapter(Measured)
 
 
-def peaks_of_weights(model: PreTrainedModel, _batches: Sequence[Batch], ratio: float) -> None:
+def peaks(model: PreTrainedModel, batches: Sequence[Batch], ratio: float, *, with_activations: bool = False) -> None:
     from optipfair import prune_model_mlp_glu
 
-    prune_model_mlp_glu(model, "MAW", 100 * ratio, show_progress=False)
-
-
-def peaks_and_activations(model: PreTrainedModel, batches: Sequence[Batch], ratio: float) -> None:
-    from optipfair import prune_model_mlp_glu
-
-    prune_model_mlp_glu(model, "MAW", 100 * ratio, dataloader=list(batches), show_progress=False)
+    read = {"dataloader": list(batches)} if with_activations else {}
+    prune_model_mlp_glu(model, "MAW", 100 * ratio, show_progress=False, **read)
 
 
 def taylor(model: PreTrainedModel, batches: Sequence[Batch], ratio: float) -> None:
@@ -124,9 +116,9 @@ def taylor(model: PreTrainedModel, batches: Sequence[Batch], ratio: float) -> No
 DEFAULT = "default recipe"
 ONE_SHOT = {"schedule": "one-shot"}
 PEERS = (
-    Peer("optipfair, weights", "optipfair", "optipfair", peaks_of_weights),
-    Peer("optipfair, weights and activations", "optipfair", "optipfair", peaks_and_activations),
-    Peer("Torch-Pruning, Taylor", "torch-pruning", "torch_pruning", taylor),
+    Peer("optipfair, weights", "optipfair", peaks),
+    Peer("optipfair, weights and activations", "optipfair", partial(peaks, with_activations=True)),
+    Peer("Torch-Pruning, Taylor", "torch-pruning", taylor),
     Peer("Wanda-sp", settings={"criterion": "wanda", "allocation": "uniform", "reconstruction": "none", **ONE_SHOT}),
     Peer("FLAP", settings={"criterion": "fluctuation", "allocation": "global", "reconstruction": "bias", **ONE_SHOT}),
     Peer("GRAIL on FLAP's masks", settings={"criterion": "fluctuation", "allocation": "global", **ONE_SHOT}),
@@ -137,11 +129,10 @@ PEERS = (
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true")
+    parser = command_line(__doc__)
     parser.add_argument("--list", action="store_true")
-    parser.add_argument("--peer", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--ratio", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--peer", type=int, help=SUPPRESS)
+    parser.add_argument("--ratio", type=float, help=SUPPRESS)
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(peer.name for peer in PEERS))
@@ -151,10 +142,7 @@ def main() -> int:
     if arguments.peer is not None:
         print(MEASURED.dump_json(measure(PEERS[arguments.peer], arguments.ratio)).decode())
         return 0
-    text = compare()
-    print(text)
-    if arguments.write:
-        write("peers", text)
+    show("peers", compare(), arguments.write)
     return 0
 
 
@@ -172,50 +160,35 @@ def compare() -> str:
     dense, (_, _, text) = perplexities(loaded), finish(text_steps(SPEC, loaded))
     rows: list[tuple[str, ...]] = []
     for ratio in RATIOS:
-        found = {peer.name: in_own_process(place, ratio) for place, peer in enumerate(PEERS) if peer.is_installed}
+        found = {peer.name: alone(place, ratio) for place, peer in enumerate(PEERS) if peer.is_installed}
         rows += [row(ratio, name, each, dense, found[DEFAULT]) for name, each in found.items()]
     values = ", ".join(f"{with_error(value)} {title}" for title, value in zip(TITLES, dense, strict=True))
     head = (
         f"{SPEC.model}, calibrated on {text.source}, {text.tokens:,} tokens; nothing is retrained. Dense: {values} "
         f"(n = {sample(dense[0])}, and {sample(dense[1])}). Wanda-sp, FLAP and GRAIL are choices of this library."
     )
-    header = (
-        "neurons removed",
-        "tool",
-        "parameters left",
-        *TITLES,
-        f"beside the {DEFAULT}, ± the paired error",
-        "seconds",
-        "loads in plain transformers",
-    )
+    beside = f"beside the {DEFAULT}, ± the paired error"
+    left = ("neurons removed", "tool", "parameters left")
+    header = (*left, *TITLES, beside, "seconds", "loads in plain transformers")
     return "\n\n".join(part for part in (head, table(header, rows), missing(PEERS)) if part)
 
 
 def row(ratio: float, name: str, found: Measured, dense: list[Evaluation], default: Measured) -> tuple[str, ...]:
-    values = zip(found.perplexities, dense, default.perplexities, strict=True)
-    cells = [
-        (f"{with_error(value)} ({value.value / before.value:.2f} x)", difference(best, value))
-        for value, before, best in values
-    ]
-    return (
-        f"{ratio:.0%}",
-        name,
-        f"{found.parameters:.1%}",
-        *(words for words, _ in cells),
-        ", ".join(f"{beside.ratio:.2f} ± {beside.ratio_stderr:.2f} x" for _, beside in cells),
-        f"{found.seconds:.0f} s",
-        "yes" if found.loads else "no",
-    )
+    pairs = zip(found.perplexities, dense, strict=True)
+    cells = [f"{with_error(value)} ({value.value / before.value:.2f} x)" for value, before in pairs]
+    apart = map(difference, default.perplexities, found.perplexities)
+    beside = ", ".join(f"{each.ratio:.2f} ± {each.ratio_stderr:.2f} x" for each in apart)
+    left, loads = f"{found.parameters:.1%}", "yes" if found.loads else "no"
+    return f"{ratio:.0%}", name, left, *cells, beside, f"{found.seconds:.0f} s", loads
 
 
 TITLES = ("in domain", "out of domain")
 
 
-def in_own_process(place: int, ratio: float) -> Measured:
-    command = [sys.executable, __file__, "--peer", str(place), "--ratio", str(ratio)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+def alone(place: int, ratio: float) -> Measured:
+    line = in_own_process(__file__, "--peer", str(place), "--ratio", str(ratio))
     print(PEERS[place].name, f"{ratio:.0%}", file=sys.stderr, flush=True)
-    return MEASURED.validate_json(done.stdout.splitlines()[-1])
+    return MEASURED.validate_json(line)
 
 
 def measure(peer: Peer, ratio: float) -> Measured:
@@ -224,11 +197,8 @@ def measure(peer: Peer, ratio: float) -> Measured:
     loaded = load_model(spec.model)
     before = loaded.model.num_parameters()
     if peer.tool is None:
-        *_, last = stream(spec, loaded)
-        assert isinstance(last, Finished)
-        seconds = sum(value for stage, value in last.result.timings.items() if stage not in ("load", "data"))
-        assert last.model is not None
-        loaded = last.model
+        loaded, result = finished_run(spec, loaded)
+        seconds = sum(value for stage, value in result.timings.items() if stage not in ("load", "data"))
         save: Callable[[Path], object] = partial(save_model, loaded)
     else:
         batches = texts_of(spec, loaded)

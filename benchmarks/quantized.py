@@ -6,24 +6,24 @@ python benchmarks/quantized.py --write   also puts it into docs/results/quality.
 
 from __future__ import annotations
 
-from figures import SENTIMENT, SMOLLM2, loaded, with_error
+from collections.abc import Iterator, Mapping
+
+from figures import SENTIMENT, SMOLLM2, finished_run, loaded, with_error
 from readme import sections, table
 
-from liar import PruneSpec, stream
+from liar import LoadedModel, PruneSpec, RunResult
 from liar.evaluate.timing.speed import Amount, timed_turns
-from liar.events import Finished
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.report.words.metric_sentences import sample, variant_name
 from liar.report.words.quantized_sentences import quantizations
 from liar.results import Evaluation, MeasuredVariant, Workload
 
+_SHARED = {"schedule": "one-shot", "quantize": "int8"}
 SPECS = [
-    PruneSpec(model=SMOLLM2, ratio=0.2, schedule="one-shot", evaluate=("perplexity",), quantize="int8"),
-    PruneSpec(model=SMOLLM2, ratio=0.5, schedule="one-shot", evaluate=("perplexity",), quantize="int8"),
-    PruneSpec(
-        model=SENTIMENT, targets="both", ratio=0.5, schedule="one-shot", evaluate=("sentiment",), quantize="int8"
-    ),
+    PruneSpec.create(model=SMOLLM2, ratio=0.2, evaluate=("perplexity",), **_SHARED),
+    PruneSpec.create(model=SMOLLM2, ratio=0.5, evaluate=("perplexity",), **_SHARED),
+    PruneSpec.create(model=SENTIMENT, targets="both", ratio=0.5, evaluate=("sentiment",), **_SHARED),
 ]
 SHOWN: tuple[MeasuredVariant, ...] = ("dense", "dense-int8", "reconstructed", "reconstructed-int8")
 TOKENS, TURNS = 128, 7
@@ -31,14 +31,14 @@ TOKENS, TURNS = 128, 7
 
 def section() -> str:
     """A table with a row for each measured variant, then the library's sentence on each run."""
-    rows, sentences = [], []
+    rows: list[tuple[str, ...]] = []
+    sentences = []
     samples: dict[str, str] = {}
     for spec in SPECS:
-        finished = list(stream(spec, loaded(spec.model)))[-1]
-        assert isinstance(finished, Finished)
-        rows += rows_of(finished)
-        samples |= {item.metric: sample(item) for item in finished.result.evaluations}
-        sentences.append(f"- {title(spec)}: {quantizations(finished.result)[0]}")
+        model, result = finished_run(spec, loaded(spec.model))
+        rows += rows_of(result, seconds_of(loaded(spec.model), model))
+        samples |= {item.metric: sample(item) for item in result.evaluations}
+        sentences.append(f"- {title(spec)}: {quantizations(result)[0]}")
     head = (
         "Linear layers of the blocks with int8 weights, one scale for each output channel; the default recipe but one-shot. "
         f"{' or '.join(f'{metric} ({words})' for metric, words in samples.items()).capitalize()} ± its standard error; tokens "
@@ -48,26 +48,15 @@ def section() -> str:
     return f"{head}\n\n{table(columns, rows)}\n\n" + "\n".join(sentences)
 
 
-def rows_of(finished: Finished) -> list[tuple[str, ...]]:
-    result = finished.result
+def rows_of(result: RunResult, seconds: Mapping[MeasuredVariant, float]) -> Iterator[tuple[str, ...]]:
     values = {item.variant: item for item in result.evaluations}
-    seconds = seconds_of(finished)
-    return [
-        (
-            title(result.spec),
-            variant_name(variant),
-            value_of(values[variant]),
-            f"{result.weight_bytes[variant] / 1e6:.1f}",
-            f"{1 / seconds[variant]:,.0f}",
-        )
-        for variant in SHOWN
-    ]
+    for variant in SHOWN:
+        size, speed = f"{result.weight_bytes[variant] / 1e6:.1f}", f"{1 / seconds[variant]:,.0f}"
+        yield title(result.spec), variant_name(variant), value_of(values[variant]), size, speed
 
 
-def seconds_of(finished: Finished) -> dict[MeasuredVariant, float]:
+def seconds_of(dense: LoadedModel, repaired: LoadedModel) -> dict[MeasuredVariant, float]:
     """Seconds per token; the models take turns, so that a slow phase of the machine affects all of them."""
-    dense, repaired = loaded(finished.result.spec.model), finished.model
-    assert repaired is not None
     models = (dense, quantized(dense), repaired, quantized(repaired))
     work: Workload = "prompt" if dense.is_language_model else "text"
     taken = finish(timed_turns(models, {work: Amount(1, TOKENS)}, TURNS))[work]

@@ -1,4 +1,6 @@
-"""Markdown tables, and writing them between their markers in README and docs, with machine, commit and command beneath."""
+"""What the scripts share: threads settled before torch is loaded, a command line, memory, and Markdown tables, written between
+their markers in README and docs with machine, commit and command beneath.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,10 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from liar.cli.startup import settle_threads
+
+settle_threads()
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,22 +41,28 @@ def plain(found: Table, *lines: str) -> str:
     return "\n".join(["```", *lines, *(line.rstrip() for line in file.getvalue().splitlines()), "```"])
 
 
-def sections(
-    description: str | None,
-    found: Mapping[str, tuple[str, Callable[[], str]]],
-    heading: str = "##",
-) -> None:
-    """Command line of a script that builds sections of a page: the title and the text of each, by name."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def sections(description: str | None, found: Mapping[str, tuple[str, Callable[[], str]]]) -> None:
+    """Command line of a script that builds sections of a page: the title, which may be empty, and the text of each, by name."""
+    parser = command_line(description)
     parser.add_argument("--only", choices=found, nargs="+", default=found, metavar="SECTION")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     for name in arguments.only:
         title, build = found[name]
-        text = f"{heading} {title}\n\n{build()}\n"
-        print(text, flush=True)
-        if arguments.write:
-            write(name, text)
+        show(name, f"## {title}\n\n{build()}\n" if title else build(), arguments.write)
+
+
+def command_line(description: str | None) -> argparse.ArgumentParser:
+    """Parser of a script with this docstring, which may write what it prints."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true")
+    return parser
+
+
+def show(name: str, text: str, writes: bool) -> None:
+    """Print the section ``name``, and write it if asked to."""
+    print(text, flush=True)
+    if writes:
+        write(name, text)
 
 
 def write(name: str, text: str) -> None:
@@ -94,6 +106,23 @@ def commit() -> str:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def in_own_process(script: str, *options: str) -> str:
+    """The last line that ``script`` prints if it is started with ``options``."""
+    done = subprocess.run([sys.executable, script, *options], check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.splitlines()[-1]
+
+
+def memory(line: str, process: int | str = "self") -> int:
+    """Memory of a process in bytes, on Linux: ``VmRSS`` is the present amount, ``VmHWM`` the peak."""
+    status = Path(f"/proc/{process}/status").read_text().splitlines()
+    return 1024 * next(int(found.split()[1]) for found in status if found.startswith(line))
+
+
+def forget_peak() -> None:
+    """From here on the peak of :func:`memory` is that of what comes."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _row(*cells: object) -> str:

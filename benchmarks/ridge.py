@@ -11,16 +11,15 @@ where text is scarce.
 
 from __future__ import annotations
 
-import argparse
-import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import geometric_mean
 
 from liar.cli.startup import settle_threads
 
 settle_threads()
 
 import torch
-from readme import table, write
+from readme import command_line, table, write
 from torch import Tensor
 
 from liar import LoadedModel, PruneSpec, load_model
@@ -81,24 +80,23 @@ def held_out_error(fit: Moments, unseen: Moments, weight: Tensor, kept: Tensor, 
     return (spread + float((mean[channels] @ D + shift).square().sum())) / energy
 
 
+Errors = dict[tuple[float, str], list[tuple[float, float]]]
+"""(plain, norm-aware) errors of every site and share, by amount of text and ridge."""
+
+
 def moments_of(loaded: LoadedModel, batches: Sequence[Batch], targets: Targets) -> dict[Site, SiteMoments]:
     return {visit.site: visit.moments for visit in walk(loaded.adapter, batches, targets)}
 
 
 @torch.no_grad()
-def errors_of(
-    loaded: LoadedModel, targets: Targets, seed: int, every: int
-) -> dict[tuple[float, str], list[tuple[float, float]]]:
-    """(plain, norm-aware) errors of every site and share, by amount of text and ridge."""
-    spec = PruneSpec(model=loaded.id)
+def errors_of(loaded: LoadedModel, targets: Targets, seed: int, every: int) -> Errors:
     sites = loaded.adapter.sites(targets)[::every]
     most = max(site.channels for site in sites) * int(TOKENS[-1])
-    sampled = spec.model_copy(update={"tokens": 2 * most, "seed": seed})
-    batches, _, _ = finish(text_steps(sampled, loaded))
+    batches, _, _ = finish(text_steps(PruneSpec(model=loaded.id, tokens=2 * most, seed=seed), loaded))
     order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(seed)).tolist()
     shuffled = [batches[position] for position in order]
     unseen = moments_of(loaded, taken(shuffled[::-1], most), targets)
-    found: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    found: Errors = {}
     for amount in TOKENS:
         fits = moments_of(loaded, taken(shuffled, round(most * amount / TOKENS[-1])), targets)
         for site in sites:
@@ -130,7 +128,7 @@ def taken(batches: Sequence[Batch], tokens: int) -> list[Batch]:
 def section(model: str, targets: Targets, seeds: int, every: int) -> str:
     """Geometric means over seeds, sites and shares, by amount of text and ridge."""
     loaded = load_model(model)
-    found: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    found: Errors = {}
     for seed in range(seeds):
         for key, pairs in errors_of(loaded, targets, seed, every).items():
             found.setdefault(key, []).extend(pairs)
@@ -138,23 +136,19 @@ def section(model: str, targets: Targets, seeds: int, every: int) -> str:
     for amount in TOKENS:
         cells = []
         for name in RIDGES:
-            plain, aware = (
-                math.exp(
-                    sum(math.log(max(pair[which], 1e-12)) for pair in found[amount, name]) / len(found[amount, name])
-                )
-                for which in (0, 1)
+            means = (
+                geometric_mean(max(error, 1e-12) for error in each) for each in zip(*found[amount, name], strict=True)
             )
-            cells.append(f"{plain:.4f} / {aware:.4f}")
+            cells.append(" / ".join(f"{mean:.4f}" for mean in means))
         rows.append((f"{amount:g}", *cells))
     return table(("tokens a channel", *RIDGES), rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--every", type=int, default=5, help="Every n-th site.")
     parser.add_argument("--only", nargs="+", choices=MODELS, default=MODELS, metavar="MODEL")
-    parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     texts = []
     for model in arguments.only:

@@ -10,18 +10,13 @@ of kept neurons only; figures.py measures the quality.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
-
-from readme import table, write
+from readme import command_line, forget_peak, memory, show, table
 
 from liar import PruneSpec, load_model, save_model, stream
 from liar.evaluate.timing.size_and_speed import compare_steps
@@ -46,14 +41,9 @@ class Saving:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+    writes = command_line(__doc__).parse_args().write
     results = {name: measured(model) for model, name in MODELS.items()}
-    text = "\n".join(section(name, *found) for name, found in results.items())
-    print(text, flush=True)
-    if arguments.write:
-        write("saved", text)
+    show("saved", "\n".join(section(name, *found) for name, found in results.items()), writes)
     failures = [words for name, found in results.items() for words in failures_of(name, *found)]
     print("\n".join(failures), file=sys.stderr)
     return 1 if failures else 0
@@ -68,34 +58,20 @@ def failures_of(name: str, saving: Saving, result: CostsResult) -> list[str]:
 
 def measured(model: str) -> tuple[Saving, CostsResult]:
     """Prune ``model``, save it dense and pruned, load both again and compare their size and speed."""
-    spec = PruneSpec(
-        model=model,
-        targets="ffn",
-        ratio=0.5,
-        criterion="fluctuation",
-        allocation="uniform",
-        reconstruction="least-squares",
-        schedule="one-shot",
-        tokens=2048,
-    )
+    uniform = {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"}
+    spec = PruneSpec.create(model=model, targets="ffn", ratio=0.5, tokens=2048, **uniform)
     with tempfile.TemporaryDirectory() as scratch:
         folders = [Path(scratch, name) for name in ("dense", "pruned")]
         save_model(load_model(model), folders[0])
         for event in stream(spec):
             if isinstance(event, Finished) and event.model is not None:
-                Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak of pruning
+                forget_peak()  # of pruning
                 before, start = memory("VmRSS"), time.perf_counter()
                 save_model(event.model, folders[1], event.result)
                 saving = Saving(time.perf_counter() - start, memory("VmHWM") - before)
-        dense, pruned = (load_model(str(folder)) for folder in folders)
+        models = [load_model(str(folder)) for folder in folders]
         on_disk = (bytes_on_disk(str(folders[0])), bytes_on_disk(str(folders[1])))
-        return saving, finish(compare_steps(dense, pruned, repeats=REPEATS, on_disk=on_disk))
-
-
-def memory(line: str) -> int:
-    """Memory of this process in bytes: ``VmRSS`` is the present amount, ``VmHWM`` the peak."""
-    status = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(found.split()[1]) for found in status if found.startswith(line))
+        return saving, finish(compare_steps(*models, repeats=REPEATS, on_disk=on_disk))
 
 
 def section(name: str, saving: Saving, result: CostsResult) -> str:

@@ -13,9 +13,6 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 from figures import tenths_of

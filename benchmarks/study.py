@@ -12,21 +12,16 @@ point in work. Nothing of --fast is kept.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from liar.cli.startup import settle_threads
-
-settle_threads()
-
 from parts import PARTS
 from parts.points import Part, Point, PointStore, Scope
-from readme import ROOT, commit, machine, table, write
+from readme import ROOT, command_line, commit, machine, show, table, write
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -35,14 +30,13 @@ from liar.errors import LiarError
 POINTS = ROOT / "docs" / "study"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(words: Sequence[str] | None = None) -> int:
+    parser = command_line(__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--fast", action="store_true", help="little of each part, and nothing is kept")
     parser.add_argument("--stored", action="store_true", help="measure nothing")
     parser.add_argument("--points", type=Path, help="folder of the points")
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if (arguments.write or arguments.points) and arguments.fast:
         parser.error("--fast keeps nothing; leave it out")
     if arguments.write and arguments.points:
@@ -63,10 +57,7 @@ def main() -> int:
             if arguments.write:
                 written(part, points)
         if not arguments.parts:
-            text = f"{taken({name: store.read(name) for name in PARTS})}\n"
-            print(text)
-            if arguments.write:
-                write("time", text)
+            show("time", f"{taken({name: store.read(name) for name in PARTS})}\n", arguments.write)
     return 0
 
 
@@ -78,21 +69,15 @@ def measured(part: Part, scope: Scope, store: PointStore, *, only_stored: bool =
     points = store.read(part.name)
     wanted = list(part.pending(scope))
     missing = [each for each in wanted if each.name not in points]
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task(part.name, total=len(wanted), completed=len(wanted) - len(missing))
         for each in () if only_stored else missing:
             progress.update(bar, description=f"{part.name}: {each.name}")
             start = time.perf_counter()
-            found = each.measure()
+            values = each.measure()
             seconds = round(time.perf_counter() - start, 1)
-            facts = {"name": each.name, "seconds": seconds, "commit": commit(), "machine": machine()}
-            point = found.model_copy(update=facts)
+            point = Point(name=each.name, values=values, seconds=seconds, commit=commit(), machine=machine())
             store.add(part.name, point)
             points[each.name] = point
             progress.advance(bar)
@@ -107,7 +92,9 @@ def written(part: Part, points: Mapping[str, Point]) -> None:
         figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 30, "b": 50})
         figure.write_image(POINTS / f"{name}.svg", width=800, height=figure.layout.height or 400)
         pictures.append(f"![{part.title}]({name}.svg)")
-    write(part.name, "\n\n".join([*so_far(part, points), report.text, *pictures]))
+    number = len(list(part.pending(Scope())))
+    so_far = [f"Measured so far: {len(points)} of {number} points."] if len(points) < number else []
+    write(part.name, "\n\n".join([*so_far, report.text, *pictures]))
 
 
 def taken(points: Mapping[str, Mapping[str, Point]]) -> str:
@@ -121,23 +108,14 @@ def taken(points: Mapping[str, Mapping[str, Point]]) -> str:
     number, known = (sum(map(len, each.values())) for each in (points, timed))
     rows.append(("all", f"{known} of {number}", f"{total / 3600:.2f}"))
     measured_by = Counter((point.machine, point.commit) for found in points.values() for point in found.values())
-    words = [
-        "Hours of one process, by the seconds that each point has. Measured by: "
-        + "; ".join(
-            f"{machine or 'a machine without a record'}, commit {commit or 'without a record'} ({count} of {number} points)"
-            for (machine, commit), count in measured_by.most_common()
-        )
-        + "."
-    ]
+    places = "; ".join(
+        f"{machine or 'a machine without a record'}, commit {commit or 'without a record'} ({count} of {number} points)"
+        for (machine, commit), count in measured_by.most_common()
+    )
+    words = f"Hours of one process, by the seconds that each point has. Measured by: {places}."
     if known < number:
-        words.append(f"With the points that have no time it would be about {total / known * number / 3600:.1f} hours.")
-    return " ".join(words) + "\n\n" + table(("part", "points with a time", "hours"), rows)
-
-
-def so_far(part: Part, points: Mapping[str, Point]) -> list[str]:
-    """A sentence if not all points of a part are measured."""
-    number = len(list(part.pending(Scope())))
-    return [f"Measured so far: {len(points)} of {number} points."] if len(points) < number else []
+        words += f" With the points that have no time it would be about {total / known * number / 3600:.1f} hours."
+    return f"{words}\n\n{table(('part', 'points with a time', 'hours'), rows)}"
 
 
 def _refused(sentence: str) -> int:

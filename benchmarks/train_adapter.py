@@ -106,11 +106,7 @@ class TrainingRecord(BaseModel):
 
 
 def train_adapter(
-    name: str,
-    seed: int = 0,
-    *,
-    hyperparameters: Hyperparameters | None = None,
-    folder: Path | None = None,
+    name: str, seed: int = 0, *, hyperparameters: Hyperparameters | None = None, folder: Path | None = None
 ) -> TrainingRecord:
     """Train, keep the epoch that is best on validation, measure it once on test, write it to ``folder``.
 

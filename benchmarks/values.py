@@ -6,8 +6,10 @@ python benchmarks/values.py --write   also puts it into docs/study/values.md, be
 
 from __future__ import annotations
 
+from collections import Counter
+
 from figures import CLASSIFIERS, SMOLLM2, loaded, value_of, with_error
-from parts.subjects import Subject, gain
+from parts.subjects import Gain, Subject
 from readme import sections, table
 from turned import turned
 
@@ -28,61 +30,37 @@ SUBJECTS = (
 def section(subjects: tuple[Subject, ...], ratios: tuple[float, ...], **choices: object) -> str:
     """The table of ``subjects`` at ``ratios`` of their heads, by the default recipe but for ``choices``."""
     rows: list[tuple[str, ...]] = []
-    ahead = behind = 0
+    signs = Counter[int]()
     for subject in subjects:
         dense = loaded(subject.model)
         spec = PruneSpec.create(model=subject.model, targets="heads", evaluate=(subject.task,), **choices)
-        other = _turned(spec, dense)
+        other = turned(dense, finish(text_steps(spec, dense))[0])
         for ratio in ratios:
             heads = run(spec.model_copy(update={"ratio": ratio}), dense)
             share = _parameters_gone(heads) / _in_units(other)
             values = run(spec.model_copy(update={"ratio": share}), other)
-            before, after = (value_of(result, subject.task, "reconstructed") for result in (heads, values))
-            gained, stderr = gain(before, after)
-            ahead += gained >= 2 * stderr > 0
-            behind += gained <= -2 * stderr < 0
-            rows.append(
-                (
-                    subject.name.partition(",")[0],
-                    f"{ratio:.0%}",
-                    f"{share:.0%}",
-                    f"{_parameters_gone(heads) / heads.totals.block_parameters_before:.1%}",
-                    f"{_parameters_gone(values) / heads.totals.block_parameters_before:.1%}",
-                    with_error(value_of(heads, subject.task, "dense")),
-                    with_error(before),
-                    with_error(after),
-                    subject.gain_words(gained, stderr),
-                )
-            )
+            before, after = (value_of(result, "reconstructed") for result in (heads, values))
+            gained = Gain.of(before, after)
+            signs[gained.sign] += 1
+            gone = [_parameters_gone(each) / heads.totals.block_parameters_before for each in (heads, values)]
+            shares = (f"{ratio:.0%}", f"{share:.0%}", *(f"{part:.1%}" for part in gone))
+            cells = map(with_error, (value_of(heads, "dense"), before, after))
+            rows.append((subject.name.partition(",")[0], *shares, *cells, subject.gain_words(gained)))
     head = (
         "Inside a key/value head any basis of the values is as good as another. In balanced coordinates "
         "(`benchmarks/turned.py`) single ones can go: the layer that writes the values and the one that reads them shrink, and "
         "no head is lost. Here beside whole heads, with as many parameters gone and the default recipe for both; ± is one "
         "standard error, of the gain the paired one, of a perplexity in nats."
     )
-    columns = (
-        "",
-        "heads gone",
-        "value channels gone",
-        "of the blocks",
-        "by values",
-        "dense",
-        "heads",
-        "values",
-        "gain",
-    )
+    shares = ("heads gone", "value channels gone", "of the blocks", "by values")
+    columns = ("", *shares, "dense", "heads", "values", "gain")
     verdict = (
-        f"Of {len(rows)} comparisons value channels are ahead in {ahead} by two paired standard errors or more, and behind in "
-        f"{behind} by as much."
+        f"Of {len(rows)} comparisons value channels are ahead in {signs[1]} by two paired standard errors or more, and behind "
+        f"in {signs[-1]} by as much."
     )
-    if ahead <= behind:
+    if signs[1] <= signs[-1]:
         verdict += " So they are no target of the library."
     return "\n\n".join([head, verdict, table(columns, rows)])
-
-
-def _turned(spec: PruneSpec, dense: LoadedModel) -> LoadedModel:
-    batches, _, _ = finish(text_steps(spec, dense))
-    return turned(dense, batches)
 
 
 def _in_units(model: LoadedModel) -> int:

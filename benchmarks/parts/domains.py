@@ -11,20 +11,18 @@ from functools import cache, partial
 from math import exp, hypot, log
 from statistics import fmean
 
-from figures import SMOLLM2, loaded
+from figures import SMOLLM2, finished_run, loaded
 from readme import table
 
-from liar import PruneSpec, stream
+from liar import PruneSpec
 from liar.evaluate.prepared_task import evaluate
-from liar.events import Finished
-from liar.models.loaded import LoadedModel
 from liar.results import Evaluation
 from liar.spec import EVALUATION_LENGTH
-from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.mixes import RUNNING_TEXT
 from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, TWEETS, WIKI, Text
 from parts.points import Part, Pending, Point, Report, Scope
+from parts.subjects import Gain, named
 
 MEASURED: tuple[Text, ...] = (WIKI, FILMS, EDITORIALS, PRODUCTS, TWEETS)
 SOURCES = (
@@ -46,42 +44,25 @@ def pending(scope: Scope) -> Iterator[Pending]:
 @cache
 def measured(source: str | None, scope: Scope) -> tuple[Evaluation, ...]:
     """Perplexity on each text of the model calibrated on ``source``; of the dense one for None."""
-    model: LoadedModel | None = loaded(SMOLLM2)
+    model = loaded(SMOLLM2)
     if source is not None:
         little = {"tokens": 1024} if scope.fast else {}
         spec = PruneSpec.create(model=SMOLLM2, ratio=RATIO, schedule="one-shot", calibration=source, **little)
-        *_, last = stream(spec, model)
-        assert isinstance(last, Finished)
-        model = last.model
-    assert model is not None
+        model, _ = finished_run(spec, model)
+    limit = 2 if scope.fast else None
     return tuple(
-        evaluate(
-            model,
-            PERPLEXITY.name,
-            data=text.id,
-            sequence_length=EVALUATION_LENGTH,
-            limit=2 if scope.fast else None,
-        )
+        evaluate(model, PERPLEXITY.name, data=text.id, sequence_length=EVALUATION_LENGTH, limit=limit)
         for text in MEASURED
     )
 
 
-def measure(source: str, scope: Scope) -> Point:
+def measure(source: str, scope: Scope) -> dict[str, float]:
     values: dict[str, float] = {}
     found = (MEASURED, measured(None, scope), measured(SOURCES[0], scope), measured(source, scope))
     for text, dense, usual, here in zip(*found, strict=True):
-        change = difference(usual, here)
-        assert change.ratio is not None
-        assert change.ratio_stderr is not None
-        values |= {
-            f"{text.id} n": float(dense.n),
-            f"{text.id} dense": dense.value,
-            text.id: here.value,
-            f"{text.id} stderr": here.stderr,
-            f"{text.id} gain": -log(change.ratio),
-            f"{text.id} gain stderr": change.ratio_stderr / change.ratio,
-        }
-    return Point(name="", values=values)
+        values |= {f"{text.id} n": float(dense.n), f"{text.id} dense": dense.value, **named((text.id, here))}
+        values |= Gain.of(usual, here).named(f"{text.id} gain")
+    return values
 
 
 def report(points: Mapping[str, Point]) -> Report:
@@ -128,11 +109,8 @@ def _mean(values: Mapping[str, float]) -> float:
 def _own(text: Text, values: Mapping[str, float]) -> str:
     """What a text gains on itself, and whether that is more than chance."""
     words = f"{text.title} serve themselves with {_gain_words(values, text)} nats"
-    return (
-        words
-        if abs(values[f"{text.id} gain"]) >= 2 * values[f"{text.id} gain stderr"]
-        else f"{words}, which may be chance"
-    )
+    ahead, stderr = Gain.read(values, f"{text.id} gain")
+    return words if abs(ahead) >= 2 * stderr else f"{words}, which may be chance"
 
 
 DOMAINS = Part("domains", "Which text serves which", pending, report)

@@ -6,6 +6,7 @@ items.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from itertools import product
@@ -20,7 +21,7 @@ from liar.data.corpora import text_steps
 from liar.progress import finish
 from liar.spec import Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain, with_each_repair, with_what_there_is
+from parts.subjects import Gain, Subject, examined, named, with_each_repair, with_what_there_is
 
 RATIO = 0.1
 TEXTS = (128, 256, 512, 1024)
@@ -43,13 +44,12 @@ def name_of(subject: Subject, texts: int) -> str:
 @cache
 def tokens_of_a_text(subject: Subject, scope: Scope) -> float:
     """Mean number of tokens of a calibration text, padding not counted."""
-    spec = subject.spec(RATIO, scope)
-    sampled = spec.model_copy(update={"tokens": SAMPLE})
-    batches, _, _ = finish(text_steps(sampled, examined(subject, scope).loaded))
+    spec = subject.spec(RATIO, scope).model_copy(update={"tokens": SAMPLE})
+    batches, _, _ = finish(text_steps(spec, examined(subject, scope).loaded))
     return tokens_of(batches) / sum(len(batch["input_ids"]) for batch in batches)
 
 
-def measure(subject: Subject, texts: int, scope: Scope) -> Point:
+def measure(subject: Subject, texts: int, scope: Scope) -> dict[str, float]:
     shared, tokens = examined(subject, scope), round(texts * tokens_of_a_text(subject, scope))
     chosen = {"criterion": "random", "allocation": "uniform", "tokens": tokens}
     spec = subject.spec(RATIO, scope).model_copy(update=chosen)
@@ -58,35 +58,26 @@ def measure(subject: Subject, texts: int, scope: Scope) -> Point:
     )
     assert calibration.text is not None
     found = with_each_repair(shared, spec, REPAIRS, calibration)
-    ahead, stderr = gain(found["none"], found["least-squares"])
-    values = {
-        "n": float(shared.dense.n),
-        "texts": float(calibration.text.sequences),
-        "tokens": float(calibration.text.tokens),
-        "gain": ahead,
-        "gain stderr": stderr,
-    }
-    for name, evaluation in (("dense", shared.dense), *found.items()):
-        values |= {name: evaluation.value, f"{name} stderr": evaluation.stderr}
-    return Point(name="", values=values)
+    read = {"texts": float(calibration.text.sequences), "tokens": float(calibration.text.tokens)}
+    gained = Gain.of(found["none"], found["least-squares"]).named("gain")
+    return {"n": float(shared.dense.n), **read, **gained, **named(("dense", shared.dense), *found.items())}
 
 
 def report(points: Mapping[str, Point]) -> Report:
-    rows, ahead, behind = [], 0, 0
+    rows, signs = [], Counter[int]()
     for subject, texts in product(SUBJECTS, TEXTS):
         if (name := name_of(subject, texts)) not in points:
             continue
         values = points[name].values
-        words = (subject.words(values, each) for each in ("dense", *REPAIRS))
-        difference = subject.gain_words(values["gain"], values["gain stderr"])
-        rows.append((subject.metric.title_of(subject.task), f"{values['texts']:,.0f}", *words, difference))
-        ahead += values["gain"] >= 2 * values["gain stderr"] > 0
-        behind += values["gain"] <= -2 * values["gain stderr"] < 0
+        words, gained = (subject.words(values, each) for each in ("dense", *REPAIRS)), Gain.read(values, "gain")
+        title = subject.metric.title_of(subject.task)
+        rows.append((title, f"{values['texts']:,.0f}", *words, subject.gain_words(gained)))
+        signs[gained.sign] += 1
     head = (
         f"{RATIO:.0%} of the neurons removed at random, as many at every site, one-shot. ± is one standard error; the last "
         "column is what least-squares gains over no repair, with the paired standard error."
     )
-    cases = f"ahead of no repair in {ahead} and behind in {behind} of {len(rows)} cases"
+    cases = f"ahead of no repair in {signs[1]} and behind in {signs[-1]} of {len(rows)} cases"
     finding = f"By two standard errors or more least-squares is {cases}."
     columns = ("metric", "texts", "dense", *REPAIRS, "least-squares gains")
     return Report(f"{head}\n\n{finding}\n\n{table(columns, rows)}")

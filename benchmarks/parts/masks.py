@@ -17,13 +17,12 @@ from itertools import product
 import torch
 from figures import SMOLLM2
 from readme import table
-from torch import Tensor
+from torch import Tensor, nn
 
 from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
 from liar.explore.allocation import Candidate, allocate, best_bundles
-from liar.jobs.stages.decide import decide
 from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
@@ -33,7 +32,7 @@ from liar.sites import Site
 from liar.spec import CRITERIA, Criterion
 from liar.tasks.demo import PERPLEXITY
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain
+from parts.subjects import Gain, Subject, examined, named
 
 RATIO = 0.5
 SUBJECTS = (
@@ -76,6 +75,14 @@ def mask(subject: Subject, criterion: Criterion, scope: Scope) -> dict[Site, Ten
     return found
 
 
+def repair_of(
+    consumer: nn.Linear, site: Site, bundles: Tensor, calibration: Calibration
+) -> tuple[Tensor, ConsumerParameters]:
+    """Kept channels of a site, and the parameters of its consumer by least-squares."""
+    decision = decide(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
+    return decision.channels, ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
+
+
 @lru_cache(maxsize=len(PRUNERS))
 def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration:
     """Calibration of the model in which every site is cut and repaired by ``pruner``, but computes all of its channels."""
@@ -84,10 +91,9 @@ def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration
     with torch.no_grad():
         for site, bundles in mask(subject, pruner, scope).items():
             consumer = loaded.adapter.consumer(site)
-            decision = decide(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
-            repaired = ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
+            channels, repaired = repair_of(consumer, site, bundles, calibration)
             weight = torch.zeros_like(consumer.weight)
-            weight[:, decision.channels] = repaired.weight
+            weight[:, channels] = repaired.weight
             consumer.weight = torch.nn.Parameter(weight, requires_grad=False)
             if repaired.bias is not None:
                 consumer.bias = torch.nn.Parameter(repaired.bias, requires_grad=False)
@@ -99,10 +105,8 @@ def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, s
     shared = examined(subject, scope)
     working = _copy(shared.loaded, subject, scope)
     for site, bundles in mask(subject, criterion, scope).items():
-        consumer = working.adapter.consumer(site)
-        decision = decide(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
-        installed = ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
-        shrink(working.adapter, site, bundles, installed)
+        _, parameters = repair_of(working.adapter.consumer(site), site, bundles, calibration)
+        shrink(working.adapter, site, bundles, parameters)
     working.adapter.after_surgery(working.adapter.sites(subject.targets))
     return finish(shared.exam.steps(working, "reconstructed"))
 
@@ -111,46 +115,36 @@ def _copy(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
     return working_copy(loaded, replace(PlannedWork.of(subject.spec(RATIO, scope)), gradients=False))
 
 
-def measure(subject: Subject, criterion: Criterion, scope: Scope) -> Point:
+def measure(subject: Subject, criterion: Criterion, scope: Scope) -> dict[str, float]:
     dense = examined(subject, scope).dense
     by_dense = repaired(subject, criterion, dense_calibration(subject, scope), scope)
-    values = {
-        "n": float(dense.n),
-        "dense": dense.value,
-        "dense stderr": dense.stderr,
-        "by dense": by_dense.value,
-        "by dense stderr": by_dense.stderr,
-    }
+    values = {"n": float(dense.n), **named(("dense", dense), ("by dense", by_dense))}
     for pruner in PRUNERS:
         found = repaired(subject, criterion, moments_of(subject, pruner, scope), scope)
-        ahead, stderr = gain(by_dense, found)
-        values |= {pruner: found.value, f"{pruner} gain": ahead, f"{pruner} gain stderr": stderr}
-    return Point(name="", values=values)
+        values |= {pruner: found.value, **Gain.of(by_dense, found).named(f"{pruner} gain")}
+    return values
 
 
 def report(points: Mapping[str, Point]) -> Report:
     sections, findings = [], []
     for subject in SUBJECTS:
         found = {each: points[name].values for each in CRITERIA if (name := name_of(subject, each)) in points}
-        rows = []
-        better, worse = Counter[str](), Counter[str]()
+        if not found:
+            continue
+        rows, signs = [], Counter[tuple[str, int]]()
         for criterion, values in found.items():
-            cells = []
-            for pruner in PRUNERS:
-                ahead, stderr = values[f"{pruner} gain"], values[f"{pruner} gain stderr"]
-                cells.append(f"{subject.metric.words(values[pruner])} ({subject.gain_words(ahead, stderr)})")
-                better[pruner] += ahead >= 2 * stderr > 0
-                worse[pruner] += -ahead >= 2 * stderr > 0
+            gains = {pruner: Gain.read(values, f"{pruner} gain") for pruner in PRUNERS}
+            cells = (f"{subject.metric.words(values[each])} ({subject.gain_words(gains[each])})" for each in PRUNERS)
             rows.append((criterion, subject.words(values, "by dense"), *cells))
-        if rows:
-            counts = [f"{each} {better[each]} and {worse[each]}" for each in PRUNERS]
-            findings.append(f"- {subject.name}, {len(rows)} masks: {', '.join(counts)}")
-            first = next(iter(found.values()))
-            columns = ("masks of", "moments of the dense model", *(f"of one pruned by {pruner}" for pruner in PRUNERS))
-            sections.append(
-                f"**{subject.name}**, {subject.metric.title_of(subject.task)}, dense {subject.words(first, 'dense')}, "
-                f"n = {first['n']:,.0f}\n\n{table(columns, rows)}"
-            )
+            signs.update((pruner, gained.sign) for pruner, gained in gains.items())
+        counts = [f"{each} {signs[each, 1]} and {signs[each, -1]}" for each in PRUNERS]
+        findings.append(f"- {subject.name}, {len(rows)} masks: {', '.join(counts)}")
+        first = next(iter(found.values()))
+        columns = ("masks of", "moments of the dense model", *(f"of one pruned by {pruner}" for pruner in PRUNERS))
+        sections.append(
+            f"**{subject.name}**, {subject.metric.title_of(subject.task)}, dense {subject.words(first, 'dense')}, "
+            f"n = {first['n']:,.0f}\n\n{table(columns, rows)}"
+        )
     head = (
         "Half of the units removed, as many at every site for all criteria, least-squares, one-shot. In brackets what the "
         "moments of a pruned model gain over those of the dense one, with the paired standard error, of a perplexity in nats."

@@ -6,6 +6,7 @@ dense model's numbers on the test items, and the paired standard error between t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import sqrt
 from statistics import fmean, stdev
@@ -14,7 +15,7 @@ from readme import table
 
 from liar.results import Evaluation
 from liar.spec import RECONSTRUCTIONS, Reconstruction
-from parts.subjects import Found, Subject, Values
+from parts.subjects import Found, Gain, Subject, Values
 
 
 def nearness(dense: Evaluation, found: Mapping[Reconstruction, Evaluation], best: Reconstruction) -> dict[str, float]:
@@ -25,11 +26,8 @@ def nearness(dense: Evaluation, found: Mapping[Reconstruction, Evaluation], best
     values: dict[str, float] = {}
     for name, several in apart.items():
         pairs = [other - mine for other, mine in zip(several, apart[best], strict=True)]
-        values |= {
-            f"{name} from dense": fmean(several),
-            f"{best} nearer than {name}": fmean(pairs),
-            f"{best} nearer than {name} stderr": stdev(pairs) / sqrt(len(pairs)),
-        }
+        nearer = Gain(fmean(pairs), stdev(pairs) / sqrt(len(pairs)))
+        values |= {f"{name} from dense": fmean(several), **nearer.named(f"{best} nearer than {name}")}
     return values
 
 
@@ -76,26 +74,20 @@ def nearness_sentence(
         for name in RECONSTRUCTIONS
         if name != best
     ]
-    nearer, farther = _counted(known, best, every)
+    nearer = _signs(known, best, every)
     places = [(subject, ratio, name) for subject, ratio, name in behind if ratio in known.get(subject, {})]
-    nearer_there, farther_there = _counted(known, best, places)
+    nearer_there = _signs(known, best, places)
     models = " and ".join(sorted({subject.model.removeprefix("demo/") for subject in known}))
     return (
         f"A repair is fitted to the dense model, not to the right answers. In the {len(every)} comparisons of {models}, which "
-        f"predicts numbers, {best} is nearer to the dense model's numbers in {nearer} by two paired standard errors or more "
-        f"and farther in {farther}; in the {len(places)} of them where its metric is behind by more than one, nearer in "
-        f"{nearer_there} and farther in {farther_there}. "
+        f"predicts numbers, {best} is nearer to the dense model's numbers in {nearer[1]} by two paired standard errors or more "
+        f"and farther in {nearer[-1]}; in the {len(places)} of them where its metric is behind by more than one, nearer in "
+        f"{nearer_there[1]} and farther in {nearer_there[-1]}. "
     )
 
 
-def _counted(
-    found: Found, best: Reconstruction, places: Iterable[tuple[Subject, float, Reconstruction]]
-) -> tuple[int, int]:
-    """Places where ``best`` is nearer and where it is farther, by two paired standard errors or more."""
-    nearer = farther = 0
-    for subject, ratio, name in places:
-        ahead = found[subject][ratio][f"{best} nearer than {name}"]
-        stderr = found[subject][ratio][f"{best} nearer than {name} stderr"]
-        nearer += ahead >= 2 * stderr > 0
-        farther += ahead <= -2 * stderr < 0
-    return nearer, farther
+def _signs(found: Found, best: Reconstruction, places: Iterable[tuple[Subject, float, Reconstruction]]) -> Counter[int]:
+    """How often ``best`` is nearer (1) and how often farther (-1), by two paired standard errors or more."""
+    return Counter(
+        Gain.read(found[subject][ratio], f"{best} nearer than {name}").sign for subject, ratio, name in places
+    )

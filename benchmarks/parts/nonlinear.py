@@ -116,13 +116,13 @@ def errors(kind: Kind, share: float, seed: int) -> tuple[float, dict[Reconstruct
     return 1 - layer.explained(), {name: found[name] / found["bias"] for name in REPAIRS}
 
 
-def measure(kind: Kind, share: float, draws: int) -> Point:
+def measure(kind: Kind, share: float, draws: int) -> dict[str, float]:
     drawn = [errors(kind, share, seed) for seed in range(draws)]
     values = {"theory": fmean(theory for theory, _ in drawn), "draws": float(draws)}
     for name in REPAIRS:
         several = [found[name] for _, found in drawn]
         values |= {name: fmean(several), f"{name} stderr": stdev(several) / math.sqrt(draws)}
-    return Point(name=_name(kind, share), values=values)
+    return values
 
 
 def pending(scope: Scope) -> Iterator[Pending]:

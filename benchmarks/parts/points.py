@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from liar.errors import StorageError
 
-VERSION = 1
+HEAD = json.dumps({"version": 1}).encode()
+"""First line of a file."""
 
 
 class Point(BaseModel):
@@ -40,10 +41,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class Pending:
-    """A point still to be measured; ``measure`` leaves seconds, commit and machine to its caller."""
+    """A point still to be measured, and what measures its values."""
 
     name: str
-    measure: Callable[[], Point]
+    measure: Callable[[], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class PointStore:
         lines = content[: _complete(content)].splitlines()
         if not lines:  # killed before the first point was written
             return {}
-        if _version(lines[0]) != VERSION:
+        if lines[0] != HEAD:
             raise StorageError(f"{path} is of another version of the study; move it away, or choose another folder.")
         try:
             points = [Point.model_validate_json(line) for line in lines[1:]]
@@ -99,7 +100,7 @@ class PointStore:
                 file.seek(0)
                 size = _complete(file.read())
                 file.truncate(size)
-                head = b"" if size else json.dumps({"version": VERSION}).encode() + b"\n"
+                head = b"" if size else HEAD + b"\n"
                 try:
                     file.write(head + point.model_dump_json(exclude_defaults=True).encode() + b"\n")
                     file.flush()
@@ -119,11 +120,3 @@ class PointStore:
 def _complete(content: bytes) -> int:
     """Bytes up to the end of the last complete line."""
     return content.rfind(b"\n") + 1
-
-
-def _version(line: bytes) -> object:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return None
-    return found.get("version") if isinstance(found, dict) else None

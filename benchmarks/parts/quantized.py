@@ -15,24 +15,24 @@ from itertools import product
 from typing import Any, Literal, get_args
 
 import torch
-from figures import SMOLLM2
+from figures import SMOLLM2, finished_run
 from readme import table
 from torch import Tensor, nn
 from torchao.quantization import IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import Granularity, PerAxis, PerGroup
 
-from liar import LoadedModel, stream
+from liar import LoadedModel
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibration_steps
 from liar.calibration.needs import Needs
 from liar.data.corpora import text_steps
-from liar.events import Finished
 from liar.models.families import adapt
 from liar.progress import finish
 from liar.results import Evaluation
+from liar.sites import Site
 from liar.tasks.demo import PERPLEXITY
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain
+from parts.subjects import Gain, Subject, examined, named
 
 Width = Literal["int8", "int4"]
 WIDTHS: tuple[Width, ...] = get_args(Width)
@@ -73,10 +73,7 @@ def rounded(loaded: LoadedModel, width: Width) -> LoadedModel:
 
 def repaired(loaded: LoadedModel, subject: Subject, ratio: float, scope: Scope) -> LoadedModel:
     spec = subject.spec(ratio, scope).model_copy(update={"multiple": GROUP, "evaluate": ()})
-    *_, last = stream(spec, loaded)
-    assert isinstance(last, Finished)
-    assert last.model is not None
-    return last.model
+    return finished_run(spec, loaded)[0]
 
 
 @cache
@@ -84,10 +81,7 @@ def dense_outputs(subject: Subject, scope: Scope) -> dict[str, Tensor]:
     """Mean output of each consumer of the dense model, by name of the site."""
     loaded = examined(subject, scope).loaded
     calibration = finish(calibration_steps(subject.spec(0.5, scope), loaded, Needs(norm_aware=False)))
-    return {
-        site.name: _mean_output(loaded, subject, site.name, moments.plain.mean)
-        for site, moments in calibration.moments.items()
-    }
+    return {site.name: _mean_output(loaded, site, found.plain.mean) for site, found in calibration.moments.items()}
 
 
 @torch.no_grad()
@@ -96,7 +90,7 @@ def centred(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
     batches, _, _ = finish(text_steps(subject.spec(0.5, scope), loaded))
     for visit in walk(loaded.adapter, batches, subject.targets, schedule="sequential", norm_aware=0):
         consumer = loaded.adapter.consumer(visit.site)
-        found = _mean_output(loaded, subject, visit.site.name, visit.moments.plain.mean)
+        found = _mean_output(loaded, visit.site, visit.moments.plain.mean)
         shift = dense_outputs(subject, scope)[visit.site.name] - found
         bias = consumer.bias if consumer.bias is not None else torch.zeros_like(shift)
         consumer.bias = nn.Parameter(bias + shift, requires_grad=False)
@@ -104,13 +98,12 @@ def centred(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
 
 
 @torch.no_grad()
-def _mean_output(loaded: LoadedModel, subject: Subject, name: str, mean: Tensor) -> Tensor:
-    site = next(site for site in loaded.adapter.sites(subject.targets) if site.name == name)
+def _mean_output(loaded: LoadedModel, site: Site, mean: Tensor) -> Tensor:
     output: Tensor = loaded.adapter.consumer(site)(mean.to(loaded.model.dtype))
     return output
 
 
-def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> Point:
+def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> dict[str, float]:
     shared = examined(subject, scope)
 
     def measured(model: LoadedModel) -> Evaluation:
@@ -123,18 +116,11 @@ def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> Point
         "after": measured(rounded(repaired(quantized, subject, ratio, scope), width)),
         "both": measured(centred(rounded(exact, width), subject, scope)),
     }
-    values = {"n": float(shared.dense.n)}
-    for name, evaluation in (
-        ("dense", shared.dense),
-        ("dense quantized", measured(quantized)),
-        ("repaired", measured(exact)),
-        *found.items(),
-    ):
-        values |= {name: evaluation.value, f"{name} stderr": evaluation.stderr}
+    whole = (("dense", shared.dense), ("dense quantized", measured(quantized)), ("repaired", measured(exact)))
+    values = {"n": float(shared.dense.n), **named(*whole, *found.items())}
     for order, evaluation in found.items():
-        ahead, stderr = gain(found["before"], evaluation)
-        values |= {f"{order} gain": ahead, f"{order} gain stderr": stderr}
-    return Point(name="", values=values)
+        values |= Gain.of(found["before"], evaluation).named(f"{order} gain")
+    return values
 
 
 def report(points: Mapping[str, Point]) -> Report:
@@ -147,10 +133,11 @@ def report(points: Mapping[str, Point]) -> Report:
         plain = (subject.words(values, each) for each in ("dense", "dense quantized", "repaired", "before"))
         gains = []
         for order in ("after", "both"):
-            ahead, stderr = values[f"{order} gain"], values[f"{order} gain stderr"]
-            gains.append(f"{subject.metric.words(values[order])} ({subject.gain_words(ahead, stderr)})")
-            if abs(ahead) >= 2 * stderr > 0:
-                found.setdefault(f"*{order}* is {'better' if ahead > 0 else 'worse'} than *before*", []).append(name)
+            gained = Gain.read(values, f"{order} gain")
+            gains.append(f"{subject.metric.words(values[order])} ({subject.gain_words(gained)})")
+            if gained.sign:
+                verdict = f"*{order}* is {'better' if gained.sign > 0 else 'worse'} than *before*"
+                found.setdefault(verdict, []).append(name)
         rows.append((subject.name, f"{ratio:.0%}", width, *plain, *gains))
     orders = "; ".join(f"*{order}*: {meaning}" for order, meaning in ORDERS.items())
     head = (

@@ -7,6 +7,7 @@ standard error over test items.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -24,7 +25,7 @@ from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS, Reconstruction
 from parts.nearness import nearness, nearness_sentence, nearness_table
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import SUBJECTS, Found, Subject, Values, examined, gain, with_each_repair
+from parts.subjects import SUBJECTS, Found, Gain, Subject, Values, examined, named, with_each_repair
 
 BEST: Reconstruction = "least-squares"
 OTHERS = tuple(name for name in RECONSTRUCTIONS if name != BEST)
@@ -37,22 +38,14 @@ def calibrated(subject: Subject, scope: Scope) -> Calibration:
     return finish(calibration_steps(spec, examined(subject, scope).loaded, replace(Needs.of(spec), norm_aware=False)))
 
 
-def measure(subject: Subject, ratio: float, scope: Scope) -> Point:
+def measure(subject: Subject, ratio: float, scope: Scope) -> dict[str, float]:
     shared, spec = examined(subject, scope), subject.spec(ratio, scope)
     found = with_each_repair(shared, spec, RECONSTRUCTIONS, calibrated(subject, scope))
-    values = {"n": float(shared.dense.n), "dense": shared.dense.value, "dense stderr": shared.dense.stderr}
+    values = {"n": float(shared.dense.n), **named(("dense", shared.dense), *found.items())}
     for name, evaluation in found.items():
-        beside_dense, beside_best = gain(shared.dense, evaluation), gain(evaluation, found[BEST])
-        values |= {
-            name: evaluation.value,
-            f"{name} stderr": evaluation.stderr,
-            f"{name} beside dense": beside_dense[0],
-            f"{name} beside dense stderr": beside_dense[1],
-            f"{BEST} beside {name}": beside_best[0],
-            f"{BEST} beside {name} stderr": beside_best[1],
-        }
-    values |= nearness(shared.dense, found, BEST)
-    return Point(name="", values=values)
+        values |= Gain.of(shared.dense, evaluation).named(f"{name} beside dense")
+        values |= Gain.of(evaluation, found[BEST]).named(f"{BEST} beside {name}")
+    return values | nearness(shared.dense, found, BEST)
 
 
 def pending(scope: Scope) -> Iterator[Pending]:
@@ -110,9 +103,8 @@ def _dense(subject: Subject, several: Mapping[float, Values]) -> str:
 
 def _row(subject: Subject, ratio: float, values: Values) -> tuple[str, ...]:
     best = min(OTHERS, key=lambda name: values[f"{BEST} beside {name}"])
-    ahead, stderr = values[f"{BEST} beside {best}"], values[f"{BEST} beside {best} stderr"]
     words = (subject.words(values, name) for name in RECONSTRUCTIONS)
-    return f"{ratio:.0%}", *words, f"{subject.gain_words(ahead, stderr)} ({best})"
+    return f"{ratio:.0%}", *words, f"{subject.gain_words(Gain.read(values, f'{BEST} beside {best}'))} ({best})"
 
 
 def _breaks(subject: Subject, several: Mapping[float, Values], name: Reconstruction) -> str:
@@ -130,26 +122,25 @@ def _breaks(subject: Subject, several: Mapping[float, Values], name: Reconstruct
 def _behind(found: Found) -> str:
     """How often the best repair is ahead, and where it is behind another one by more than one standard error."""
     every = [(subject, ratio, name) for subject in found for ratio in found[subject] for name in OTHERS]
-    ahead, clearly_behind, little = 0, 0, 0
+    signs, little = Counter[int](), 0
     behind: dict[str, list[str]] = {}
     places: list[tuple[Subject, float, Reconstruction]] = []
     for subject, ratio, name in every:
         values = found[subject][ratio]
-        gained, stderr = values[f"{BEST} beside {name}"], values[f"{BEST} beside {name} stderr"]
-        ahead += gained >= 2 * stderr > 0
-        clearly_behind += gained <= -2 * stderr < 0
-        if -gained > stderr:
+        gained = Gain.read(values, f"{BEST} beside {name}")
+        signs[gained.sign] += 1
+        if -gained.ahead > gained.stderr:
             places.append((subject, ratio, name))
-            behind.setdefault(subject.name, []).append(f"{name} at {ratio:.0%} by {-gained / stderr:.1f}")
+            behind.setdefault(subject.name, []).append(f"{name} at {ratio:.0%} by {-gained.ahead / gained.stderr:.1f}")
             little += values["none beside dense"] > -2 * values["none beside dense stderr"]
-    text = f"In {ahead} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
+    text = f"In {signs[1]} of {len(every)} comparisons {BEST} is ahead by two paired standard errors or more"
     if not behind:
         return f"{text}, and in none behind by more than one."
-    once, twice = len(every) * _by_chance(1), len(every) * _by_chance(2)
+    once, twice = (len(every) * NormalDist().cdf(-stderrs) for stderrs in (1, 2))  # if there is no difference
     number, most = sum(map(len, behind.values())), max(behind, key=lambda name: len(behind[name]))
     listed = "\n".join(f"- {subject}: behind {', '.join(several)}" for subject, several in behind.items())
     return (
-        f"{text}, in {clearly_behind} behind by as much; if all repairs were equally good, chance alone would put it behind by "
+        f"{text}, in {signs[-1]} behind by as much; if all repairs were equally good, chance alone would put it behind by "
         f"two in {twice:.0f}. Behind by more than one it is in {number}, by chance in {once:.0f}. In {little} of these "
         f"{number} not even removal without a repair costs two paired standard errors against the dense model, so there is "
         f"little to recover; {len(behind[most])} are of {most}, whose ratios share their test items. "
@@ -160,30 +151,22 @@ def _behind(found: Found) -> str:
 def _harm(found: Found, name: Reconstruction) -> str:
     """Where a repair is worse than none, and how often it is better: by two standard errors of both losses, added."""
     harmed: dict[str, list[str]] = {}
-    better, number = 0, 0
+    signs = Counter[int]()
     for subject, several in found.items():
         for ratio, values in several.items():
-            ahead = values[f"{name} beside dense"] - values["none beside dense"]
-            stderr = (
-                values[f"{name} beside dense stderr"] + values["none beside dense stderr"]
-            )  # at least that of the pairs
-            better += ahead >= 2 * stderr > 0
-            number += 1
-            if ahead <= -2 * stderr < 0:
+            mine, none = (Gain.read(values, f"{each} beside dense") for each in (name, "none"))
+            sign = Gain(mine.ahead - none.ahead, mine.stderr + none.stderr).sign  # at least the error of the pairs
+            signs[sign] += 1
+            if sign < 0:
                 harmed.setdefault(subject.name, []).append(f"{ratio:.0%}")
     text = (
         "By two standard errors or more (those of both beside dense, added, which is at least the paired one) "
-        f"a {name} alone is better than no repair in {better} of {number} cases"
+        f"a {name} alone is better than no repair in {signs[1]} of {signs.total()} cases"
     )
     if not harmed:
         return f"{text} and worse in none."
     places = "\n".join(f"- {subject}: at {', '.join(ratios)}" for subject, ratios in harmed.items())
     return f"{text} and worse in {sum(map(len, harmed.values()))}:\n\n{places}"
-
-
-def _by_chance(stderrs: float) -> float:
-    """Probability that a difference of nothing is measured as a loss of as many standard errors or more."""
-    return NormalDist().cdf(-stderrs)
 
 
 def _figure(found: Found) -> Figure:
@@ -208,15 +191,9 @@ def _figure(found: Found) -> Figure:
                 row=row,
                 col=column,
             )
-        figure.add_hline(
-            y=scale * next(iter(several.values()))["dense"],
-            line={"color": "gray", "dash": "dot"},
-            row=row,
-            col=column,
-        )
-        figure.update_yaxes(
-            title=subject.metric.title, type="log" if subject.metric.by_ratio else "linear", row=row, col=column
-        )
+        dense, kind = scale * next(iter(several.values()))["dense"], "log" if subject.metric.by_ratio else "linear"
+        figure.add_hline(y=dense, line={"color": "gray", "dash": "dot"}, row=row, col=column)
+        figure.update_yaxes(title=subject.metric.title, type=kind, row=row, col=column)
     figure.update_xaxes(title="% removed")
     figure.update_layout(height=300 * rows)
     return figure

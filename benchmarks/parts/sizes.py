@@ -7,23 +7,20 @@ error over test items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from statistics import stdev
 
-from figures import CLASSIFIERS, SMOLLM2
+from figures import CLASSIFIERS, SMOLLM2, finished_run
 from plotly.graph_objects import Figure
 from readme import table
 
-from liar import stream
-from liar.events import Finished
 from liar.progress import finish
 from liar.results import CalibrationText, Evaluation
 from liar.tasks.demo import OUT_OF_DOMAIN, PERPLEXITY
 from liar.tasks.metrics import Metric
 from parts.points import Part, Pending, Point, Report, Scope
-from parts.subjects import Subject, examined, gain, with_what_there_is
+from parts.subjects import Gain, Subject, examined, named, with_what_there_is
 
 TOKENS = tuple(2048 << doublings for doublings in range(7))
 RATIO = 0.5
@@ -37,12 +34,8 @@ DRAWN = TOKENS[4:6]
 """Sizes of them, of the model whose metric depends most on its text."""
 
 
-@dataclass(frozen=True)
-class Repaired:
-    """The text that was read, and the measurement of each subject."""
-
-    text: CalibrationText
-    found: tuple[Evaluation, ...]
+Repaired = tuple[CalibrationText, list[Evaluation]]
+"""The text that was read, and the measurement of each subject."""
 
 
 def pending(scope: Scope) -> Iterator[Pending]:
@@ -65,31 +58,22 @@ def with_most(subjects: tuple[Subject, ...], tokens: int, scope: Scope) -> Repai
 
 def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope, seed: int = 0) -> Repaired:
     spec = subjects[0].spec(RATIO, scope).model_copy(update={"tokens": tokens, "seed": seed, "evaluate": ()})
-    *_, last = with_what_there_is(spec, lambda asked: list(stream(asked, examined(subjects[0], scope).loaded)))
-    assert isinstance(last, Finished)
-    assert last.result.calibration is not None
-    assert last.model is not None
+    dense = examined(subjects[0], scope).loaded
+    model, result = with_what_there_is(spec, lambda asked: finished_run(asked, dense))
+    assert result.calibration is not None
     exams = [examined(subject, scope).exam for subject in subjects]
-    return Repaired(last.result.calibration, tuple(finish(exam.steps(last.model, "reconstructed")) for exam in exams))
+    return result.calibration, [finish(exam.steps(model, "reconstructed")) for exam in exams]
 
 
-def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope, seed: int = 0) -> Point:
+def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope, seed: int = 0) -> dict[str, float]:
     best = with_most(subjects, most, scope)
-    here = best if (tokens, seed) == (most, 0) else repaired(subjects, tokens, scope, seed)
-    values = {"tokens": float(here.text.tokens), "texts": float(here.text.sequences)}
-    for subject, evaluation, other in zip(subjects, here.found, best.found, strict=True):
+    text, found = best if (tokens, seed) == (most, 0) else repaired(subjects, tokens, scope, seed)
+    values = {"tokens": float(text.tokens), "texts": float(text.sequences)}
+    for subject, evaluation, other in zip(subjects, found, best[1], strict=True):
         dense, task = examined(subject, scope).dense, subject.task
-        ahead, stderr = gain(evaluation, other)
-        values |= {
-            f"{task} n": float(dense.n),
-            f"{task} dense": dense.value,
-            f"{task} dense stderr": dense.stderr,
-            task: evaluation.value,
-            f"{task} stderr": evaluation.stderr,
-            f"{task} most": ahead,
-            f"{task} most stderr": stderr,
-        }
-    return Point(name="", values=values)
+        values |= {f"{task} n": float(dense.n), **named((f"{task} dense", dense), (task, evaluation))}
+        values |= Gain.of(evaluation, other).named(f"{task} most")
+    return values
 
 
 def report(points: Mapping[str, Point]) -> Report:
@@ -99,7 +83,7 @@ def report(points: Mapping[str, Point]) -> Report:
         for subject in subjects if several else ():
             task, metric = subject.task, subject.metric
             for values in several:
-                ahead = subject.gain_words(values[f"{task} most"], values[f"{task} most stderr"])
+                ahead = subject.gain_words(Gain.read(values, f"{task} most"))
                 read = (f"{values['texts']:,.0f}", f"{values['tokens']:,.0f}")
                 rows.append((subject.name, metric.title_of(task), *read, subject.words(values, task), ahead))
             if len(several) == len(TOKENS):
@@ -130,11 +114,11 @@ def _draws(points: Mapping[str, Point]) -> list[str]:
         several = {seed: points[name].values for seed in seeds if (name := name_of(subjects, tokens, seed)) in points}
         for subject in subjects if len(several) > 1 else ():
             task, metric = subject.task, subject.metric
-            gains = {seed: (values[f"{task} most"], values[f"{task} most stderr"]) for seed, values in several.items()}
+            gains = {seed: Gain.read(values, f"{task} most") for seed, values in several.items()}
             words = {
-                seed: f"{metric.words(several[seed][task])} ({subject.gain_words(*gains[seed])})" for seed in several
+                seed: f"{metric.words(several[seed][task])} ({subject.gain_words(gains[seed])})" for seed in several
             }
-            apart = stdev(ahead for ahead, _ in gains.values())
+            apart = stdev(gained.ahead for gained in gains.values())
             spread = f"{apart:.3f} nats" if metric.by_ratio else metric.words(apart)
             read = (subject.name, metric.title_of(task), f"{tokens:,}")
             rows.append((*read, *(words.get(seed, "not measured") for seed in seeds), spread))
@@ -150,9 +134,7 @@ def _draws(points: Mapping[str, Point]) -> list[str]:
 
 def _enough(several: Sequence[Mapping[str, float]], task: str) -> int:
     """Place of the least text from which on the most text is nowhere ahead by two standard errors."""
-    ahead = [
-        place for place, values in enumerate(several) if values[f"{task} most"] >= 2 * values[f"{task} most stderr"] > 0
-    ]
+    ahead = [place for place, values in enumerate(several) if Gain.read(values, f"{task} most").sign > 0]
     return ahead[-1] + 1 if ahead else 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import log
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from figures import CLASSIFIERS, SMOLLM2, loaded
 
@@ -28,6 +28,52 @@ from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named
 from parts.points import Scope
+
+Values = Mapping[str, float]
+"""What a point holds."""
+
+
+class Gain(NamedTuple):
+    """How much better one result is than another, of a perplexity in nats, and the paired standard error."""
+
+    ahead: float
+    stderr: float
+
+    def __str__(self) -> str:
+        return f"{self.ahead:+.3f} ± {self.stderr:.3f}"
+
+    @classmethod
+    def of(cls, a: Evaluation, b: Evaluation) -> Gain:
+        """How much better ``b`` is than ``a``."""
+        found = difference(a, b)
+        if METRICS[a.metric].by_ratio:
+            assert found.ratio is not None
+            assert found.ratio_stderr is not None
+            return cls(-log(found.ratio), found.ratio_stderr / found.ratio)
+        assert found.stderr is not None
+        return cls(found.change, found.stderr)
+
+    @classmethod
+    def read(cls, values: Values, name: str) -> Gain:
+        """The gain that a point holds under ``name``."""
+        return cls(values[name], values[f"{name} stderr"])
+
+    def named(self, name: str) -> dict[str, float]:
+        """As a point holds it under ``name``."""
+        return {name: self.ahead, f"{name} stderr": self.stderr}
+
+    @property
+    def sign(self) -> int:
+        """1 for a gain of two standard errors or more, -1 for a loss of as much, else 0."""
+        return (self.ahead >= 2 * self.stderr > 0) - (self.ahead <= -2 * self.stderr < 0)
+
+
+def named(*found: tuple[str, Evaluation]) -> dict[str, float]:
+    """As a point holds results under their names."""
+    values: dict[str, float] = {}
+    for name, item in found:
+        values |= {name: item.value, f"{name} stderr": item.stderr}
+    return values
 
 
 @dataclass(frozen=True)
@@ -51,11 +97,9 @@ class Subject:
         """The value ``name`` of a point and its standard error."""
         return f"{self.metric.words(values[name])} ± {self.metric.words(values[f'{name} stderr'])}"
 
-    def gain_words(self, gain: float, stderr: float) -> str:
-        """A :func:`gain` and its standard error: ``+1.2 ± 0.4 points`` or ``+0.120 ± 0.030 nats``."""
-        if self.metric.by_ratio:
-            return f"{gain:+.3f} ± {stderr:.3f} nats"
-        return self.metric.change_words(gain, stderr)
+    def gain_words(self, gain: Gain) -> str:
+        """A gain and its standard error: ``+1.2 ± 0.4 points`` or ``+0.120 ± 0.030 nats``."""
+        return f"{gain} nats" if self.metric.by_ratio else self.metric.change_words(*gain)
 
     def spec(self, ratio: float, scope: Scope) -> PruneSpec:
         little = {"tokens": 1024, "evaluate_limit": 64} if scope.fast else {}
@@ -69,8 +113,6 @@ SUBJECTS = (
 )
 
 
-Values = Mapping[str, float]
-"""What a point holds."""
 Found = Mapping[Subject, Mapping[float, Values]]
 """Points by subject and ratio."""
 
@@ -115,14 +157,3 @@ def with_each_repair(
             install(working.adapter.consumer(site), parameters)
         found[name] = finish(shared.exam.steps(working, "reconstructed"))
     return found
-
-
-def gain(a: Evaluation, b: Evaluation) -> tuple[float, float]:
-    """How much better ``b`` is than ``a``, and the paired standard error."""
-    found = difference(a, b)
-    if METRICS[a.metric].by_ratio:
-        assert found.ratio is not None
-        assert found.ratio_stderr is not None
-        return -log(found.ratio), found.ratio_stderr / found.ratio
-    assert found.stderr is not None
-    return found.change, found.stderr

@@ -39,7 +39,7 @@ def pending(scope: Scope) -> Iterator[Pending]:
 
 
 @torch.no_grad()
-def measure(texts: int) -> Point:
+def measure(texts: int) -> dict[str, float]:
     loaded = load_model(MODEL)
     adapter = loaded.adapter
     site = adapter.sites("ffn")[LAYER]
@@ -58,7 +58,7 @@ def measure(texts: int) -> Point:
     values["with the ridge"] = relative_errors(unseen, weight, kept, ridged)["least-squares"]
     truth = weight[kept] + weight[kept + 1]
     apart = (solutions["least-squares"].weight - truth).norm() / truth.norm()
-    return Point(name="", values={**values, "weight": float(apart), "texts": text.sequences, "tokens": text.tokens})
+    return {**values, "weight": float(apart), "texts": text.sequences, "tokens": text.tokens}
 
 
 def twinned(adapter: Adapter, site: Site) -> Tensor:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from liar import __version__
-from liar.cli import course, measure, models, prune, report
-from liar.cli.console import console
-from liar.cli.joining import joined
-from liar.cli.startup import (
-    launched_processes,
-    repeat_lost_interrupts,
-    settle_threads,
-)
-from liar.errors import InvalidSpecError
+from liar.cli import measure, models, prune, report
+from liar.cli.console import console, print_error
+from liar.cli.startup import launched_processes, repeat_lost_interrupts, settle_threads
+from liar.errors import InvalidSpecError, LiarError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,7 +31,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": measure.evaluate_command,
     "measure": measure.measure_command,
     "report": report.report_command,
-    "course": course.course_command,
+    "course": report.course_command,
 }
 for name, command in COMMANDS.items():
     app.command(name, epilog=prune.EXAMPLES if name == "prune" else None)(command)
@@ -58,6 +56,32 @@ def check_processes(
             f"{launched_processes()} processes were started, and only `liar prune` shares its work; run "
             f"`liar {context.invoked_subcommand}` in one."
         )
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Join the other processes, if there are any, for the time of the context.
+
+    Exit with code 2 after a :class:`LiarError`, whose sentence is printed; of several processes that fail the first prints its
+    own, whichever it is.
+    """
+    if launched_processes() == 1:
+        try:
+            yield
+        except LiarError as error:
+            print_error(error)
+            sys.exit(2)
+        return
+    from liar.runtime import distributed
+    from liar.runtime.environment import versions
+
+    with distributed.joined() as group:
+        try:
+            group.settle(versions())
+            yield
+        except LiarError as error:
+            group.fail(partial(print_error, error))
+            sys.exit(2)
 
 
 def main() -> None:

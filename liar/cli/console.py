@@ -47,15 +47,9 @@ class _Left(TimeRemainingColumn):
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Progress bars on stderr, removed at the end."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        _Left(),
-        console=errors,
-        transient=True,
-    ) as bar:
+    share = TextColumn("{task.percentage:>3.0f} %")
+    columns = (TextColumn("{task.description}"), BarColumn(), share, TimeElapsedColumn(), _Left())
+    with Progress(*columns, console=errors, transient=True) as bar:
         yield bar
 
 

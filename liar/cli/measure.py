@@ -9,17 +9,7 @@ import typer
 from rich.table import Table
 
 from liar.cli.console import console, counted, fraction, progress, write
-from liar.cli.options import (
-    DEFAULTS,
-    Data,
-    Device,
-    DType,
-    EvaluateLength,
-    JsonFile,
-    Model,
-    SeparatorOption,
-    TaskName,
-)
+from liar.cli.options import DEFAULTS, Data, Device, DType, EvaluateLength, JsonFile, Model, SeparatorOption, TaskName
 from liar.files import check_writable
 from liar.results import EvaluationResult
 from liar.spec import AUTO

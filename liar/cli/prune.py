@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.table import Table
 
 from liar.cli.console import console, errors, progress, whole, write
@@ -16,7 +17,8 @@ from liar.cli.options import (
     MEASURE,
     REPAIR,
     SAVE,
-    Calibration,
+    TASK_NAMES,
+    TEXT,
     Data,
     Device,
     DType,
@@ -25,14 +27,7 @@ from liar.cli.options import (
     JsonFile,
     Model,
     Private,
-    Seed,
     SeparatorOption,
-    SequenceLength,
-    ShardSize,
-    Size,
-    TaskNames,
-    Tokens,
-    mixed,
     named,
     valued,
 )
@@ -46,6 +41,8 @@ from liar.results import RunResult
 from liar.spec import (
     ALLOCATIONS,
     AUTO,
+    AUTO_TOKENS,
+    AUTO_TOKENS_OF_A_MIX,
     CRITERIA,
     QUANTIZATIONS,
     RECONSTRUCTIONS,
@@ -59,7 +56,9 @@ from liar.spec import (
     Schedule,
     Targets,
 )
+from liar.tasks.mixes import MIXED, OWN_TEXT
 from liar.tasks.registry import usual_tasks
+from liar.tasks.texts import TEXTS
 
 if TYPE_CHECKING:
     from liar.save.push import Destination
@@ -74,6 +73,19 @@ liar prune my-bert --calibration train.csv --size 60MB --save smaller
 liar prune my-llama --targets layers --ratio 0.2 --evaluate perplexity"""
 
 
+_TEXT_NAMES = f"auto, {', '.join(text.id for text in TEXTS)}, {OWN_TEXT} (what a language model writes)"
+_AUTO_TOKENS = (
+    f"Calibration tokens; auto: {AUTO_TOKENS} for each channel of the widest layer, {AUTO_TOKENS_OF_A_MIX} of a mix."
+)
+
+
+def _size(text: str) -> int:
+    try:
+        return TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is no size of a file; write it like 500MB or 2GB.") from None
+
+
 def prune(
     model: Model,
     targets: Annotated[Targets, named(GOES, "What is removed", TARGETS)] = DEFAULTS.targets,
@@ -85,7 +97,10 @@ def prune(
     parameters: Annotated[
         float | None, valued(GOES, "X", "Instead of a ratio: the share of all parameters left, such as 0.7.")
     ] = None,
-    size: Size = None,
+    size: Annotated[
+        int | None,
+        valued(GOES, "SIZE", "Instead of a ratio: the most that the weights may take, such as 60MB.", parser=_size),
+    ] = None,
     loss: Annotated[
         float | None, valued(GOES, "X", "Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
     ] = None,
@@ -107,12 +122,26 @@ def prune(
     schedule: Annotated[
         Schedule, named(REPAIR, "Whose activations a repair is fitted to", SCHEDULES)
     ] = DEFAULTS.schedule,
-    calibration: Calibration = None,
-    tokens: Tokens = AUTO,
-    sequence_length: SequenceLength = DEFAULTS.sequence_length,
+    calibration: Annotated[
+        list[str] | None,
+        valued(
+            TEXT,
+            "TEXT",
+            f"Text: {_TEXT_NAMES}, a task, a file, or a Hub dataset; #column chooses, #text,label=kind names the labels. "
+            "Repeat for a mix; '2 wiki' has two parts.",
+            show_default=AUTO,
+        ),
+    ] = None,
+    tokens: Annotated[str, valued(TEXT, "N", _AUTO_TOKENS)] = AUTO,
+    sequence_length: Annotated[
+        int, valued(TEXT, "N", "Tokens of one calibration sequence.")
+    ] = DEFAULTS.sequence_length,
     separator: SeparatorOption = DEFAULTS.separator,
-    seed: Seed = DEFAULTS.seed,
-    evaluate: TaskNames = None,
+    seed: Annotated[int, valued(TEXT, "N", "Decides the text, and the scores of 'random'.")] = DEFAULTS.seed,
+    evaluate: Annotated[
+        list[str] | None,
+        valued(MEASURE, "TASK", f"Measure this task; repeat for more: {TASK_NAMES}.", "--evaluate", "--task"),
+    ] = None,
     data: Data = None,
     evaluate_limit: Annotated[int | None, valued(MEASURE, "N", "Windows (at least two) or items of each task.")] = None,
     evaluate_length: EvaluateLength = None,
@@ -126,13 +155,11 @@ def prune(
     ] = DEFAULTS.quantize,
     save: Annotated[Path | None, valued(SAVE, "FOLDER", "Write the smaller model to this new folder.")] = None,
     save_dtype: Annotated[DTypeName, named(SAVE, "Round the saved weights; auto keeps them", DTYPES)] = "auto",
-    shard_size: ShardSize = "5GB",  # type: ignore[assignment]
+    shard_size: Annotated[int, valued(SAVE, "SIZE", "Largest file of saved weights.", parser=_size)] = "5GB",  # type: ignore[assignment]
     push: Annotated[
         str | None,
         valued(
-            SAVE,
-            "OWNER/NAME",
-            "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN.",
+            SAVE, "OWNER/NAME", "Upload what --save writes to this repository of the Hub, with the token in HF_TOKEN."
         ),
     ] = None,
     private: Private = False,
@@ -160,7 +187,7 @@ def prune(
         allocation=allocation,
         reconstruction=reconstruction,
         schedule=schedule,
-        calibration=mixed(calibration),
+        calibration=MIXED.join(calibration or [AUTO]),
         tokens=tokens,
         sequence_length=sequence_length,
         separator=separator,
@@ -175,10 +202,14 @@ def prune(
         edits=tuple(edit or ()),
         quantize=quantize,
     )
-    destination = None if push is None else _destination(push, private)
+    destination = None
+    if push is not None:
+        from liar.save.push import find_destination
+
+        destination = find_destination(push, private=private)
     if need is not None:
         spec = spec.model_copy(update={"ratio": _met(need, spec)})
-    finished = _run(spec)
+    finished = watched_run(spec)
     if not is_first_process():
         return
     _print_result(finished.result)
@@ -196,9 +227,10 @@ def push_command(
 ) -> None:
     """Upload a saved model to the Hub, with the token in the environment variable HF_TOKEN."""
     from liar.save.checkpoint import check_checkpoint
+    from liar.save.push import find_destination
 
     check_checkpoint(folder)
-    _push(folder, _destination(repo, private))
+    _push(folder, find_destination(repo, private=private))
 
 
 def _need(ratio: float | None, parameters: float | None, size: int | None, loss: float | None) -> Need | None:
@@ -228,7 +260,8 @@ def _met(need: Need, spec: PruneSpec) -> float:
     return met.ratio
 
 
-def _run(spec: PruneSpec) -> Finished:
+def watched_run(spec: PruneSpec) -> Finished:
+    """A run whose progress and notes are shown on stderr."""
     from liar import events
     from liar.jobs.pipeline import stream
 
@@ -272,12 +305,6 @@ def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> Non
         steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
         delivered = finish(steps, whole(bar))
     console.print(delivered.sentence, soft_wrap=True)
-
-
-def _destination(repo: str, private: bool) -> Destination:
-    from liar.save.push import find_destination
-
-    return find_destination(repo, private=private)
 
 
 def _push(folder: Path, destination: Destination) -> None:

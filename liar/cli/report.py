@@ -1,4 +1,4 @@
-"""The command that turns a finished run into a report."""
+"""Commands that write pages: the report of a finished run, and the course as a static site."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from liar.errors import LiarError
 from liar.events import Progress
 from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import AtlasStore, default_folder
-from liar.files import check_writable, write_atomically
+from liar.files import check_new_folder, check_writable, whole_folder, write_atomically
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec
 from liar.store import content_of
@@ -82,3 +82,17 @@ def _read_run(path: Path) -> RunResult:
         raise LiarError(f"{path} cannot be read ({reason}); name a file that `liar prune --json` wrote.") from error
     except ValidationError as error:
         raise LiarError(f"{path} holds no run of this version; name a file that `liar prune --json` wrote.") from error
+
+
+def course_command(
+    out: Annotated[Path, typer.Option(help="Folder of the site, which does not exist yet.", show_default=False)],
+) -> None:
+    """Write the lessons as a static site that any web host serves; it loads no model and needs no network."""
+    check_new_folder(out)
+    from liar.course.site import pages
+
+    found = pages()
+    with whole_folder(out) as folder:
+        for name, content in found.items():
+            (folder / name).write_text(content, encoding="utf-8")
+    console.print(f"Written to {out}: open {out / 'index.html'}")

@@ -9,20 +9,27 @@ const keyOf = (name) => `${COURSE}/${name}`;
 
 // -- what the browser keeps --------------------------------------------------------------------------------------------------
 
-/** What is kept of a lesson by any tab: its `bet`, its answer `back`, whether its task is `solved`; nothing if damaged. */
-function recall(name) {
-  let text = null;
+/** What `use` returns of the storage; a note says so if this browser keeps nothing. */
+function inStorage(use) {
   try {
-    text = localStorage.getItem(keyOf(name));
+    return use(localStorage);
   } catch {
     one('#note').textContent = 'This browser keeps nothing: your bets last until the page is closed.';
+    return null;
   }
+}
+
+/** What is kept of a lesson by any tab: its `bet`, its answer `back`, whether its task is `solved`; nothing if damaged. */
+function recall(name) {
   try {
-    return JSON.parse(text) ?? {};
+    return JSON.parse(inStorage((kept) => kept.getItem(keyOf(name)))) ?? {};
   } catch {
     return {};
   }
 }
+
+const keep = (name, changes) => inStorage((kept) => kept.setItem(keyOf(name), JSON.stringify({ ...recall(name), ...changes })));
+const forget = (name) => inStorage((kept) => kept.removeItem(keyOf(name)));
 
 /**
  * Call `show` at the first frame, and whenever what is kept may have changed: in another tab, or while this page was left.
@@ -36,18 +43,6 @@ function follow(show) {
     addEventListener('pageshow', show);
     show();
   });
-}
-
-function keep(name, changes) {
-  try {
-    localStorage.setItem(keyOf(name), JSON.stringify({ ...recall(name), ...changes }));
-  } catch { /* said when the page was opened */ }
-}
-
-function forget(name) {
-  try {
-    localStorage.removeItem(keyOf(name));
-  } catch { /* nothing is kept */ }
 }
 
 // -- the bet -----------------------------------------------------------------------------------------------------------------
@@ -198,41 +193,30 @@ async function readCurves() {
   for (const criterion of Object.keys(data.curves.criteria)) forecasters[criterion] = await forecaster(data.curves, criterion);
 }
 
-function forecastOf(choices) {
-  const criterion = choices.criterion ?? Object.keys(forecasters)[0];
-  return forecasters[criterion]({ ratio: choices.ratio, allocation: choices.allocation, repair: choices.reconstruction });
-}
-
-const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** What a check reads of a forecast whose recipe has the repair `chosen`. */
 function valueOf({ of, site, repair }, found, chosen) {
   if (of === 'blocks') return 1 - found.blocks / data.curves.blocks;
   if (of === 'divergence') return found.divergence;
   const named = found.sites.filter((_, place) => site === null || data.curves.sites[place].name === site);
-  return mean(named.map((each) => each.errors[repair ?? chosen]));
-}
-
-function meets({ at_most: most, at_least: least }, value) {
-  return (most === null || value <= most) && (least === null || value >= least);
+  return named.reduce((sum, each) => sum + each.errors[repair ?? chosen], 0) / named.length;
 }
 
 /** Whether each check of the task holds for `choices`, with its value; or a sentence why there is no forecast. */
-function checked(choices) {
-  const found = forecastOf(choices);
+function checked({ ratio, allocation, reconstruction: repair, criterion = Object.keys(forecasters)[0] }) {
+  const found = forecasters[criterion]({ ratio, allocation, repair });
   if (found.problem) return { problem: found.problem, checks: [] };
-  return {
-    checks: data.task.checks.map((check) => {
-      const value = valueOf(check, found, choices.reconstruction);
-      return { value, holds: meets(check, value) };
-    }),
-  };
+  const checks = data.task.checks.map((check) => {
+    const value = valueOf(check, found, repair);
+    return { value, holds: value <= (check.at_most ?? Infinity) && value >= (check.at_least ?? -Infinity) };
+  });
+  return { checks };
 }
 
 function prepareTask() {
   const choices = { ...data.task.start };
   const controls = ['ratio', 'allocation', 'reconstruction', 'criterion'].filter((name) => one(`#task-form #${name}`));
   const draw = () => {
+    for (const name of controls) one(`#${name}`).value = choices[name];
     if (one('#ratio')) one('#ratio-words').textContent = words(100 * choices.ratio, '%', 0);
     const { problem = '', checks } = checked(choices);
     one('#task-problem').textContent = problem;
@@ -247,7 +231,6 @@ function prepareTask() {
     one('#solved').hidden = !solved;
   };
   for (const name of controls) {
-    one(`#${name}`).value = choices[name];
     one(`#${name}`).addEventListener('input', ({ target }) => {
       choices[name] = name === 'ratio' ? Number(target.value) : target.value;
       draw();
@@ -260,7 +243,6 @@ function prepareTask() {
     one('#task-page').textContent = found ? '' : 'The page shows another recipe than that of this task, so it is not followed.';
     if (!found) return;
     Object.assign(choices, found);
-    for (const name of controls) one(`#${name}`).value = choices[name];
     draw();
   });
 }

@@ -81,33 +81,27 @@ class Shelf:
 
     def __init__(self) -> None:
         self._runs, self._atlases = RunStore(_NOWHERE), AtlasStore(_NOWHERE, in_memory=8)
-        self.opened = cache(self._opened)
+        self._opened = cache(self._runs.shipped_of)
 
     def spec(self, model: str, **choices: Any) -> PruneSpec:
-        """The recipe of the run that the page opens with, with other ``choices``."""
-        return PruneSpec.create(**{**self.opened(model).spec.model_dump(), **choices})
+        """The recipe of the run that the page opens with, with other ``choices``; raises :class:`StorageError` without one."""
+        if (found := self._opened(model)) is None:
+            raise StorageError(f"No run of {model} comes with this package; install it anew.")
+        return PruneSpec.create(**{**found.spec.model_dump(), **choices})
 
     def ran(self, model: str, **choices: Any) -> RunResult:
         """The shipped run of this recipe; raises :class:`StorageError` if there is none."""
         spec = self.spec(model, **choices)
-        found = self._runs.find(spec)
-        if found is None:
+        if (found := self._runs.find(spec)) is None:
             raise StorageError(f"The run {spec.to_query()} does not come with this package; install it anew.")
         return found
 
     def atlas(self, model: str, **choices: Any) -> Atlas:
         """The shipped curves for this recipe; raises :class:`StorageError` if there are none."""
-        found = self._atlases.find(self.spec(model, **choices))
-        if found is None:
+        if (found := self._atlases.find(self.spec(model, **choices))) is None:
             raise StorageError(f"The curves of {model} do not come with this package; install it anew.")
         return found
 
     def expected(self, model: str, **choices: Any) -> Forecast:
         """What the curves predict for this recipe."""
         return forecast(self.spec(model, **choices), self.atlas(model, **choices))
-
-    def _opened(self, model: str) -> RunResult:
-        found = self._runs.shipped_of(model)
-        if found is None:
-            raise StorageError(f"No run of {model} comes with this package; install it anew.")
-        return found

@@ -18,13 +18,12 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from liar.course.figures import Known, Shelf, Unit, evaluation_of, figure_words
-from liar.course.lesson_figures import FIGURES
+from liar.course.lesson_figures import FIGURES, error_of
 from liar.errors import StorageError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, divergence
@@ -34,8 +33,9 @@ from liar.spec import Reconstruction
 
 FOLDER = Path(__file__).with_name("lessons")
 
-STEPS = ("look", "bet", "reveal", "task", "back", "keep")
-"""Steps of every lesson, in order; a lesson without an earlier one has no ``back``."""
+_TITLES = ("Look", "Your bet", "The answer", "Break and mend", "From before", "To keep")
+STEPS = dict(zip(("look", "bet", "reveal", "task", "back", "keep"), _TITLES, strict=True))
+"""Steps of every lesson with their titles, in order; a lesson without an earlier one has no ``back``."""
 
 TEXTS = ("look", "bet", "reveal", "hit", "near", "far", "task", "solved", "back", "why back", "keep")
 """Sections of a lesson's text. ``hit``, ``near`` and ``far`` are the sentences on a bet, by how far off it was; a choice is
@@ -130,8 +130,7 @@ class Check(_Record):
         if self.of == "blocks":
             return found.totals.blocks_removed
         if self.of == "error":
-            repair = self.repair or found.spec.reconstruction
-            return fmean(site.error[repair] for site in found.sites if self.site in (None, site.name))
+            return error_of(found, self.repair or found.spec.reconstruction, self.site)
         if self.of == "metric":
             assert isinstance(found, RunResult), "only a run has a metric"
             return evaluation_of(found, "reconstructed", self.task).value
@@ -205,7 +204,7 @@ class Lesson(Head):
     def _is_whole(self) -> Lesson:
         left_out = {"near"} if self.bet.kind == "choice" else set()
         left_out |= set() if self.back else {"back", "why back"}
-        missing = [name for name in TEXTS if name not in self.texts and name not in left_out]
+        missing = [name for name in TEXTS if name not in {*self.texts, *left_out}]
         unknown = [name for name in self.texts if name not in TEXTS]
         if missing or unknown:
             raise ValueError(f"sections missing: {missing}, unknown: {unknown}")
@@ -218,7 +217,21 @@ class Lesson(Head):
     @property
     def named(self) -> set[str]:
         """Names of the figures that the texts, the pictures, the bet and the question show."""
-        return {found for text in self._words() for found in _PLACEHOLDER.findall(text)} | set(self._shown())
+        pictures = [text for picture in (self.look, self.reveal) for text in (picture.title, picture.alt)]
+        texts = [*self.texts.values(), self.misconception, self.claim, self.takeaway, *pictures]
+        shown = {
+            *self.look.shown.values(),
+            *self.reveal.shown.values(),
+            *(self.back.options.values() if self.back else ()),
+        }
+        match self.bet:
+            case NumberBet(answer=answer):
+                shown.add(answer)
+            case ChoiceBet(options=options):
+                shown.update(options.values())
+            case CurveBet(answer=answer, given=given):
+                shown |= {answer, *given.values()}
+        return shown.union(*map(_PLACEHOLDER.findall, texts))
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -230,21 +243,6 @@ class Lesson(Head):
         if lost := sorted(self.named - set(found)):
             raise StorageError(f"The lesson {self.name} names figures that it does not have: {', '.join(lost)}.")
         return found
-
-    def _words(self) -> list[str]:
-        pictures = [text for picture in (self.look, self.reveal) for text in (picture.title, picture.alt)]
-        return [*self.texts.values(), self.misconception, self.claim, self.takeaway, *pictures]
-
-    def _shown(self) -> list[str]:
-        names = [*self.look.shown.values(), *self.reveal.shown.values()]
-        match self.bet:
-            case NumberBet(answer=answer):
-                names.append(answer)
-            case ChoiceBet(options=options):
-                names += options.values()
-            case CurveBet(answer=answer, given=given):
-                names += [answer, *given.values()]
-        return [*names, *(self.back.options.values() if self.back else ())]
 
 
 def filled(text: str, known: Mapping[str, Known]) -> str:

@@ -22,17 +22,19 @@ def site_of(shelf: Shelf, model: str, name: str) -> SiteAtlas:
     return found
 
 
-def mean_error(found: Forecast | RunResult, repair: Reconstruction) -> float:
-    """Mean over the sites."""
-    return fmean(site.error[repair] for site in found.sites)
-
-
-def error_of(found: Forecast | RunResult, name: str, repair: Reconstruction) -> float:
-    return next(site.error[repair] for site in found.sites if site.name == name)
+def error_of(found: Forecast | RunResult, repair: Reconstruction, name: str | None = None) -> float:
+    """Mean over the sites, or the error of the site ``name``."""
+    return fmean(site.error[repair] for site in found.sites if name in (None, site.name))
 
 
 def kept_of(found: Forecast | RunResult, name: str) -> int:
     return next(site.kept for site in found.sites if site.name == name)
+
+
+def given_back(shelf: Shelf, model: str) -> Known:
+    """Share of the mean error of the FFN sites that a bias gives back."""
+    expected = shelf.expected(model, targets="ffn", allocation="uniform")
+    return Known(1 - error_of(expected, "bias") / error_of(expected, "none"), "%")
 
 
 def at(site: SiteAtlas, percent: int, repair: Reconstruction, criterion: Criterion = "kfac") -> float:
@@ -93,15 +95,12 @@ def correlation(shelf: Shelf) -> Figures:
 
 
 def mean(shelf: Shelf) -> Figures:
-    found: Figures = {}
-    for name, model in (("bert", SENTIMENT), ("llama", SMOLLM2)):
-        expected = shelf.expected(model, targets="ffn", allocation="uniform")
-        found[f"{name}_back"] = Known(1 - mean_error(expected, "bias") / mean_error(expected, "none"), "%")
     bert = shelf.expected(SENTIMENT, targets="ffn", allocation="uniform")
-    last_none, last_bias = (error_of(bert, "layers.5.ffn", repair) for repair in ("none", "bias"))
+    last_none, last_bias = (error_of(bert, repair, "layers.5.ffn") for repair in ("none", "bias"))
     pair = site_of(shelf, SENTIMENT, "layers.4.attention")
     return {
-        **found,
+        "bert_back": given_back(shelf, SENTIMENT),
+        "llama_back": given_back(shelf, SMOLLM2),
         "last_none": Known(last_none, digits=3),
         "last_bias": Known(last_bias, digits=3),
         "last_back": Known(1 - last_bias / last_none, "%"),
@@ -114,12 +113,9 @@ def mean(shelf: Shelf) -> Figures:
 def repair(shelf: Shelf) -> Figures:
     kinds = shelf.atlas(SENTIMENT).facts.kinds
     ffn, attention = (site_of(shelf, SENTIMENT, f"layers.5.{kind}") for kind in ("ffn", "attention"))
-    found: Figures = {}
-    for name, model in (("bert", TOPIC), ("llama", SMOLLM2)):
-        expected = shelf.expected(model, targets="ffn", allocation="uniform")
-        found[f"{name}_back"] = Known(1 - mean_error(expected, "bias") / mean_error(expected, "none"), "%")
     return {
-        **found,
+        "bert_back": given_back(shelf, TOPIC),
+        "llama_back": given_back(shelf, SMOLLM2),
         "outputs": Known(kinds["ffn"].outputs),
         "kept_neurons": Known(kinds["ffn"].units / 2),
         "kept_channels": Known(kinds["attention"].units * kinds["attention"].unit_size / 2),
@@ -154,8 +150,8 @@ def where(shelf: Shelf) -> Figures:
     return {
         "times": Known(damages[0] / damages[1], "x"),
         "half_errors": Known([site.error["least-squares"] for site in uniform.sites], digits=2),
-        "massive": Known(error_of(uniform, "layers.11.ffn", "least-squares"), digits=5),
-        "middle": Known(error_of(uniform, "layers.12.ffn", "least-squares"), digits=2),
+        "massive": Known(error_of(uniform, "least-squares", "layers.11.ffn"), digits=5),
+        "middle": Known(error_of(uniform, "least-squares", "layers.12.ffn"), digits=2),
         "units": Known(neurons),
         "kept": Known(kept),
         "first_share": Known(first / neurons, "%"),
@@ -169,13 +165,13 @@ def total(shelf: Shelf) -> Figures:
     found: Figures = {}
     for name, allocation in (("uniform", "uniform"), ("error", "error-curve"), ("loss", "loss-curve")):
         expected = shelf.expected(SMOLLM2, allocation=allocation)
-        found[f"{name}_error"] = Known(mean_error(expected, "least-squares"), digits=3)
+        found[f"{name}_error"] = Known(error_of(expected, "least-squares"), digits=3)
         found[f"{name}_measured"] = measured(shelf.ran(SMOLLM2, allocation=allocation), "reconstructed", "", 1)
     chosen = shelf.expected(SMOLLM2)
     return {
         **found,
-        "one_shot": Known(mean_error(shelf.expected(SENTIMENT), "least-squares"), digits=3),
-        "in_order": Known(mean_error(shelf.ran(SENTIMENT), "least-squares"), digits=3, is_exact=False),
+        "one_shot": Known(error_of(shelf.expected(SENTIMENT), "least-squares"), digits=3),
+        "in_order": Known(error_of(shelf.ran(SENTIMENT), "least-squares"), digits=3, is_exact=False),
         "first": Known(kept_of(chosen, "layers.0.ffn")),
         "middle": Known(kept_of(chosen, "layers.17.ffn")),
     }
@@ -187,10 +183,13 @@ def hidden(shelf: Shelf) -> Figures:
     assert before is not None
     assert after is not None
     pairs = list(zip(before, after, strict=True))
-    times = {}
+    times, errors = {}, {}
     for name, task in (("wiki_times", "perplexity"), ("other_times", "out-of-domain")):
         found = difference(evaluation_of(language, "dense", task), evaluation_of(language, "reconstructed", task))
         times[name] = Known(found.ratio, "x", 2, found.ratio_stderr, is_exact=False)
+    for name, allocation in (("error_error", "error-curve"), ("loss_error", "loss-curve")):
+        expected = shelf.expected(SENTIMENT, allocation=allocation)
+        errors[name] = Known(error_of(expected, "least-squares"), digits=3)
     return {
         "items": Known(len(pairs)),
         "dense": measured(run, "dense"),
@@ -200,22 +199,12 @@ def hidden(shelf: Shelf) -> Figures:
         **times,
         "faster": Known(language.gains[0].gain.median, "x", 2, is_exact=False),
         "size": Known(language.totals.blocks_removed, "%"),
-        "error_error": Known(
-            mean_error(shelf.expected(SENTIMENT, allocation="error-curve"), "least-squares"), digits=3
-        ),
-        "loss_error": Known(mean_error(shelf.expected(SENTIMENT, allocation="loss-curve"), "least-squares"), digits=3),
+        **errors,
     }
 
 
 FIGURES: Mapping[str, Callable[[Shelf], Figures]] = {
-    "units": units,
-    "weights": weights,
-    "correlation": correlation,
-    "mean": mean,
-    "repair": repair,
-    "curves": curves,
-    "where": where,
     "sum": total,
-    "hidden": hidden,
+    **{each.__name__: each for each in (units, weights, correlation, mean, repair, curves, where, hidden)},
 }
 """By the name of the lesson."""

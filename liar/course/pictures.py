@@ -10,10 +10,10 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from plotly.colors import sample_colorscale
 
 from liar.course.figures import Known, figure_words
@@ -54,15 +54,12 @@ def drawn(picture: Picture, known: Mapping[str, Known]) -> Markup:
 
 def plot(axes: Axes, curves: Mapping[str, Known]) -> Markup:
     """Grid, numbers at the axes, and curves over a share from 0 to 100 %."""
-    high, parts = axes.high, []
+    parts = []
     for share in (0.0, 0.5, 1.0):
-        y, x = axes.y(share * high), axes.x(share)
-        parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, axes.x(1), y, y))
-        parts.append(Markup('<text class="end" x="{}" y="{}">{}</text>').format(LEFT - 8, y + 5, f"{share * high:.3g}"))
+        parts.append(_grid_line(axes, share * axes.high, f"{share * axes.high:.3g}"))
         anchor = "end" if share == 1 else "middle"
-        parts.append(
-            Markup('<text class="{}" x="{}" y="{}">{:.0f} %</text>').format(anchor, x, HEIGHT - 10, 100 * share)
-        )
+        mark = Markup('<text class="{}" x="{}" y="{}">{:.0f} %</text>')
+        parts.append(mark.format(anchor, axes.x(share), HEIGHT - 10, 100 * share))
     for label, known in curves.items():
         points = " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known.value))
         line = Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>')
@@ -70,17 +67,33 @@ def plot(axes: Axes, curves: Mapping[str, Known]) -> Markup:
     return Markup("").join(parts)
 
 
+def _grid_line(axes: Axes, value: float, words: str) -> Markup:
+    """A line across the plot at ``value``, with its number at the left axis."""
+    y = axes.y(value)
+    line = Markup('<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(LEFT, axes.x(1), y)
+    return line + Markup('<text class="end" x="{}" y="{}">{}</text>').format(LEFT - 8, y + 5, words)
+
+
+def _each(pattern: str, rows: Iterable[Sequence[object]]) -> Markup:
+    """``pattern`` with each of ``rows`` in its places."""
+    return Markup("").join(Markup(pattern).format(*row) for row in rows)
+
+
 def _bars(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     """Bars in a table, whose words wrap on a narrow screen; so it is its own table. A measured bar has its whisker."""
     high = max(float(known.value) + (known.stderr or 0.0) for known in shown.values()) or 1.0
-    rows = Markup("").join(
-        Markup(
-            '<tr><th scope="row">{}</th><td class="number">{}</td><td class="bar"><svg viewBox="0 0 100 8" '
-            'preserveAspectRatio="none" aria-hidden="true"><rect width="{}" height="8"/>{}</svg></td></tr>'
-        ).format(label, _with_error(known), round(100 * float(known.value) / high, 2), _whisker(known, high))
-        for label, known in shown.items()
+    rows = _each(
+        '<tr><th scope="row">{}</th><td class="number">{}</td><td class="bar"><svg viewBox="0 0 100 8" '
+        'preserveAspectRatio="none" aria-hidden="true"><rect width="{}" height="8"/>{}</svg></td></tr>',
+        (
+            (label, _with_error(known), round(100 * float(known.value) / high, 2), _whisker(known, high))
+            for label, known in shown.items()
+        ),
     )
-    about = Markup('<p class="quiet">{}</p>').format(_about_errors(list(shown.values())))
+    errors = "Without whiskers: these are of all of the calibration text, not of a sample."
+    if all(known.stderr is not None for known in shown.values()):
+        errors = "Whiskers: one standard error."
+    about = Markup('<p class="quiet">{}</p>').format(errors)
     return Markup('<table class="bars"><tbody>{}</tbody></table>').format(rows), about
 
 
@@ -100,18 +113,19 @@ def _whisker(known: Known, high: float) -> Markup:
     return Markup('<path class="whisker" d="M{0} 4H{1}M{0} 1.5V6.5M{1} 1.5V6.5"/>').format(low, up)
 
 
-def _about_errors(shown: Sequence[Known]) -> str:
-    if all(known.stderr is not None for known in shown):
-        return "Whiskers: one standard error."
-    return "Without whiskers: these are of all of the calibration text, not of a sample."
-
-
 def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     axes = Axes(max(max(known.value) for known in shown.values()))
     svg = _svg(plot(axes, shown))
-    tens = [f"{percent} %" for percent in range(0, 101, 10)]
-    numbers = _table(("removed", *shown), [(place, *_at(shown, 10 * row)) for row, place in enumerate(tens)])
-    return svg + _legend(shown), numbers
+    rows = [
+        (f"{percent} %", *(_in_unit(known, known.value[percent]) for known in shown.values()))
+        for percent in range(0, 101, 10)
+    ]
+    key = (
+        '<span><svg class="key" viewBox="0 0 26 6" aria-hidden="true">'
+        '<line x1="0" x2="26" y1="3" y2="3" stroke="{}" stroke-dasharray="{}"/></svg> {}</span> '
+    )
+    legend = Markup('<p class="legend">{}</p>').format(_each(key, ((*_line_of(label), label) for label in shown)))
+    return svg + legend, _table(("removed", *shown), rows)
 
 
 def _line_of(label: str) -> tuple[str, str]:
@@ -120,45 +134,26 @@ def _line_of(label: str) -> tuple[str, str]:
     return repair.colour, {"solid": "none", "dot": "2 4"}.get(repair.dash, "8 4")
 
 
-def _at(shown: Mapping[str, Known], place: int) -> list[str]:
-    return [figure_words(known.value[place], known.unit, known.digits) for known in shown.values()]
+def _in_unit(known: Known, value: float) -> str:
+    return figure_words(value, known.unit, known.digits)
 
 
 def _columns(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     ((label, known),) = shown.items()
     axes, values = Axes(max(known.value)), known.value
     wide = round(axes.x(1 / len(values)) - axes.x(0) - 1, 1)
-    columns = [
-        Markup('<rect x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-            axes.x(place / len(values)),
-            axes.y(value),
-            wide,
-            round(axes.y(0) - axes.y(value), 1),
-            f"layer {place}: {figure_words(value, known.unit, known.digits)}",
-        )
-        for place, value in enumerate(values)
-    ]
-    grid = [
-        Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/><text class="end" x="{}" y="{}">{}</text>').format(
-            LEFT,
-            axes.x(1),
-            axes.y(high),
-            axes.y(high),
-            LEFT - 8,
-            axes.y(high) + 5,
-            figure_words(high, known.unit, known.digits),
-        )
-        for high in (0.0, axes.high / 2, axes.high)
-    ]
-    step = 5 if len(values) > 12 else 1
-    ticks = [
-        Markup('<text class="middle" x="{}" y="{}">{}</text>').format(
-            axes.x((place + 0.5) / len(values)), HEIGHT - 10, place
-        )
-        for place in range(0, len(values), step)
-    ]
-    rows = [(place, figure_words(value, known.unit, known.digits)) for place, value in enumerate(values)]
-    return _svg(Markup("").join([*grid, *columns, *ticks])), _table(("layer", label), rows)
+    grid = [_grid_line(axes, high, _in_unit(known, high)) for high in (0.0, axes.high / 2, axes.high)]
+    places = [(axes.x(place / len(values)), axes.y(value)) for place, value in enumerate(values)]
+    rows = [(place, _in_unit(known, value)) for place, value in enumerate(values)]
+    columns = _each(
+        f'<rect x="{{}}" y="{{}}" width="{wide}" height="{{}}"><title>layer {{}}: {{}}</title></rect>',
+        ((x, y, round(axes.y(0) - y, 1), *row) for (x, y), row in zip(places, rows, strict=True)),
+    )
+    ticks = _each(
+        f'<text class="middle" x="{{}}" y="{HEIGHT - 10}">{{}}</text>',
+        ((axes.x((place + 0.5) / len(values)), place) for place in range(0, len(values), 5 if len(values) > 12 else 1)),
+    )
+    return _svg(Markup("").join([*grid, columns, ticks])), _table(("layer", label), rows)
 
 
 def _matrix(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
@@ -170,9 +165,7 @@ def _matrix(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
             shade = round((min(1.0, max(-1.0, value)) + 1) / 2 * (_SHADES - 1))
             paths.setdefault(shade, []).append(f"M{column} {row}h1v1h-1z")
     colours = sample_colorscale(DIVERGING, [shade / (_SHADES - 1) for shade in range(_SHADES)])
-    cells = Markup("").join(
-        Markup('<path fill="{}" d="{}"/>').format(colours[shade], "".join(parts)) for shade, parts in paths.items()
-    )
+    cells = _each('<path fill="{}" d="{}"/>', ((colours[shade], "".join(parts)) for shade, parts in paths.items()))
     size = len(known.value)
     svg = Markup('<svg class="matrix" viewBox="0 0 {0} {0}" aria-hidden="true">{1}</svg>').format(size, cells)
     return svg, Markup('<p class="quiet">Blue: 1, they rise together. Orange: -1, one rises when the other falls.</p>')
@@ -182,34 +175,13 @@ def _svg(content: Markup) -> Markup:
     return Markup('<svg viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(WIDTH, HEIGHT, content)
 
 
-def _legend(labels: Mapping[str, Known]) -> Markup:
-    return Markup('<p class="legend">{}</p>').format(
-        Markup("").join(
-            Markup(
-                '<span><svg class="key" viewBox="0 0 26 6" aria-hidden="true">'
-                '<line x1="0" x2="26" y1="3" y2="3" stroke="{}" stroke-dasharray="{}"/></svg> {}</span> '
-            ).format(*_line_of(label), label)
-            for label in labels
-        )
-    )
-
-
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(cell) for cell in header)
-    body = Markup("").join(
-        Markup("<tr>{}</tr>").format(
-            Markup("").join(Markup('<td class="number">{}</td>').format(escape(str(cell))) for cell in row)
-        )
-        for row in rows
-    )
+    cell = '<td class="number">{}</td>'
+    body = _each("<tr>{}</tr>", ((_each(cell, ((value,) for value in row)),) for row in rows))
     return Markup(
         "<details><summary>As a table</summary><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></details>"
-    ).format(head, body)
+    ).format(_each('<th scope="col">{}</th>', ((title,) for title in header)), body)
 
 
-_DRAW: Mapping[str, Callable[[Mapping[str, Known]], tuple[Markup, Markup]]] = {
-    "bars": _bars,
-    "curves": _curves,
-    "columns": _columns,
-    "matrix": _matrix,
-}
+_Draw = Callable[[Mapping[str, Known]], tuple[Markup, Markup]]
+_DRAW: Mapping[str, _Draw] = {"bars": _bars, "curves": _curves, "columns": _columns, "matrix": _matrix}

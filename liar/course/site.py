@@ -22,7 +22,7 @@ from markdown_it.rules_core import StateCore
 from markupsafe import Markup
 
 from liar.course.figures import Known, Shelf
-from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, Task, best, filled, lessons
+from liar.course.lesson import STEPS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons
 from liar.course.pictures import HEIGHT, WIDTH, Axes, drawn, plot
 from liar.report.export import as_command
 from liar.report.pages.html import ENVIRONMENT
@@ -32,6 +32,7 @@ from liar.spec import ALLOCATIONS, MAX_RATIO, RECONSTRUCTIONS, PruneSpec
 _HERE = Path(__file__).parent
 _PAGES_OF_RUNS = _HERE.parent / "report" / "pages"
 _PAGES = ENVIRONMENT.overlay(loader=FileSystemLoader([_HERE, _PAGES_OF_RUNS]))
+_SHELF = Shelf()
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
 
 
@@ -58,15 +59,6 @@ LISTS = ("index.html", "teachers.html")
 _OF_A_FORECAST = {"model", "targets", "criterion", "allocation", "reconstruction", "ratio", "edits", "multiple"}
 """Choices of a recipe that its forecast depends on."""
 
-STEP_TITLES = {
-    "look": "Look",
-    "bet": "Your bet",
-    "reveal": "The answer",
-    "task": "Break and mend",
-    "back": "From before",
-    "keep": "To keep",
-}
-
 
 def pages() -> dict[str, str]:
     """Content of each file by its name; raises as :func:`page`."""
@@ -84,17 +76,10 @@ def page(name: str, home: str | None = None) -> str:
     Raises :class:`liar.errors.StorageError` for a missing run, atlas or lesson, :class:`KeyError` for a name not of
     :func:`names`.
     """
-    shelf = _shelf()
     if name in LISTS:
-        shown = {"home": home, "lessons": [_facts(lesson, lesson.known(shelf)) for lesson in lessons()]}
-        data = {"lessons": {lesson.name: file_of(lesson) for lesson in lessons()}}
-        return _rendered(f"{name}.j2", shown, data)
-    return _lesson_page({file_of(lesson): lesson for lesson in lessons()}[name], shelf, home)
-
-
-@cache
-def _shelf() -> Shelf:
-    return Shelf()
+        shown = {"home": home, "lessons": [_facts(lesson, lesson.known(_SHELF)) for lesson in lessons()]}
+        return _rendered(f"{name}.j2", shown, {"lessons": {lesson.name: file_of(lesson) for lesson in lessons()}})
+    return _lesson_page({file_of(lesson): lesson for lesson in lessons()}[name], home)
 
 
 def file_of(lesson: Lesson) -> str:
@@ -129,61 +114,60 @@ def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
             return filled(lesson.reveal.alt, known)
 
 
-def _lesson_page(lesson: Lesson, shelf: Shelf, home: str | None) -> str:
-    known, every = lesson.known(shelf), lessons()
+def _lesson_page(lesson: Lesson, home: str | None) -> str:
+    known, every, bet, task = lesson.known(_SHELF), lessons(), lesson.bet, lesson.task
     before, after = (None, *every)[every.index(lesson)], (*every, None)[every.index(lesson) + 1]
-    start = shelf.spec(lesson.task.model, **lesson.task.start)
     shown = {
         "home": home,
-        "beside": _beside(lesson, shelf, home),
+        "beside": _beside(lesson, home),
         "lesson": lesson,
-        "steps": {step: STEP_TITLES[step] for step in lesson.steps},
+        "steps": {step: STEPS[step] for step in lesson.steps},
         "texts": {name: _html(text, known) for name, text in lesson.texts.items()},
         "pictures": {"look": drawn(lesson.look, known), "reveal": drawn(lesson.reveal, known)},
         "takeaway": filled(lesson.takeaway, known),
         "formula": Markup(convert(lesson.formula, display="block")),
-        "unit": known[lesson.bet.answer].unit if isinstance(lesson.bet, NumberBet) else "",
-        "canvas": _canvas(lesson.bet, known) if isinstance(lesson.bet, CurveBet) else "",
+        "unit": known[bet.answer].unit if isinstance(bet, NumberBet) else "",
+        "canvas": _canvas(bet, known) if isinstance(bet, CurveBet) else "",
         "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
         "around": {
-            words: {"file": file_of(other), "beside": _beside(other, shelf, home)}
+            words: {"file": file_of(other), "beside": _beside(other, home)}
             for words, other in (("Lesson before", before), ("Next lesson", after))
             if other is not None
         },
-        "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": lesson.task.criteria},
+        "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": task.criteria},
         "most": MAX_RATIO,
-        "command": as_command(start) if lesson.task.measured else "",
+        "command": as_command(_start(lesson)) if task.measured else "",
     }
-    return _rendered("lesson.html.j2", shown, _data(lesson, known, shelf))
+    return _rendered("lesson.html.j2", shown, _data(lesson, known))
 
 
-def _beside(lesson: Lesson, shelf: Shelf, home: str | None) -> str | None:
+def _start(lesson: Lesson) -> PruneSpec:
+    """The recipe that the task begins with."""
+    return _SHELF.spec(lesson.task.model, **lesson.task.start)
+
+
+def _beside(lesson: Lesson, home: str | None) -> str | None:
     """Address of the running page at ``home`` with the recipe of the task and the lesson beside it."""
     if home is None:
         return None
-    view = lesson.view.changed(beside=lesson.name)
-    return f"{home}?{shelf.spec(lesson.task.model, **lesson.task.start).to_query()}&{view.to_query()}"
+    return f"{home}?{_start(lesson).to_query()}&{lesson.view.changed(beside=lesson.name).to_query()}"
 
 
-def _data(lesson: Lesson, known: Mapping[str, Known], shelf: Shelf) -> dict[str, Any]:
-    """What the script of a lesson reads."""
+def _data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
+    """What the script of a lesson reads: of its task also the curves, and how its recipe is written in the page's address."""
+    task, start = lesson.task, _start(lesson)
+    recipe = start.model_dump(mode="json", include=_OF_A_FORECAST)
     return {
         "name": lesson.name,
         "steps": lesson.steps,
         "bet": _bet_data(lesson, known),
         "back": best(lesson.back.options, lesson.back.wins, known) if lesson.back else None,
-        "task": _task_data(lesson.task, shelf),
-        "curves": {} if lesson.task.measured else _curves(lesson.task, shelf),
-    }
-
-
-def _task_data(task: Task, shelf: Shelf) -> dict[str, Any]:
-    """The task, and how its recipe is written in the address of the page."""
-    recipe = shelf.spec(task.model, **task.start).model_dump(mode="json", include=_OF_A_FORECAST)
-    return {
-        **task.model_dump(mode="json", include={"start", "checks", "measured"}),
-        "recipe": {name: value for name, value in recipe.items() if name not in task.opens},
-        "linked": PruneSpec().model_dump(mode="json"),  # what the links of the page omit
+        "task": {
+            **task.model_dump(mode="json", include={"start", "checks", "measured"}),
+            "recipe": {name: value for name, value in recipe.items() if name not in task.opens},
+            "linked": PruneSpec().model_dump(mode="json"),  # what the links of the page omit
+        },
+        "curves": {} if task.measured else curves_data(start, _SHELF.atlas(task.model, **task.start), task.criteria),
     }
 
 
@@ -197,24 +181,14 @@ def _bet_data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
         case ChoiceBet(options=options, wins=wins):
             return base | {"answer": best(options, wins, known)}
         case CurveBet(answer=answer):
-            return base | {"answer": known[answer].value[::10], "width": WIDTH, "height": HEIGHT, **_frame(bet)}
-
-
-def _frame(bet: CurveBet) -> dict[str, float]:
-    """Where the corners of the plot lie that a curve is drawn on."""
-    axes = Axes(bet.high)
-    return {"left": axes.x(0), "right": axes.x(1), "bottom": axes.y(0), "top": axes.y(bet.high)}
+            axes = Axes(bet.high)
+            corners = {"left": axes.x(0), "right": axes.x(1), "bottom": axes.y(0), "top": axes.y(bet.high)}
+            return base | {"answer": known[answer].value[::10], "width": WIDTH, "height": HEIGHT, **corners}
 
 
 def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
     """The plot that a curve is drawn on, with the curves that are given."""
     return plot(Axes(bet.high), {label: known[name] for label, name in bet.given.items()})
-
-
-def _curves(task: Task, shelf: Shelf) -> dict[str, Any]:
-    """The curves of a task; those of the criterion of its start come first."""
-    spec, atlas = shelf.spec(task.model, **task.start), shelf.atlas(task.model, **task.start)
-    return curves_data(spec, atlas, task.criteria)
 
 
 def _html(text: str, known: Mapping[str, Known]) -> Markup:
@@ -223,14 +197,8 @@ def _html(text: str, known: Mapping[str, Known]) -> Markup:
 
 def _rendered(template: str, shown: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     style, script = _style(), script_of(_PAGES_OF_RUNS / "forecast.js", _HERE / "course.js")
-    return _PAGES.get_template(template).render(
-        shown,
-        data=data,
-        style=Markup(style),
-        style_hash=content_hash(style),
-        script=Markup(script),
-        script_hash=content_hash(script),
-    )
+    hashes = {"style_hash": content_hash(style), "script_hash": content_hash(script)}
+    return _PAGES.get_template(template).render(shown, data=data, style=Markup(style), script=Markup(script), **hashes)
 
 
 @cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 INTERRUPTED = """
 import signal, time
 from liar.cli.startup import repeat_lost_interrupts
@@ -34,12 +36,12 @@ Failing()
 """
 
 
-def test_an_interrupt_in_a_destructor_still_stops_the_program() -> None:
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], check=False, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "stopped\n"
-    assert done.stderr == ""
-
-
-def test_other_exceptions_in_a_destructor_are_reported_as_before() -> None:
-    done = subprocess.run([sys.executable, "-c", FAILED], check=False, capture_output=True, text=True, timeout=60)
-    assert "ValueError: in a destructor" in done.stderr
+@pytest.mark.parametrize(
+    ("program", "printed", "error"), [(INTERRUPTED, "stopped\n", ""), (FAILED, "", "ValueError: in a destructor")]
+)
+def test_an_interrupt_in_a_destructor_stops_the_program_and_others_are_reported(
+    program: str, printed: str, error: str
+) -> None:
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
+    assert done.stdout == printed
+    assert error in done.stderr if error else done.stderr == ""

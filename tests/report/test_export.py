@@ -60,7 +60,7 @@ def test_the_command_holds_the_whole_spec(spec: PruneSpec, tmp_path: Path, monke
     specs: list[PruneSpec] = []
     saved: list[Path] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prune, "_run", lambda spec: specs.append(spec) or Finished(language_run(layers=1)))
+    monkeypatch.setattr(prune, "watched_run", lambda spec: specs.append(spec) or Finished(language_run(layers=1)))
     monkeypatch.setattr(prune, "_save", lambda folder, *_: saved.append(folder))
     program, *arguments = shlex.split(as_command(spec))
     done = CliRunner().invoke(cli.app, arguments)

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from datasets import Dataset
+from huggingface_hub import constants
 from paper import LENGTHS, ROWS, main
 from transformers import PreTrainedModel
 
 from liar.store import RunStore
+from tests import small_heads
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
 from tests.hub_of_data import SHA, DataHub, running
@@ -40,20 +43,14 @@ def wikitext() -> dict[str, bytes]:
         buffer = io.BytesIO()
         Dataset.from_list(rows).to_parquet(buffer)
         files[f"wikitext-2-raw-v1/{part}-00000-of-00001.parquet"] = buffer.getvalue()
-    card = "\n".join(
-        [
-            "configs:",
-            "- config_name: wikitext-2-raw-v1",
-            "  data_files:",
-            *(f"  - {{split: {part}, path: wikitext-2-raw-v1/{part}-*}}" for part in ("train", "validation", "test")),
-        ]
-    )
-    return {"README.md": f"---\n{card}\n---\n".encode(), **files}
+    parts = [{"split": part, "path": f"wikitext-2-raw-v1/{part}-*"} for part in ("train", "validation", "test")]
+    card = yaml.safe_dump({"configs": [{"config_name": "wikitext-2-raw-v1", "data_files": parts}]})
+    return {"README.md": f"---\n{card}---\n".encode(), **files}
 
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
-    monkeypatch.setattr("tests.small_heads.POSITIONS", max(LENGTHS))
+    monkeypatch.setattr(small_heads, "POSITIONS", max(LENGTHS))
     repositories = {
         "nyu-mll/glue": repository_of(list(CONFIGS)),
         "rajpurkar/squad": repository_of(["squad"], folder="plain_text"),
@@ -64,10 +61,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
         repositories[row.model] = files_of(head_for(row.tasks[0]).model, tmp_path / f"bert{number}")
     with running(DataHub(repositories)) as found:
         template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        places = {"ENDPOINT": found.address, "HUGGINGFACE_CO_URL_TEMPLATE": template, "HF_HUB_DISABLE_XET": True}
+        for name, value in {**places, "HF_HUB_CACHE": str(tmp_path / "cache")}.items():
+            monkeypatch.setattr(constants, name, value)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         monkeypatch.setattr("datasets.config.HF_ENDPOINT", found.address)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
@@ -81,16 +77,9 @@ def table(text: str) -> list[list[str]]:
     ]
 
 
-def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr("sys.argv", ["paper.py", *arguments])
-    return main()
-
-
 @pytest.mark.long
-def test_every_bert_has_its_lines(
-    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert called(monkeypatch, "--only", "bert", "--limit", "20") == 0
+def test_every_bert_has_its_lines(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "bert", "--limit", "20"]) == 0
     lines = table(capsys.readouterr().out)[2:]
     assert {line[0] for line in lines} == {f"{model}@{SHA}" for model in GLUE_AND_SQUAD}
     metrics = [line[1] for line in lines]
@@ -103,28 +92,23 @@ def test_every_bert_has_its_lines(
 
 @pytest.mark.long
 def test_a_llama_is_read_at_both_lengths_and_asked(
-    hub: DataHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hub: DataHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, row, _ in COPIES.values():
         copy_of(tmp_path / "copies", folder, row)
     copy_of(tmp_path / "copies", "allenai/ai2_arc/ARC-Challenge", COPIES["arc_easy"][1])
-    arguments = ("--only", LLAMA, "--limit", "2", "--data", str(tmp_path / "copies"))
-    assert called(monkeypatch, *arguments) == 0
+    assert main(["--only", LLAMA, "--limit", "2", "--data", str(tmp_path / "copies")]) == 0
     lines = table(capsys.readouterr().out)[2:]
-    assert [line[2].split(" of Sales")[0] for line in lines[:2]] == [
-        "2 windows of 128 tokens",
-        "2 windows of 2,048 tokens",
-    ]
+    read = [line[2].split(" of Sales")[0] for line in lines[:2]]
+    assert read == ["2 windows of 128 tokens", "2 windows of 2,048 tokens"]
     assert {line[1].split()[0] for line in lines[2:]} == {*COPIES, "arc_challenge"}
 
 
-def test_a_hub_that_goes_away_keeps_what_was_done(
-    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_hub_that_goes_away_keeps_what_was_done(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
     gone = next(row.model for row in ROWS if row.tasks == ("rte",))
     content = hub.repositories.pop(gone)
-    only = ("--only", "uncased-qnli", "uncased-rte", "--limit", "20")
-    assert called(monkeypatch, *only) == 1
+    only = ["--only", "uncased-qnli", "uncased-rte", "--limit", "20"]
+    assert main(only) == 1
     out, err = capsys.readouterr()
     assert [line[1] for line in table(out)[2:]] == ["qnli accuracy"]
     (sentence,) = [line for line in err.splitlines() if line.startswith(gone)]
@@ -133,34 +117,22 @@ def test_a_hub_that_goes_away_keeps_what_was_done(
     assert len(measured) == 2
 
     hub.repositories[gone] = content
-    monkeypatch.setattr("paper.finished", _only_of(gone))
-    assert called(monkeypatch, *only) == 0
-    assert [line[1] for line in table(capsys.readouterr().out)[2:]] == ["qnli accuracy", "rte accuracy"]
+    assert main(only) == 0
+    out, err = capsys.readouterr()
+    assert [line[1] for line in table(out)[2:]] == ["qnli accuracy", "rte accuracy"]
+    titles = [line for line in err.splitlines() if line.endswith((", paper", ", ours"))]
+    assert titles == [f"{gone}, rte, {name}" for name in ("paper", "ours")], "no run that is kept is done again"
 
 
-def _only_of(model: str) -> object:
-    import paper
-
-    real = paper.finished
-
-    def finished(spec, title):  # type: ignore[no-untyped-def]
-        assert spec.model.startswith(model), "a run that is kept was done again"
-        return real(spec, title)
-
-    return finished
-
-
-def test_no_such_row_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert called(monkeypatch, "--only", "gpt") == 2
+def test_no_such_row_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "gpt"]) == 2
     assert capsys.readouterr().err == "No model has 'gpt' in its id.\n"
 
 
 def test_a_hub_out_of_reach_is_one_sentence(
     hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-        "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}",
-    )
-    assert called(monkeypatch, "--only", "uncased-rte") == 1
+    nowhere = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
+    assert main(["--only", "uncased-rte"]) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -31,6 +31,6 @@ def test_every_part_works(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.demo
 def test_the_repair_of_twins_is_the_known_one() -> None:
-    values = measure(128).values
+    values = measure(128)
     assert values["weight"] < 1e-6
     assert values["least-squares"] < 1e-12 < values["liar"] < values["bias"] < values["none"]

@@ -57,19 +57,10 @@ def test_the_first_coordinates_of_one_head_are_the_best(seed: int, size: int, ke
 @pytest.mark.parametrize("schedule", ["one-shot", "corrective"])
 def test_half_of_the_coordinates_go(family: str, schedule: str, tmp_path: Path) -> None:
     text = tmp_path / "letters.txt"
-    samples = labelled_letters(24)
-    text.write_text("\n\n".join(sample.text for sample in samples))
+    text.write_text("\n\n".join(sample.text for sample in labelled_letters(24)))
     model = turned(_loaded(family), batches())
-    spec = PruneSpec.create(
-        model=model.id,
-        targets="heads",
-        ratio=0.5,
-        schedule=schedule,
-        calibration=str(text),
-        tokens=512,
-        sequence_length=32,
-    )
-    result = run(spec, model)
+    recipe = {"targets": "heads", "ratio": 0.5, "schedule": schedule, "tokens": 512, "sequence_length": 32}
+    result = run(PruneSpec.create(model=model.id, calibration=str(text), **recipe), model)
     kept, of = sum(site.kept for site in result.sites), sum(site.units for site in result.sites)
     assert kept == pytest.approx(of / 2, abs=2)
     for site in result.sites:
