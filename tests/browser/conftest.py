@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,13 +19,13 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from liar.results import RunResult
 from liar.store import RunStore
-from tests.hostile.client import first_traceback
+from tests.hostile.client import first_traceback, free_port
 from tests.shipped import shipped_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).resolve().parent / "out"
 DATA = Path(__file__).resolve().parent / "data"
-START_SECONDS = 60
+START_SECONDS = 90
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,16 +52,20 @@ SLOW = f"{FAST.replace('=100', '=1200')}&sequence_length=128"
 
 @dataclass(frozen=True)
 class Server:
-    """A running page: its ``url``, the file ``log`` of its output, and the ``start_seconds`` until its first answer.
+    """A running page: its ``port``, the file ``log`` of its output, and the ``start_seconds`` until its first answer.
 
     ``runs`` is the folder of its finished runs, ``pid`` the id of its process.
     """
 
-    url: str
+    port: int
     log: Path
     start_seconds: float
     runs: Path
     pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 _DRAWN = """(selector) => {
@@ -254,9 +257,9 @@ def too_wide(page: Page) -> int:
 
 
 @contextmanager
-def serving(command: list[str], folder: Path, **more: str) -> Iterator[Server]:
-    port = _free_port()
-    log = folder / "log"
+def serving(command: list[str], folder: Path, cwd: Path = ROOT, **more: str) -> Iterator[Server]:
+    """The page that ``python`` starts with ``command`` in ``cwd``; its runs and its log are in ``folder``."""
+    port, log, start = free_port(), folder / "log", time.monotonic()
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
@@ -267,13 +270,11 @@ def serving(command: list[str], folder: Path, **more: str) -> Iterator[Server]:
         "PYTHONUNBUFFERED": "1",
         **more,
     }
-    start = time.monotonic()
     with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen([sys.executable, *command], cwd=cwd, env=environment, stdout=file, stderr=file)
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_up(url, process, log)
-            yield Server(url, log, time.monotonic() - start, folder / "runs", process.pid)
+            _wait_until_up(f"http://127.0.0.1:{port}", process, log)
+            yield Server(port, log, time.monotonic() - start, folder / "runs", process.pid)
         finally:
             process.terminate()
             try:
@@ -299,12 +300,6 @@ def visits(browser: Browser, server: Server) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert not errors, errors
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
