@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 from liar.results import RunResult
 from liar.store import RunStore
@@ -227,6 +227,19 @@ def redrawn(page: Page, selector: str, before: str, seconds: float = 30) -> str:
     return drawn(page, selector)
 
 
+def events_of(page: Page, id: str) -> list[Any]:
+    """A list of the events of the element ``id`` that the page sends to the server from now on."""
+    component = page.evaluate("id => gradio_config.components.find(({ props }) => props.elem_id === id).id", id)
+    sent: list[Any] = []
+
+    def note(request: Request) -> None:
+        if "/queue/join" in request.url and request.post_data_json["trigger_id"] == component:
+            sent.append(request.post_data_json)
+
+    page.on("request", note)
+    return sent
+
+
 def severe(page: Page) -> list[tuple[str, list[Any]]]:
     """Serious and critical accessibility violations found by axe: each rule and the first elements that break it.
 
@@ -251,6 +264,14 @@ def severe(page: Page) -> list[tuple[str, list[Any]]]:
 def too_wide(page: Page) -> int:
     """Pixels by which the page is wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def fits_and_can_be_read(page: Page) -> None:
+    """Assert that the page has no severe violation and is not too wide, on a computer and on a phone."""
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert severe(page) == []
 
 
 # -- servers and visitors -------------------------------------------------------------------------------------------------

@@ -6,12 +6,12 @@ import json
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import MINILM, drawn, full, redrawn, to_tab
+from tests.browser.conftest import MINILM, drawn, full
 
 FEW = 12
 
 
-def test_bars_and_table_agree(page: Page) -> None:
+def test_bars_table_and_changes_are_of_the_run(page: Page) -> None:
     full(page, MINILM, tab="accuracy")
     expect(page.locator("#metrics .barlayer .point")).to_have_count(3)
     rows = page.locator("#measures tbody tr")
@@ -21,10 +21,7 @@ def test_bars_and_table_agree(page: Page) -> None:
     assert shown == [f"{100 * value:.1f} %" for value in bars]
     expect(rows.first).to_contain_text("1,200 of 1,501 texts of at most 256 tokens")
     expect(rows.last).to_contain_text("reconstructed")
-
-
-def test_every_group_of_changes_opens_and_marks_what_is_wrong(page: Page) -> None:
-    full(page, MINILM, tab="accuracy")
+    # Every group of changes opens, and marks what is wrong.
     expect(page.locator("#changes h5")).to_have_count(3)
     broken = page.locator("#changes details").first
     broken.locator("summary").press("Enter")
@@ -32,20 +29,3 @@ def test_every_group_of_changes_opens_and_marks_what_is_wrong(page: Page) -> Non
     first = broken.locator("li").first
     expect(first.locator(".dense")).to_contain_text("✓")
     expect(first.locator(".pruned .wrong")).to_contain_text("✗")
-
-
-def test_a_language_model_has_no_changed_answers(page: Page) -> None:
-    full(page, tab="accuracy")
-    expect(page.locator("#measures")).to_contain_text("perplexity")
-    expect(page.locator("#changes")).to_contain_text("simply right or wrong")
-
-
-def test_another_run_fills_the_panel_anew(page: Page) -> None:
-    full(page, tab="accuracy")
-    expect(page.locator("#metrics .barlayer .point")).to_have_count(6)  # two perplexities
-    before = drawn(page, "#metrics")
-    to_tab(page, "Runs")
-    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").first.click()
-    to_tab(page, "Accuracy")
-    expect(page.locator("#measures")).to_contain_text("topic accuracy")
-    redrawn(page, "#metrics", before)

@@ -9,7 +9,7 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from components.simple_or_full import selector
 from liar.course.lesson import Lesson, lessons
-from tests.browser.conftest import Visit, severe, too_wide
+from tests.browser.conftest import Visit, fits_and_can_be_read
 
 pytestmark = pytest.mark.demo
 
@@ -113,10 +113,8 @@ def test_an_unknown_lesson_is_a_sentence(visit: Visit) -> None:
     expect(page.locator("#beside")).to_have_count(0)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_and_can_be_read_by_all(visit: Visit, width: int) -> None:
-    page = visit(width)
+def test_it_fits_and_can_be_read_by_all(visit: Visit) -> None:
+    page = visit()
     beside(page, named("repair"))
     until_lit(page, "reconstruction")
-    assert too_wide(page) == 0
-    assert severe(page) == []
+    fits_and_can_be_read(page)

@@ -8,22 +8,20 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.results import VARIANTS
-from tests.browser.conftest import FAST, MINILM, apply, dropdown, finished, full, kind, opened
+from tests.browser.conftest import FAST, apply, dropdown, finished, full, kind, opened
 
 
-def test_stored_answers_are_there_at_first_paint(page: Page) -> None:
-    opened(page)
-    columns = page.locator("#generations-stored .variant")
-    expect(columns.first).to_be_visible()
-    names = columns.locator("h6").all_inner_texts()
-    assert names == 3 * [name.capitalize() for name in VARIANTS]
-    expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
-    expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
-
-
-def test_the_colours_of_tokens_need_no_server(page: Page) -> None:
+def test_a_bad_prompt_is_one_sentence_and_the_colours_of_tokens_need_no_server(page: Page) -> None:
     full(page, tab="generations")
-    unlikely = page.locator("#generations-stored .p4").first
+    stored = page.locator("#generations-stored")
+    answers = stored.inner_text()
+    for prompt, words in (("x" * 100_000, "2,000 characters"), ("  ", "empty")):
+        page.locator("#generations-prompt textarea").fill(prompt)
+        page.get_by_role("button", name="Generate", exact=True).click()
+        expect(page.locator("#generations-status [role=alert]")).to_contain_text(words)
+        expect(stored).to_have_text(answers, use_inner_text=True)
+
+    unlikely = stored.locator(".p4").first
     expect(unlikely).to_have_attribute("title", re.compile("probability .* under the dense model"))
     expect(unlikely).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     expect(page.locator("#generations-legend")).to_be_hidden()
@@ -61,26 +59,6 @@ def test_a_classifier_in_the_simple_layout_shows_its_own_answers_and_nothing_els
         assert labels == label.startswith("Sentence")
         assert labels != ("France" in prompt)
         assert labels != ("France" in stored)
-
-
-@pytest.mark.demo
-def test_one_click_brings_the_models_back_and_asks_them(page: Page) -> None:
-    full(page, MINILM, tab="generations")
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#generations-actions").get_by_role("button", name="Stop")).to_be_enabled()
-    live = page.locator("#generations-live")
-    expect(live.locator(".columns .variant")).to_have_count(len(VARIANTS), timeout=180_000)
-    expect(page.locator("#generations-status")).to_contain_text("Done.", timeout=60_000)
-
-
-@pytest.mark.parametrize(("prompt", "words"), [("x" * 100_000, "2,000 characters"), ("  ", "empty")])
-def test_a_prompt_that_cannot_be_answered_is_one_sentence(page: Page, prompt: str, words: str) -> None:
-    full(page, tab="generations")
-    answers = page.locator("#generations-stored").inner_text()
-    page.locator("#generations-prompt textarea").fill(prompt)
-    page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.locator("#generations-status [role=alert]")).to_contain_text(words)
-    expect(page.locator("#generations-stored")).to_have_text(answers, use_inner_text=True)
 
 
 @pytest.mark.demo
