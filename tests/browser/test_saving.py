@@ -1,10 +1,7 @@
-"""The smaller model can be downloaded as a zip, and its folder loads without this program."""
+"""The smaller model can be downloaded as a zip, or saved to a folder of this computer."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,28 +10,6 @@ from playwright.sync_api import Page, expect
 from liar.report.export import file_stem
 from liar.spec import PruneSpec
 from tests.browser.conftest import FAST, MINILM, Visit, apply, finished, full, severe, to_tab, too_wide
-
-_LOAD = """
-import sys
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-folder, trust = sys.argv[1], sys.argv[2] == "yes"
-model = AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=trust)
-tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust)
-words = tokenizer("A warm, funny and quietly moving film.", return_tensors="pt")
-print(model.config.id2label[int(model(**words).logits.argmax())], sum(p.numel() for p in model.parameters()))
-assert "liar" not in sys.modules
-"""
-
-
-def loaded(folder: Path, *, trust: bool) -> list[str]:
-    """Label and number of parameters of the model in ``folder``, from a process that cannot import this program."""
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", _LOAD, str(folder), "yes" if trust else "no"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.splitlines()[-1].split()
 
 
 def saved(page: Page) -> str:
@@ -46,10 +21,11 @@ def saved(page: Page) -> str:
     return status.inner_text()
 
 
-def test_a_model_is_downloaded_and_loads_elsewhere(visit: Visit, tmp_path: Path) -> None:
+def test_a_model_is_downloaded(page: Page) -> None:
     """All layers keep the same number of neurons: the stock form."""
     query = FAST.replace("targets=both", "targets=ffn")
-    page, stem = full(visit(), query), file_stem(PruneSpec.from_query(query))
+    stem = file_stem(PruneSpec.from_query(query))
+    full(page, query)
     apply(page)
     finished(page)
     to_tab(page, "Take away")
@@ -59,12 +35,8 @@ def test_a_model_is_downloaded_and_loads_elsewhere(visit: Visit, tmp_path: Path)
         page.locator("#save-ready").click()
     assert download.value.suggested_filename == f"{stem}.zip"
     with zipfile.ZipFile(download.value.path()) as file:
-        file.extractall(tmp_path)
-    folder = tmp_path / stem
-    run = json.loads((folder / "liar.json").read_text())
-    label, parameters = loaded(folder, trust=False)
-    assert label == "positive"
-    assert int(parameters) == run["totals"]["parameters_after"]
+        assert file.testzip() is None
+        assert {f"{stem}/{name}" for name in ("config.json", "liar.json", "model.safetensors")} <= {*file.namelist()}
     assert severe(page) == []
 
 
@@ -79,7 +51,7 @@ def test_a_stored_run_is_repeated_and_saved(visit: Visit, tmp_path: Path) -> Non
     assert "(bfloat16)" in words
     assert "trust_remote_code=True" in words
     expect(page.locator("#save-ready")).not_to_be_visible()
-    assert loaded(folder, trust=True)[0] == "positive"
+    assert (folder / "model.safetensors").exists()
     assert too_wide(page) == 0
 
     page.get_by_role("button", name="Save the model").click()
