@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from liar.course.figures import Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, best, lessons
-from liar.course.site import pages
+from liar.course.site import file_of, pages
 from tests.browser.conftest import SCREENS, severe, too_wide
 
 SHELF = Shelf()
@@ -26,10 +26,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in pages().items():
         (folder / name).write_text(content, encoding="utf-8")
     return folder
-
-
-def file_of(lesson: Lesson) -> str:
-    return f"{lesson.number:02}-{lesson.name}.html"
 
 
 def opened(page: Page, site: Path, lesson: Lesson, query: str = "") -> Page:
