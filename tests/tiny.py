@@ -18,7 +18,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from liar.data import text_reader
 from liar.data.text_windows import held_out_windows
+from liar.jobs import estimates
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
@@ -113,8 +115,8 @@ def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("n
 
 def replace_demo_samples(monkeypatch: pytest.MonkeyPatch, samples: list[Sample]) -> None:
     """Let every demo task have ``samples``, in each of its parts."""
-    for module in ("liar.data.text_reader", "liar.jobs.estimates"):
-        monkeypatch.setattr(f"{module}.demo_samples", lambda *_: samples)
+    for module in (text_reader, estimates):
+        monkeypatch.setattr(module, "demo_samples", lambda *_: samples)
 
 
 def windows(

@@ -24,6 +24,8 @@ from tests.shipped import shipped_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).resolve().parent / "out"
+"""Folder of pictures, which nobody commits."""
+
 DATA = Path(__file__).resolve().parent / "data"
 START_SECONDS = 90
 FLAGS = [
@@ -106,15 +108,17 @@ def still_run() -> RunResult:
 
 @pytest.fixture(scope="session")
 def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page with one fixed run, for screenshots and for tests that need no model."""
+    """The page with one fixed run, for screenshots and for tests that need no model; its endpoints are tools as well."""
     folder = tmp_path_factory.mktemp("still")
     RunStore(shipped=folder / "shipped").ship(still_run())
-    with serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
+    command = [str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")]
+    with serving(command, folder, GRADIO_MCP_SERVER="True") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
+    OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser

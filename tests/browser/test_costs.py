@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import FAST, OUT, apply, finished, full, opened, severe, to_tab, too_wide
+from tests.browser.conftest import FAST, apply, finished, fits_and_can_be_read, full, opened, to_tab
 
 BUTTON = "#costs-measure"
 STATUS = "#costs-measure-status"
@@ -36,16 +36,7 @@ def test_size_and_speed_are_measured_stopped_and_found_again(page: Page) -> None
     expect(rows.first).to_contain_text(re.compile(r"parameters\s*22\.7\sM\s*17"))
     expect(rows.last).to_contain_text(re.compile(r"[\d.]+\sx\s\([\d.]+\sto\s[\d.]+\)"))
     expect(page.locator("#costs li").first).to_contain_text("Fewer parameters")
-    assert severe(page) == []
-    OUT.mkdir(parents=True, exist_ok=True)
-    for width in (1280, 390):
-        page.set_viewport_size({"width": width, "height": 900})
-        for theme in ("light", "dark"):
-            page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", theme == "dark")
-            assert too_wide(page) == 0
-            page.locator("#costs").scroll_into_view_if_needed()
-            page.screenshot(path=OUT / f"costs-{width}-{theme}.png")
-    page.set_viewport_size({"width": 1280, "height": 900})
+    fits_and_can_be_read(page)
 
     to_tab(page, "Runs")
     page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").first.click()

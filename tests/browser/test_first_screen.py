@@ -102,18 +102,6 @@ def test_on_a_phone_the_heatmap_stays_in_sight_while_the_slider_moves(visit: Vis
     assert end <= bar, "the end of the page is hidden behind the slider"
 
 
-def test_a_link_opens_a_step_and_its_recipe_the_page(visit: Visit, server: Server) -> None:
-    page = visit(1280)
-    page.goto(f"{server.url}/?lesson=7&step=4")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Where to cut")
-    expect(page.locator("#task")).to_be_visible()
-    page.get_by_role("link", name="Open this recipe on the page").click()
-    expect(kind(page)).to_have_text("Interpolated", timeout=30_000)
-    expect(page).to_have_url(re.compile("allocation=uniform"))
-    page.goto(f"{server.url}/?lesson=12")
-    expect(page.locator("#note")).to_have_text("There is no lesson 12; these are all.")
-
-
 def test_plotly_is_preloaded_and_bundled_files_are_cached(server: Server) -> None:
     """The Link header preloads the 4.6 MB of plotly, so that the first figure does not wait for them."""
     with urllib.request.urlopen(server.url) as page:
@@ -129,7 +117,6 @@ def test_the_simple_page_is_accessible_and_fits_and_opens_others(
     visit: Visit, width: int, theme: Literal["light", "dark"]
 ) -> None:
     page = opened(visit(width, 1000 if width > 800 else 844), f"/?__theme={theme}")
-    OUT.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUT / f"{width}-{theme}.png", full_page=True, animations="disabled")
     assert too_wide(page) <= 0
     assert severe(page) == []
@@ -166,7 +153,6 @@ def test_every_tab_is_accessible_and_fits_and_fetches_nothing_from_elsewhere(
     visit: Visit, server: Server, width: int, theme: str
 ) -> None:
     """The page works offline and reveals no visit to another host: no font, script or picture comes from one."""
-    OUT.mkdir(parents=True, exist_ok=True)
     page = visit(width, 1000 if width > 800 else 844)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

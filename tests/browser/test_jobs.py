@@ -70,7 +70,6 @@ def test_a_language_model_is_pruned_measured_and_found_again(page: Page, server:
     opened(page, link)
     expect(verdict).to_have_text(sentence)
     expect(kind(page)).to_have_text("Measured")
-    OUT.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=OUT / "applied.png", full_page=True)
 
 
