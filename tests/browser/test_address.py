@@ -10,21 +10,17 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import MINILM, drawn, dropdown, full, kind, opened, slide, to_tab
 
 
-def test_an_invalid_address_is_one_sentence_on_a_valid_page(page: Page) -> None:
+def test_an_invalid_address_of_an_unknown_model_is_one_sentence_on_a_valid_page(page: Page) -> None:
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     script, image = "<script>alert(1)</script>", "<img src=x onerror=alert(1)>"
-    opened(page, f"/?ratio=99&nonsense=1&criterion={script}&site={image}&tab=nowhere&layout=full")
+    wrong = f"ratio=99&nonsense=1&criterion={script}&site={image}&tab=nowhere"
+    opened(page, f"/?model=no/such-model&layout=full&{wrong}")
     for words in ("from 0 to 0.95", "no choice called", "criterion should be", "site should be", "tab should be"):
         expect(page.locator("#status [role=alert]")).to_contain_text(words)
     expect(page.get_by_role("button", name="Apply", exact=True)).to_be_enabled()
     assert dialogs == [], "a script of the address ran"
-
-
-def test_an_unknown_model_is_named_and_no_figure_of_another_is_shown(page: Page) -> None:
-    opened(page, "/?model=no/such-model&layout=full")
     expect(page.locator("#model input")).to_have_value("no/such-model")
-    expect(page.locator("#status")).to_contain_text("Nothing is known of this model")
     expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
     expect(page.locator("#heatmap .heatmaplayer .hm")).to_have_count(0)
 
@@ -48,17 +44,26 @@ def test_a_link_fills_the_recipe_and_every_part_of_the_view(page: Page) -> None:
 
 def test_the_address_follows_the_page_and_a_reload_brings_it_back(page: Page) -> None:
     full(page, site="layers.2.ffn")
-    page.locator("#ratio input[type=range]").fill("0.42")
+    slide(page, "#ratio", 0.42)
     expect(page).to_have_url(re.compile("ratio=0.42"))
+    expect(kind(page)).to_have_text("Interpolated")
     # Plotly builds clip paths with the address at drawing time; figures must not vanish when the address changes.
     clips = page.evaluate("[...document.querySelectorAll('[clip-path]')].map(node => node.getAttribute('clip-path'))")
     assert clips
     assert not [clip for clip in clips if "http" in clip]
+    # The answers to one click may arrive in either order; of an earlier tab, the address is not written.
+    page.evaluate("document.body.dataset.tab = 'runs'")
+    slide(page, "#ratio", 0.43)
+    expect(page.locator("#verdict")).to_contain_text("43 % of the neurons")
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    assert "0.43" not in page.url
+    page.evaluate("document.body.dataset.tab = 'layers'; window.dispatchEvent(new Event('liar:marked'))")
+    expect(page).to_have_url(re.compile("ratio=0.43"))
     to_tab(page, "Accuracy")
     expect(page).to_have_url(re.compile("tab=accuracy"))
     page.reload()
     expect(page.locator("body")).to_have_attribute("data-tab", "accuracy")
-    expect(page.locator("#ratio input[type=number]")).to_have_value("0.42")
+    expect(page.locator("#ratio input[type=number]")).to_have_value("0.43")
     expect(kind(page)).to_have_text("Interpolated")
 
 
@@ -114,18 +119,6 @@ def test_the_layout_is_remembered_and_no_entry_of_the_history(page: Page) -> Non
     expect(page.locator("body")).to_have_attribute("data-layout", "full")
     expect(page.get_by_role("tab", name="Accuracy")).to_be_visible()
     assert page.evaluate("history.length") == entries + 1
-
-
-def test_an_address_waits_for_the_marker_of_its_tab(page: Page) -> None:
-    """The answers to one click may arrive in either order; of an earlier tab, the address is not written."""
-    full(page)
-    page.evaluate("document.body.dataset.tab = 'runs'")
-    slide(page, "#ratio", 0.42)
-    expect(page.locator("#verdict")).to_contain_text("42 % of the neurons")
-    page.evaluate("new Promise((done) => setTimeout(done))")
-    assert "ratio" not in page.url
-    page.evaluate("document.body.dataset.tab = 'layers'; window.dispatchEvent(new Event('liar:marked'))")
-    expect(page).to_have_url(re.compile("ratio=0.42"))
 
 
 def test_a_link_hides_what_a_teacher_leaves_out(page: Page) -> None:

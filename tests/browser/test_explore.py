@@ -138,7 +138,7 @@ _ON_THE_TRACK = """() => {
 """Whether the mark of the run that is shown stands under the thumb of the slider."""
 
 
-def test_marks_find_a_slider_that_comes_after_them(page: Page) -> None:
+def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_interpolated(page: Page) -> None:
     page.add_init_script("""
         const find = Document.prototype.querySelector;
         Document.prototype.querySelector = function (selector) {
@@ -146,19 +146,13 @@ def test_marks_find_a_slider_that_comes_after_them(page: Page) -> None:
         };
     """)
     full(page, MINILM)
-    expect(page.locator("#ratio-marks [aria-pressed=true]")).to_have_text("50")
+    marks, track = page.locator("#ratio-marks button"), page.locator("#ratio input[type=range]")
+    expect(marks).to_have_text(["10", "20", "30", "40", "50", "60", "70", "80", "90"])
+    thumb = page.locator("#ratio-marks [aria-pressed=true]")
+    expect(thumb).to_have_text("50")
     assert not page.evaluate(_ON_THE_TRACK)
     page.evaluate("window.come = true; document.querySelector('#recipe').append(document.createElement('i'))")
-    page.wait_for_function(_ON_THE_TRACK)
-
-
-def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_interpolated(page: Page) -> None:
-    full(page, MINILM)
-    marks = page.locator("#ratio-marks button")
-    expect(marks).to_have_text(["10", "20", "30", "40", "50", "60", "70", "80", "90"])
-    track, thumb = page.locator("#ratio input[type=range]"), page.locator("#ratio-marks [aria-pressed=true]")
-    expect(thumb).to_have_text("50")
-    page.wait_for_function(_ON_THE_TRACK)
+    page.wait_for_function(_ON_THE_TRACK)  # marks find a slider that comes after them
     track.evaluate("track => track.parentElement.style.paddingLeft = '30px'")  # the track alone becomes shorter
     page.wait_for_function(_ON_THE_TRACK)
     marks.filter(has_text="70").press("Enter")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from liar.results import VARIANTS
-from tests.browser.conftest import FAST, apply, dropdown, finished, full, kind, opened
+from tests.browser.conftest import dropdown, full, opened
 
 
 def test_a_bad_prompt_is_one_sentence_and_the_colours_of_tokens_need_no_server(page: Page) -> None:
@@ -59,22 +57,3 @@ def test_a_classifier_in_the_simple_layout_shows_its_own_answers_and_nothing_els
         assert labels == label.startswith("Sentence")
         assert labels != ("France" in prompt)
         assert labels != ("France" in stored)
-
-
-@pytest.mark.demo
-def test_models_in_memory_answer(page: Page) -> None:
-    full(page, f"{FAST}&seed=11", tab="generations")
-    apply(page)
-    finished(page)
-    expect(kind(page)).to_have_text("Measured")
-    expect(page.locator("#generations-stored .variant")).to_have_count(9)
-    page.get_by_role("button", name="The plot makes no sense and the jokes fall flat.").click()
-    prompt = page.locator("#generations-prompt textarea")
-    expect(prompt).to_have_value(re.compile("fall flat"))
-    prompt.fill("Not a <b>good</b> film, but never dull.")
-    page.get_by_role("button", name="Ask", exact=True).click()
-    live = page.locator("#generations-live")
-    expect(live.locator(".columns .variant")).to_have_count(len(VARIANTS), timeout=60_000)
-    expect(live.locator("h5").first).to_have_text("Not a <b>good</b> film, but never dull.")
-    expect(live.locator(".columns")).to_contain_text("%")
-    expect(page.locator("#generations-status")).to_contain_text("Done.")
