@@ -18,17 +18,7 @@ from liar import PruneSpec
 from liar.results import VARIANTS, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA
 from tests.browser.conftest import ROOT, Server, still_run
-
-FAST: dict[str, Any] = {
-    "model": "demo/minilm-sentiment",
-    "targets": "ffn",
-    "criterion": "fluctuation",
-    "allocation": "uniform",
-    "schedule": "one-shot",
-    "tokens": 2048,
-    "evaluate_limit": 50,
-    "seed": 77,
-}
+from tests.hostile.client import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +87,9 @@ def test_a_forecast_of_a_missing_site_is_one_sentence(still: Client) -> None:
 
 @pytest.mark.demo
 def test_a_run_reports_progress_and_ends_with_its_result(server: Server) -> None:
-    job = Client(server.url, verbose=False).submit(**FAST, api_name="/prune")
+    job = Client(server.url, verbose=False).submit(**SMALL, seed=77, api_name="/prune")
     result = RunResult(**job.result(timeout=120)["result"])
-    assert result.spec.seed == FAST["seed"]
+    assert result.spec.seed == 77
     assert [item.variant for item in result.evaluations] == list(VARIANTS)
     states = [answer["state"] for answer in job.outputs()]
     assert states[-1] == "done"

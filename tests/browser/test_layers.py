@@ -15,11 +15,12 @@ LAYERS = default_spec().model_copy(update={"targets": "layers", "ratio": 0.2}).t
 
 FIGURES = ("errors", "scores", "units", "spectrum", "correlations")
 
-_CELL = """([layer, kind]) => {
-  const plot = document.querySelector('#heatmap .js-plotly-plot');
+_POINT = """([figure, column, row]) => {
+  const plot = document.querySelector(figure + ' .js-plotly-plot');
   const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.getBoundingClientRect();
-  return [x + xaxis._offset + xaxis.d2p(layer), y + yaxis._offset + yaxis.d2p(kind)];
+  return [x + xaxis._offset + xaxis.d2p(column), y + yaxis._offset + yaxis.d2p(row)];
 }"""
+"""Script: where a point of the first strip of a figure is in the window."""
 
 _OUTLINED = """(layer) => {
   const { data, layout } = document.querySelector('#heatmap .js-plotly-plot') ?? {};
@@ -45,10 +46,10 @@ def layers(page: Page) -> Page:
     return page
 
 
-def click_cell(page: Page, layer: int, kind: str) -> None:
-    """Click a cell of the first strip."""
-    page.locator("#heatmap").scroll_into_view_if_needed()
-    x, y = page.evaluate(_CELL, [layer, kind])
+def click(page: Page, figure: str, column: int, row: str | int) -> None:
+    """Click a cell of the first strip of the heatmap, or a square of the first row of units."""
+    page.locator(figure).scroll_into_view_if_needed()
+    x, y = page.evaluate(_POINT, [figure, column, row])
     page.mouse.move(x, y)  # plotly takes the target of a click from the hover before it
     page.mouse.click(x, y)
 
@@ -109,7 +110,7 @@ def test_the_slider_keeps_the_picture_of_a_block_open_and_the_colours_unless_the
 
 def test_a_site_is_selected_everywhere_by_a_click_or_in_the_table_and_stays_selected(layers: Page) -> None:
     layers.evaluate("document.querySelector('#heatmap').scrollIntoView()")
-    click_cell(layers, 3, "FFN")
+    click(layers, "#heatmap", 3, "FFN")
     expect(layers.locator("#site-words h3")).to_be_in_viewport()
     selects(layers, "layers.3.ffn", "Layer 3 FFN")
     for name in FIGURES:
@@ -118,17 +119,17 @@ def test_a_site_is_selected_everywhere_by_a_click_or_in_the_table_and_stays_sele
     expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted", "Measured"])
     expect(layers.locator("#site-words .formula math").first).to_be_visible()
     expect(layers.locator("#site-words .formula")).to_contain_text("384")
-    click_cell(layers, 4, "attention")
+    click(layers, "#heatmap", 4, "attention")
     selects(layers, "layers.4.attention", "Layer 4 attention")
     for name in FIGURES:
         expect(layers.locator(f"#site-{name} + * p, .site-figure:has(#site-{name}) .caption p").first).to_be_visible()
-    click_cell(layers, 4, "attention")
+    click(layers, "#heatmap", 4, "attention")
     expect(layers.locator("#site")).to_be_hidden()
     expect(layers).not_to_have_url(re.compile("site="))
 
     layers.get_by_role("button", name="layers.1.attention").press("Enter")
     selects(layers, "layers.1.attention", "Layer 1 attention")
-    click_cell(layers, 2, "FFN")
+    click(layers, "#heatmap", 2, "FFN")
     selects(layers, "layers.2.ffn", "Layer 2 FFN")
     before = drawn(layers, "#site-errors")
     layers.locator("#ratio input[type=range]").fill("0.72")
@@ -139,26 +140,11 @@ def test_a_site_is_selected_everywhere_by_a_click_or_in_the_table_and_stays_sele
     expect(layers.locator("#site-hint")).to_contain_text("layers.2.ffn is not pruned by this recipe")
 
 
-_UNIT = """(unit) => {
-  const plot = document.querySelector('#site-units .js-plotly-plot');
-  const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.getBoundingClientRect();
-  return [x + xaxis._offset + xaxis.d2p(unit), y + yaxis._offset + yaxis.d2p(0)];
-}"""
-
-
-def click_unit(page: Page, unit: int) -> None:
-    """Click a square of the first row of units."""
-    page.locator("#site-units").scroll_into_view_if_needed()
-    x, y = page.evaluate(_UNIT, unit)
-    page.mouse.move(x, y)
-    page.mouse.click(x, y)
-
-
 def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> None:
-    click_cell(layers, 2, "attention")
+    click(layers, "#heatmap", 2, "attention")
     drawn(layers, "#site-units")
     before = layers.locator("#site-words").inner_text()
-    click_unit(layers, 0)  # the first unit, whose number is false in a script
+    click(layers, "#site-units", 0, 0)  # the first unit, whose number is false in a script
     said = layers.locator("#site-edits-said")
     expect(said).to_contain_text("The recipe now has: layers.2.attention:")
     expect(kind(layers)).to_have_text("Predicted")
@@ -166,7 +152,7 @@ def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> 
     first = said.inner_text()
     expect(layers).to_have_url(re.compile("edits=layers.2.attention"))
     drawn(layers, "#site-units")
-    click_unit(layers, 0)
+    click(layers, "#site-units", 0, 0)
     expect(said).not_to_have_text(first)
     layers.get_by_role("button", name="Undo edits of this site").click()
     expect(kind(layers)).to_have_text("Measured")
