@@ -153,6 +153,12 @@ def visit_still(browser: Browser, still_server: Server) -> Iterator[Visit]:
 
 
 @pytest.fixture
+def still(visit_still: Visit) -> Page:
+    """The full layout of the page with one fixed run, which a test must not make load a model."""
+    return full(visit_still())
+
+
+@pytest.fixture
 def page(visit: Visit) -> Page:
     """The page of a new visitor at 1280 x 900 pixels."""
     return visit()

@@ -246,29 +246,24 @@ def test_a_lesson_that_there_is_not_is_said_above_the_list(offline: Page, site: 
     assert places[0]["y"] < places[1]["y"], "where it is seen on a phone too"  # type: ignore[index]
 
 
-def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
-    page = opened(offline, site, named("units"))
-    bet(page, named("units"))
-    expect(page.locator("#reveal")).to_be_visible()
-    page.goto((site / "index.html").as_uri())
-    expect(page.locator("li", has_text="What a unit is")).to_contain_text("bet made")
-    with page.expect_download() as started:
-        page.get_by_role("button", name="Save my bets").click()
-    saved = json.loads(started.value.path().read_text())
-    assert saved["lessons"]["units"]["bet"] == pytest.approx(named("units").known(SHELF)["half"].shown, abs=1e-3)
-    page.get_by_role("button", name="Start over").click()
-    expect(page.get_by_role("button", name="Start over")).to_be_hidden()
-    opened(page, site, named("units"))
-    expect(page.locator("#reveal")).to_be_hidden()
-
-
-def test_a_bet_in_another_tab_shows_in_the_list(offline: Page, site: Path) -> None:
+def test_bets_of_every_tab_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
+    units, listed = named("units"), offline.locator("li", has_text="What a unit is")
     offline.goto((site / "index.html").as_uri())
-    expect(offline.locator("li", has_text="What a unit is")).not_to_contain_text("bet made")
-    beside = opened(offline.context.new_page(), site, named("units"))
-    bet(beside, named("units"))
-    expect(offline.locator("li", has_text="What a unit is")).to_contain_text("bet made")
-    expect(offline.get_by_role("button", name="Start over")).to_be_visible()
+    expect(listed).not_to_contain_text("bet made")
+    beside = opened(offline.context.new_page(), site, units)
+    bet(beside, units)
+    expect(listed).to_contain_text("bet made")
+    beside.close()
+    offline.reload()
+    expect(listed).to_contain_text("bet made")
+    with offline.expect_download() as started:
+        offline.get_by_role("button", name="Save my bets").click()
+    saved = json.loads(started.value.path().read_text())
+    assert saved["lessons"]["units"]["bet"] == pytest.approx(units.known(SHELF)["half"].shown, abs=1e-3)
+    offline.get_by_role("button", name="Start over").click()
+    expect(offline.get_by_role("button", name="Start over")).to_be_hidden()
+    opened(offline, site, units)
+    expect(offline.locator("#reveal")).to_be_hidden()
 
 
 def test_two_tabs_keep_the_bets_of_both(offline: Page, site: Path) -> None:

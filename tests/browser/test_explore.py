@@ -14,7 +14,6 @@ from tests.browser.conftest import (
     FAST,
     MINILM,
     Server,
-    Visit,
     drawn,
     dropdown,
     full,
@@ -31,12 +30,6 @@ _CUTTING = """(slider) => {
   return found.filter((overflow) => overflow !== 'visible');
 }"""
 """Script: values of ``overflow`` around a slider that would clip its focus ring."""
-
-
-@pytest.fixture
-def still(visit_still: Visit, still_server: Server) -> Page:
-    """The page of a server without a loaded model; a test must not make it load one."""
-    return full(visit_still())
 
 
 def no_model_is_loaded(server: Server) -> None:

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.spec import PruneSpec
-from tests.browser.conftest import FAST, SLOW, Visit, apply, dropdown, events_of, finished, full, kind, slide, to_tab
+from tests.browser.conftest import FAST, SLOW, apply, dropdown, events_of, finished, full, kind, slide, to_tab
 
 _WATCH = """() => {
   const of = (element) => element && {
@@ -72,10 +72,8 @@ def watched(page: Page) -> Iterator[list[Moment]]:
         agrees(moment)
     run_of: dict[str, str] = {}
     for moment in moments:  # figures change only together with the recipe that they name
-        for note in moment.notes:
-            assert (
-                run_of.setdefault(note["recipe"], moment.measures + moment.answers) == moment.measures + moment.answers
-            )
+        shown = moment.measures + moment.answers
+        assert all(run_of.setdefault(note["recipe"], shown) == shown for note in moment.notes)
 
 
 def agrees(moment: Moment) -> None:
@@ -97,11 +95,6 @@ def recipes(moments: list[Moment]) -> list[str]:
     """Recipes of the headline in order, repetitions dropped."""
     found = [moment.headline["recipe"] for moment in moments]
     return [key for at, key in enumerate(found) if at == 0 or found[at - 1] != key]
-
-
-@pytest.fixture
-def still(visit_still: Visit) -> Page:
-    return full(visit_still())
 
 
 def test_moves_of_the_slider_and_back(still: Page) -> None:
