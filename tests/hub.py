@@ -115,9 +115,8 @@ class _Handler(Handler):
             hub.repositories.setdefault(repo, Repository(private=asked.get("visibility") == "private"))
             self.send(status, {"url": f"{hub.address}/{repo}"})
         elif path.endswith(".git/info/lfs/objects/batch"):
-            self.send(
-                200, {"transfer": "basic", "objects": [self._place(item) for item in json.loads(body)["objects"]]}
-            )
+            placed = [self._place(item) for item in json.loads(body)["objects"]]
+            self.send(200, {"transfer": "basic", "objects": placed})
         elif "/resolve/" in path and path[1:].partition("/resolve/")[0] in hub.repositories:
             repo, _, rest = path[1:].partition("/resolve/")
             self._file(hub.repositories[repo], *map(unquote, rest.split("/", 1)))
@@ -177,15 +176,11 @@ class _Handler(Handler):
     def _repository(self, repo: str, path: str, body: bytes) -> None:
         stored = self.hub.repositories[repo]
         if path.endswith("/preupload/main"):
-            modes = [
-                {
-                    "path": item["path"],
-                    "uploadMode": "lfs" if item["path"].endswith(LARGE) else "regular",
-                    "shouldIgnore": False,
-                }
-                for item in json.loads(body)["files"]
-            ]
-            self.send(200, {"files": modes})
+            modes = {
+                item["path"]: "lfs" if item["path"].endswith(LARGE) else "regular" for item in json.loads(body)["files"]
+            }
+            found = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
+            self.send(200, {"files": found})
         elif path.endswith("/commit/main"):
             for line in map(json.loads, body.splitlines()):
                 self._change(stored, line["key"], line["value"])
@@ -195,10 +190,8 @@ class _Handler(Handler):
         elif path.endswith("/discussions"):
             self.send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
         elif "/tree/" in path:
-            self.send(
-                200,
-                [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in stored.files.items()],
-            )
+            files = stored.files.items()
+            self.send(200, [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in files])
         else:
             found = stored.at(unquote(path.partition("/revision/")[2]) or "main")
             if found is None:

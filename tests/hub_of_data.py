@@ -50,30 +50,15 @@ class _Handler(Handler):
         elif not is_api:
             self._file(files, "/".join(rest[2:]))
         elif rest[:1] == ["paths-info"]:
-            self.send(200, self._paths(files, json.loads(body)["paths"]))
+            entries = _entries(files)
+            self.send(200, [entries[path] for path in json.loads(body)["paths"] if path in entries])
         elif rest[:1] == ["tree"]:
-            inside = "/".join(rest[2:])
-            below = [path for path in self._all_paths(files) if path.startswith(f"{inside}/" if inside else "")]
-            deep = "recursive=true" in self.path.lower()
-            self.send(200, self._paths(files, [p for p in below if deep or "/" not in p[len(inside) :].strip("/")]))
+            inside, deep = "/".join([*rest[2:], ""]), "recursive=true" in self.path.lower()
+            below = {path: entry for path, entry in _entries(files).items() if path.startswith(inside)}
+            self.send(200, [entry for path, entry in below.items() if deep or "/" not in path[len(inside) :]])
         else:
             siblings = [{"rfilename": path} for path in files]
             self.send(200, {"id": name, "sha": SHA, "private": False, "gated": False, "siblings": siblings})
-
-    def _all_paths(self, files: dict[str, bytes]) -> list[str]:
-        folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
-        return [*sorted(folders), *files]
-
-    def _paths(self, files: dict[str, bytes], paths: list[str]) -> list[dict[str, Any]]:
-        found = []
-        for path in paths:
-            if path in files:
-                content = files[path]
-                oid = hashlib.sha1(content).hexdigest()
-                found.append({"type": "file", "oid": oid, "size": len(content), "path": path})
-            elif path in self._all_paths(files):
-                found.append({"type": "directory", "oid": SHA, "size": 0, "path": path})
-        return found
 
     def _file(self, files: dict[str, bytes], path: str) -> None:
         if path not in files:
@@ -86,3 +71,12 @@ class _Handler(Handler):
             extra["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             content, status = content[start : end + 1], 206
         self.send(status, content, {**extra, "X-Repo-Commit": SHA, "Accept-Ranges": "bytes"})
+
+
+def _entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """What the hub says of each folder and file."""
+    folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    found = {path: {"type": "directory", "oid": SHA, "size": 0, "path": path} for path in sorted(folders)}
+    for path, content in files.items():
+        found[path] = {"type": "file", "oid": hashlib.sha1(content).hexdigest(), "size": len(content), "path": path}
+    return found
