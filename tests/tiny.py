@@ -102,15 +102,15 @@ def _loaded(name: str, model: PreTrainedModel, positions: int) -> LoadedModel:
     return LoadedModel(name, model, tokenizer(positions), adapt(model), None if task is None else task.name)
 
 
-def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("negative", "positive")) -> list[Sample]:
-    """Texts of ``length`` random letters with random labels, always the same ones."""
+def labelled_letters(length: int) -> list[Sample]:
+    """60 texts of ``length`` random letters with random labels, always the same ones."""
     generator = torch.Generator().manual_seed(2)
-    texts = [
-        " ".join(LETTERS[int(letter)] for letter in torch.randint(0, 26, (length,), generator=generator))
-        for _ in range(count)
+    letters = [torch.randint(0, 26, (length,), generator=generator).tolist() for _ in range(60)]
+    labels = torch.randint(0, 2, (60,), generator=generator).tolist()
+    return [
+        Sample(" ".join(LETTERS[letter] for letter in drawn), ("negative", "positive")[label])
+        for drawn, label in zip(letters, labels, strict=True)
     ]
-    drawn = torch.randint(0, len(labels), (count,), generator=generator).tolist()
-    return [Sample(text, labels[label]) for text, label in zip(texts, drawn, strict=True)]
 
 
 def replace_demo_samples(monkeypatch: pytest.MonkeyPatch, samples: list[Sample]) -> None:
