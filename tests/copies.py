@@ -127,25 +127,13 @@ def repository_of(configs: Sequence[str], *, folder: str | None = None) -> dict[
         for config in configs
         for part in parts_of(config)
     }
-    named = [(config, folder or config) for config in configs]
-    card = {
-        "configs": [
-            {
-                "config_name": inside,
-                "data_files": [{"split": part, "path": f"{inside}/{part}-*"} for part in parts_of(config)],
-            }
-            for config, inside in named
-        ],
-        "dataset_info": [
-            {
-                "config_name": inside,
-                "features": part_of(config, "train").features._to_yaml_list(),
-                "splits": [
-                    {"name": part, "num_bytes": 1, "num_examples": SIZES[part.partition("_")[0]]}
-                    for part in parts_of(config)
-                ],
-            }
-            for config, inside in named
-        ],
-    }
+    card: dict[str, list[dict[str, Any]]] = {"configs": [], "dataset_info": []}
+    for config in configs:
+        inside, parts = folder or config, parts_of(config)
+        sizes = {part: SIZES[part.partition("_")[0]] for part in parts}
+        found = [{"split": part, "path": f"{inside}/{part}-*"} for part in parts]
+        splits = [{"name": part, "num_bytes": 1, "num_examples": size} for part, size in sizes.items()]
+        features = part_of(config, "train").features._to_yaml_list()
+        card["configs"].append({"config_name": inside, "data_files": found})
+        card["dataset_info"].append({"config_name": inside, "features": features, "splits": splits})
     return {"README.md": f"---\n{yaml.safe_dump(card)}---\n".encode(), **files}

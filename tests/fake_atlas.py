@@ -11,27 +11,10 @@ from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, 
 from liar.results import ModelInfo
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, SiteKind
 
+_BOTH: dict[str, Any] = {"bias_fixed": 36, "outputs": 36, "layers": [0, 1, 2]}
 _KINDS: dict[SiteKind, KindFacts] = {
-    "attention": KindFacts(
-        units=9,
-        unit_size=4,
-        group=3,
-        bundle_parameters=6_912,
-        bias_fixed=36,
-        bias_per_bundle=20,
-        outputs=36,
-        layers=[0, 1, 2],
-    ),
-    "ffn": KindFacts(
-        units=60,
-        unit_size=1,
-        group=1,
-        bundle_parameters=108,
-        bias_fixed=36,
-        bias_per_bundle=2,
-        outputs=36,
-        layers=[0, 1, 2],
-    ),
+    "attention": KindFacts(units=9, unit_size=4, group=3, bundle_parameters=6_912, bias_per_bundle=20, **_BOTH),
+    "ffn": KindFacts(units=60, unit_size=1, group=1, bundle_parameters=108, bias_per_bundle=2, **_BOTH),
 }
 """Sites of :func:`tiny_atlas`: three bundles of three heads that share keys and values, and sixty neurons."""
 

@@ -22,6 +22,7 @@ from liar.results import (
     SpeedGain,
     Totals,
     TriedRun,
+    Variant,
     Workload,
 )
 from liar.spec import PruneSpec, Reconstruction, SiteKind
@@ -68,7 +69,8 @@ def language_run(layers: int = 30, **choices: Any) -> RunResult:
     """A typical run on a language model."""
     spec = PruneSpec.create(**{"evaluate": ("perplexity",), **choices})
     kinds: list[SiteKind] = ["ffn"] if spec.targets == "ffn" else ["attention", "ffn"]
-    values = {"dense": 16.2, "pruned": 110.7, "reconstructed": 42.4}
+    values: dict[Variant, float] = {"dense": 16.2, "pruned": 110.7, "reconstructed": 42.4}
+    windows: dict[str, Any] = {"metric": "perplexity", "n": 20, "sequence_length": 256}
     return RunResult(
         spec=spec,
         model=ModelInfo(id=spec.model, family="llama", layers=layers, parameters=134_515_008),
@@ -80,22 +82,11 @@ def language_run(layers: int = 30, **choices: Any) -> RunResult:
             block_parameters_after=65_845_000,
         ),
         evaluations=[
-            Evaluation.model_validate(
-                {
-                    "task": "perplexity",
-                    "metric": "perplexity",
-                    "variant": variant,
-                    "value": value,
-                    "n": 20,
-                    "stderr": value / 20,
-                    "sequence_length": 256,
-                }
-            )
+            Evaluation(task="perplexity", variant=variant, value=value, stderr=value / 20, **windows)
             for variant, value in values.items()
         ],
         generations=[
-            Generation.model_validate({"prompt": "The capital of France is", "variant": variant, "text": f"{variant}."})
-            for variant in values
+            Generation(prompt="The capital of France is", variant=variant, text=f"{variant}.") for variant in values
         ],
     )
 
@@ -206,7 +197,8 @@ def classifier_run(**choices: Any) -> RunResult:
     spec = PruneSpec.create(
         **{"model": "demo/minilm-sentiment", "targets": "both", "evaluate": ("sentiment",), **choices}
     )
-    values = {"dense": 0.863, "pruned": 0.808, "reconstructed": 0.847}
+    values: dict[Variant, float] = {"dense": 0.863, "pruned": 0.808, "reconstructed": 0.847}
+    prompt = "A warm and clever film."
     kinds: list[SiteKind] = ["attention", "ffn"]
     return RunResult(
         spec=spec,
@@ -219,26 +211,11 @@ def classifier_run(**choices: Any) -> RunResult:
             block_parameters_after=5_000_000,
         ),
         evaluations=[
-            Evaluation.model_validate(
-                {
-                    "task": "sentiment",
-                    "metric": "accuracy",
-                    "variant": variant,
-                    "value": value,
-                    "n": 1200,
-                    "stderr": 0.01,
-                }
-            )
+            Evaluation(task="sentiment", metric="accuracy", variant=variant, value=value, n=1200, stderr=0.01)
             for variant, value in values.items()
         ],
         generations=[
-            Generation.model_validate(
-                {
-                    "prompt": "A warm and clever film.",
-                    "variant": variant,
-                    "probabilities": {"positive": value, "negative": 1 - value},
-                }
-            )
+            Generation(prompt=prompt, variant=variant, probabilities={"positive": value, "negative": 1 - value})
             for variant, value in values.items()
         ],
         changes=[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from transformers import (
@@ -50,55 +52,24 @@ ENCODER = {
 }
 
 
-def _llama() -> PreTrainedModel:
-    return LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=False))
-
-
-def _llama_tied() -> PreTrainedModel:
-    return LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=True))
-
-
-def _llama_biased() -> PreTrainedModel:
-    return LlamaForCausalLM(LlamaConfig(**_DECODER, mlp_bias=True, attention_bias=True))
-
-
-def _mistral() -> PreTrainedModel:
-    return MistralForCausalLM(MistralConfig(**_DECODER, sliding_window=6))
-
-
-def _qwen2() -> PreTrainedModel:
-    config = Qwen2Config(**_DECODER, use_sliding_window=True, sliding_window=6, max_window_layers=1)
-    return Qwen2ForCausalLM(config)
-
-
-def _qwen3() -> PreTrainedModel:
-    return Qwen3ForCausalLM(Qwen3Config(**_DECODER))
-
-
-def _bert() -> PreTrainedModel:
-    return BertForSequenceClassification(BertConfig(**ENCODER))
-
-
-def _roberta() -> PreTrainedModel:
-    return RobertaForSequenceClassification(RobertaConfig(**ENCODER, pad_token_id=0))
-
-
-BUILDERS = {
-    "llama": _llama,
-    "llama-tied": _llama_tied,
-    "llama-biased": _llama_biased,
-    "mistral": _mistral,
-    "qwen2": _qwen2,
-    "qwen3": _qwen3,
-    "bert": _bert,
-    "roberta": _roberta,
+BUILDERS: dict[str, Callable[[], PreTrainedModel]] = {
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=False)),
+    "llama-tied": lambda: LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=True)),
+    "llama-biased": lambda: LlamaForCausalLM(LlamaConfig(**_DECODER, mlp_bias=True, attention_bias=True)),
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**_DECODER, sliding_window=6)),
+    "qwen2": lambda: Qwen2ForCausalLM(
+        Qwen2Config(**_DECODER, use_sliding_window=True, sliding_window=6, max_window_layers=1)
+    ),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**_DECODER)),
+    "bert": lambda: BertForSequenceClassification(BertConfig(**ENCODER)),
+    "roberta": lambda: RobertaForSequenceClassification(RobertaConfig(**ENCODER, pad_token_id=0)),
 }
 DECODERS = [name for name in BUILDERS if "bert" not in name]
 
 
-def build(name: str, seed: int = 0) -> PreTrainedModel:
+def build(name: str) -> PreTrainedModel:
     """A random model in fp64 with nonzero biases, so that code that forgets a bias fails."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = BUILDERS[name]().double().eval()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
@@ -123,9 +94,9 @@ def batches(count: int = 4, size: int = 8, length: int = 20, *, padded: bool = F
     return found
 
 
-def logits(model: nn.Module, batch: dict[str, Tensor], **options: object) -> Tensor:
+def logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
-        return model(**batch, **options).logits
+        return model(**batch).logits
 
 
 def gradients(steps: Steps) -> dict[str, SiteGradients]:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import (
-    BertTokenizer,
-    PreTrainedModel,
-)
+from transformers import BertTokenizer, PreTrainedModel
 
 BERT = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 12}
-LLAMA = {**BERT, "num_key_value_heads": 1, "num_attention_heads": 2, "max_position_embeddings": 64}
+LLAMA = {**BERT, "num_key_value_heads": 1, "max_position_embeddings": 64}
 
 
 def save(model: PreTrainedModel, folder: Path) -> str:
     """Save a model with a tiny tokenizer; returns the folder as a model name."""
     model.save_pretrained(folder)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d", "e", "f", "g"]
     vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join(words))
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefg"]))
     tokenizer = BertTokenizer(str(vocabulary))
     tokenizer.eos_token = "[SEP]"
     tokenizer.save_pretrained(folder)

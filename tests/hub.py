@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
@@ -21,7 +20,7 @@ import yaml
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from tests.loopback import serving
+from tests.loopback import Handler, serving
 
 LARGE = (".safetensors",)
 
@@ -73,26 +72,10 @@ def running(hub: Hub) -> Iterator[Hub]:
         yield hub
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     hub: ClassVar[Hub]
 
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def log_message(self, *_: Any) -> None:
-        """Log nothing: tests read the requests from ``asked``."""
-
-    def _answer(self) -> None:
+    def answer(self) -> None:
         path, request = self.path.partition("?")[0], f"{self.command} {self.path}"
         self.hub.asked.append((request, self.headers.get("Authorization")))
         planned = next((plan for start, plan in self.hub.answers.items() if request.startswith(start)), None)
@@ -104,14 +87,14 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         if isinstance(planned, int):
             # Some servers echo the request; its token must not reach any output of the client.
-            self._send(planned, {"error": f"no, not with {self.headers.get('Authorization')}"}, retry="0")
+            self.send(planned, {"error": f"no, not with {self.headers.get('Authorization')}"}, {"Retry-After": "0"})
         elif path.startswith(("/oauth/", "/.well-known/")):
             self._login(path, body)
         elif path.startswith("/objects/"):
             self.hub.objects[path.rpartition("/")[2]] = body
-            self._send(200, {})
+            self.send(200, {})
         elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
-            self._send(401, {"error": "Invalid credentials in Authorization header"})
+            self.send(401, {"error": "Invalid credentials in Authorization header"})
         else:
             self._api(path, body)
 
@@ -120,21 +103,20 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/whoami-v2":
             organisations = [{"name": name, "roleInOrg": role} for name, role in hub.organisations]
             auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": hub.role}}
-            self._send(200, {"type": "user", "name": hub.user, "orgs": organisations, "auth": auth})
+            self.send(200, {"type": "user", "name": hub.user, "orgs": organisations, "auth": auth})
         elif path == "/api/validate-yaml":
             card = json.loads(body)["content"]
             assert yaml.safe_load(card.split("---")[1])["library_name"] == "transformers"
-            self._send(200, {"errors": [], "warnings": []})
+            self.send(200, {"errors": [], "warnings": []})
         elif path == "/api/repos/create":
             asked = json.loads(body)
             repo = f"{asked['organization'] or hub.user}/{asked['name']}"
             status = 409 if repo in hub.repositories else 200
             hub.repositories.setdefault(repo, Repository(private=asked.get("visibility") == "private"))
-            self._send(status, {"url": f"{hub.address}/{repo}"})
+            self.send(status, {"url": f"{hub.address}/{repo}"})
         elif path.endswith(".git/info/lfs/objects/batch"):
-            self._send(
-                200, {"transfer": "basic", "objects": [self._place(item) for item in json.loads(body)["objects"]]}
-            )
+            placed = [self._place(item) for item in json.loads(body)["objects"]]
+            self.send(200, {"transfer": "basic", "objects": placed})
         elif "/resolve/" in path and path[1:].partition("/resolve/")[0] in hub.repositories:
             repo, _, rest = path[1:].partition("/resolve/")
             self._file(hub.repositories[repo], *map(unquote, rest.split("/", 1)))
@@ -143,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             if repo in hub.repositories:
                 self._repository(repo, path, body)
             else:
-                self._send(404, {"error": "Repository not found"}, code="RepoNotFound")
+                self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
 
     def _login(self, path: str, body: bytes) -> None:
         """OpenID: everybody who asks is logged in as the user of the hub, and gets its token."""
@@ -152,15 +134,15 @@ class _Handler(BaseHTTPRequestHandler):
             ends = {
                 f"{name}_endpoint": f"{hub.address}/oauth/{name}" for name in ("authorization", "token", "userinfo")
             }
-            self._send(200, ends | {"issuer": hub.address, "jwks_uri": f"{hub.address}/oauth/keys"})
+            self.send(200, ends | {"issuer": hub.address, "jwks_uri": f"{hub.address}/oauth/keys"})
         elif path == "/oauth/keys":
-            self._send(200, KeySet([KEY]).as_dict(private=False))
+            self.send(200, KeySet([KEY]).as_dict(private=False))
         elif path == "/oauth/authorization":
             asked = {name: values[0] for name, values in parse_qs(self.path.partition("?")[2]).items()}
             hub.nonce, hub.client, hub.scope = asked["nonce"], asked["client_id"], asked["scope"]
             back = asked["redirect_uri"]
             query = urlencode({"code": "one", "state": asked["state"]}, quote_via=quote)
-            self._send_bytes(302, b"", {"Location": f"{back}{'&' if '?' in back else '?'}{query}"})
+            self.send(302, b"", {"Location": f"{back}{'&' if '?' in back else '?'}{query}"})
         else:
             assert path == "/oauth/token"
             now = int(time.time())
@@ -173,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
             }
             claims = who | {"iss": hub.address, "aud": hub.client, "nonce": hub.nonce, "iat": now, "exp": now + 3600}
             token = {"access_token": hub.token, "token_type": "bearer", "expires_in": 3600, "scope": hub.scope}
-            self._send(200, token | {"id_token": jwt.encode({"alg": "RS256", "kid": "hub"}, claims, KEY)})
+            self.send(200, token | {"id_token": jwt.encode({"alg": "RS256", "kid": "hub"}, claims, KEY)})
 
     def _place(self, item: dict[str, Any]) -> dict[str, Any]:
         """Upload action of an object; none if the hub already has it."""
@@ -185,44 +167,38 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, stored: Repository, revision: str, name: str) -> None:
         found = stored.at(revision)
         if found is None:
-            self._send(404, {"error": "Invalid rev id"}, code="RevisionNotFound")
+            self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
         elif name not in found[1]:
-            self._send(404, {"error": "Entry not found"}, code="EntryNotFound", commit=found[0])
+            self.send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": found[0]})
         else:
-            self._send_bytes(200, found[1][name], {"X-Repo-Commit": found[0]})
+            self.send(200, found[1][name], {"X-Repo-Commit": found[0]})
 
     def _repository(self, repo: str, path: str, body: bytes) -> None:
         stored = self.hub.repositories[repo]
         if path.endswith("/preupload/main"):
-            modes = [
-                {
-                    "path": item["path"],
-                    "uploadMode": "lfs" if item["path"].endswith(LARGE) else "regular",
-                    "shouldIgnore": False,
-                }
-                for item in json.loads(body)["files"]
-            ]
-            self._send(200, {"files": modes})
+            modes = {
+                item["path"]: "lfs" if item["path"].endswith(LARGE) else "regular" for item in json.loads(body)["files"]
+            }
+            found = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
+            self.send(200, {"files": found})
         elif path.endswith("/commit/main"):
             for line in map(json.loads, body.splitlines()):
                 self._change(stored, line["key"], line["value"])
             stored.commits += 1
             oid = f"{stored.commits:040x}"
-            self._send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
+            self.send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
         elif path.endswith("/discussions"):
-            self._send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
+            self.send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
         elif "/tree/" in path:
-            self._send(
-                200,
-                [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in stored.files.items()],
-            )
+            files = stored.files.items()
+            self.send(200, [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in files])
         else:
             found = stored.at(unquote(path.partition("/revision/")[2]) or "main")
             if found is None:
-                self._send(404, {"error": "Invalid rev id"}, code="RevisionNotFound")
+                self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
                 return
             siblings = [{"rfilename": name, "size": len(data)} for name, data in found[1].items()]
-            self._send(200, {"id": repo, "sha": found[0], "private": stored.private, "siblings": siblings})
+            self.send(200, {"id": repo, "sha": found[0], "private": stored.private, "siblings": siblings})
 
     def _change(self, stored: Repository, key: str, value: dict[str, Any]) -> None:
         if key == "file":
@@ -245,23 +221,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(parts)
-
-    def _send(
-        self, status: int, content: Any, *, code: str | None = None, retry: str | None = None, commit: str | None = None
-    ) -> None:
-        headers = {"X-Error-Code": code, "Retry-After": retry, "X-Repo-Commit": commit}
-        self._send_bytes(
-            status,
-            json.dumps(content).encode(),
-            {"Content-Type": "application/json"} | {name: value for name, value in headers.items() if value},
-        )
-
-    def _send_bytes(self, status: int, payload: bytes, headers: dict[str, str]) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(payload)))
-        self.send_header("ETag", f'"{hashlib.sha1(payload).hexdigest()}"')
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(payload)

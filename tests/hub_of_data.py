@@ -11,11 +11,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from tests.loopback import serving
+from tests.loopback import Handler, serving
 
 SHA = "0a1b" * 10
 
@@ -34,23 +33,10 @@ def running(hub: DataHub) -> Iterator[DataHub]:
         yield hub
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     hub: ClassVar[DataHub]
 
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def log_message(self, *_: Any) -> None:
-        """Log nothing."""
-
-    def _answer(self) -> None:
+    def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         parts = unquote(self.path.partition("?")[0]).strip("/").split("/")
         is_api = parts[0] == "api"
@@ -58,40 +44,25 @@ class _Handler(BaseHTTPRequestHandler):
         name, rest = "/".join(parts[:2]), parts[2:]
         files = self.hub.repositories.get(name)
         if files is None:
-            self._send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         elif not is_api and name in self.hub.gated:
-            self._send(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": f"{name} is gated"})
+            self.send(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": f"{name} is gated"})
         elif not is_api:
             self._file(files, "/".join(rest[2:]))
         elif rest[:1] == ["paths-info"]:
-            self._send(200, self._paths(files, json.loads(body)["paths"]))
+            entries = _entries(files)
+            self.send(200, [entries[path] for path in json.loads(body)["paths"] if path in entries])
         elif rest[:1] == ["tree"]:
-            inside = "/".join(rest[2:])
-            below = [path for path in self._all_paths(files) if path.startswith(f"{inside}/" if inside else "")]
-            deep = "recursive=true" in self.path.lower()
-            self._send(200, self._paths(files, [p for p in below if deep or "/" not in p[len(inside) :].strip("/")]))
+            inside, deep = "/".join([*rest[2:], ""]), "recursive=true" in self.path.lower()
+            below = {path: entry for path, entry in _entries(files).items() if path.startswith(inside)}
+            self.send(200, [entry for path, entry in below.items() if deep or "/" not in path[len(inside) :]])
         else:
             siblings = [{"rfilename": path} for path in files]
-            self._send(200, {"id": name, "sha": SHA, "private": False, "gated": False, "siblings": siblings})
-
-    def _all_paths(self, files: dict[str, bytes]) -> list[str]:
-        folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
-        return [*sorted(folders), *files]
-
-    def _paths(self, files: dict[str, bytes], paths: list[str]) -> list[dict[str, Any]]:
-        found = []
-        for path in paths:
-            if path in files:
-                content = files[path]
-                oid = hashlib.sha1(content).hexdigest()
-                found.append({"type": "file", "oid": oid, "size": len(content), "path": path})
-            elif path in self._all_paths(files):
-                found.append({"type": "directory", "oid": SHA, "size": 0, "path": path})
-        return found
+            self.send(200, {"id": name, "sha": SHA, "private": False, "gated": False, "siblings": siblings})
 
     def _file(self, files: dict[str, bytes], path: str) -> None:
         if path not in files:
-            self._send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": SHA})
+            self.send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": SHA})
             return
         content, status, extra = files[path], 200, {"ETag": f'"{hashlib.sha1(files[path]).hexdigest()}"'}
         if "Range" in self.headers:
@@ -99,14 +70,13 @@ class _Handler(BaseHTTPRequestHandler):
             start, end = int(first), min(int(last or len(content) - 1), len(content) - 1)
             extra["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
             content, status = content[start : end + 1], 206
-        self._send(status, content, {**extra, "X-Repo-Commit": SHA, "Accept-Ranges": "bytes"})
+        self.send(status, content, {**extra, "X-Repo-Commit": SHA, "Accept-Ranges": "bytes"})
 
-    def _send(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
-        payload = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(payload)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(payload)
+
+def _entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """What the hub says of each folder and file."""
+    folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    found = {path: {"type": "directory", "oid": SHA, "size": 0, "path": path} for path in sorted(folders)}
+    for path, content in files.items():
+        found[path] = {"type": "file", "oid": hashlib.sha1(content).hexdigest(), "size": len(content), "path": path}
+    return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,8 +25,39 @@ def ask(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
 
 
+JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers a request of any method by :meth:`answer`, and logs nothing: tests read what was asked from their server."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self) -> None:
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def send(self, status: int, content: Any, headers: Mapping[str, str] | None = None) -> None:
+        """Send bytes as they are, and any other content as JSON; HEAD leaves both out."""
+        payload, type = (content, {}) if isinstance(content, bytes) else (json.dumps(content).encode(), JSON)
+        self.send_response(status)
+        known = {"Content-Length": str(len(payload)), "ETag": f'"{hashlib.sha1(payload).hexdigest()}"'}
+        for name, value in {**type, **known, **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(payload)
+
+
 @contextmanager
-def serving(handler: type[BaseHTTPRequestHandler], **attributes: Any) -> Iterator[str]:
+def serving(handler: type[Handler], **attributes: Any) -> Iterator[str]:
     """Serve requests by a ``handler`` class with these attributes; yields the address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (handler,), attributes))
     server.daemon_threads = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -29,16 +28,15 @@ from liar.runtime.devices import Batch
 from liar.runtime.distributed import joined
 from liar.spec import Schedule
 from tests import cut_models, families
+from tests.hostile.client import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def launch(processes: int, *arguments: str, own: dict[int, list[str]] | None = None) -> list[subprocess.Popen[str]]:
     """Start ``python`` with these ``arguments`` in so many processes; ``own`` replaces those of one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared: dict[str, Any] = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     return [
         subprocess.Popen(
             [sys.executable, *((own or {}).get(rank) or arguments)],

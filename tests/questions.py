@@ -11,6 +11,14 @@ from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokeniz
 
 SPECIAL = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
 WORDS = ["red", "green", "blue", "é", "x", "longer"]
+SIZES = {
+    "vocab_size": len(SPECIAL) + len(WORDS),
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
+"""Sizes of a tiny model for :data:`TOKENIZER`."""
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -38,13 +46,4 @@ TOKENIZER = tokenizer()
 def question_answering() -> BertForQuestionAnswering:
     """A model for :data:`TOKENIZER`, in evaluation mode, with logits far from each other."""
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.8,
-    )
-    return BertForQuestionAnswering(config).eval()
+    return BertForQuestionAnswering(BertConfig(**SIZES, num_hidden_layers=1, initializer_range=0.8)).eval()

@@ -15,9 +15,9 @@ from transformers import (
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.tasks.registry import task_named
-from tests.questions import SPECIAL, TOKENIZER, WORDS
+from tests.questions import SIZES, TOKENIZER
 
-POSITIONS = 64
+POSITIONS = SIZES["max_position_embeddings"]
 
 
 def classifier(labels: tuple[str, ...]) -> LoadedModel:
@@ -38,16 +38,7 @@ def marker() -> LoadedModel:
 def reader() -> LoadedModel:
     """A causal language model."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=POSITIONS,
-        pad_token_id=0,
-    )
-    return _loaded(LlamaForCausalLM(config))
+    return _loaded(LlamaForCausalLM(LlamaConfig(**SIZES, num_hidden_layers=1, pad_token_id=0)))
 
 
 def head_for(task: str) -> LoadedModel:
@@ -66,12 +57,8 @@ def predicted_class(loaded: LoadedModel, *texts: str) -> int:
 def _config(labels: tuple[str, ...]) -> BertConfig:
     torch.manual_seed(0)
     return BertConfig(
-        vocab_size=len(SPECIAL) + len(WORDS),
-        hidden_size=16,
-        intermediate_size=24,
+        **SIZES,
         num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=POSITIONS,
         initializer_range=0.8,
         pad_token_id=0,
         id2label=dict(enumerate(labels)),

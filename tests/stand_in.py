@@ -32,9 +32,7 @@ class DeviceTensor(Tensor):
     @staticmethod
     def __new__(cls, held: Tensor, target: torch.device) -> DeviceTensor:
         if target.type == "mps" and held.dtype == torch.float64:
-            raise TypeError(
-                "Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64."
-            )
+            raise TypeError(_NO_DOUBLE)
         made = Tensor._make_wrapper_subclass(
             cls,
             held.size(),

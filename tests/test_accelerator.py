@@ -121,7 +121,7 @@ MAKERS: dict[str, Callable[[], LoadedModel]] = {
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PruneSpec:
     """A recipe that calibrates and evaluates on random letters, with calls that need a real device patched away."""
-    samples = tiny.labelled_letters(30, count=40)
+    samples = tiny.labelled_letters(30)
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(sample.text for sample in samples))
     tiny.replace_demo_samples(monkeypatch, samples)

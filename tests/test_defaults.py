@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from liar.data import text_windows
 from liar.data.text_reader import Sample, Samples
 from tests.tiny import LETTERS, language_model
 
@@ -62,7 +63,7 @@ def test_no_test_text_is_read(defaults: ModuleType, monkeypatch: pytest.MonkeyPa
         draw = random.Random(f"{split} {seed}")
         return Samples(source, split, (Sample(" ".join(draw.choices(LETTERS, k=200))) for _ in range(200)))
 
-    monkeypatch.setattr("liar.data.text_windows.read_samples", letters)
+    monkeypatch.setattr(text_windows, "read_samples", letters)
     case = defaults.Case("tiny/llama", "ffn", "perplexity", (0.25, 0.5))
     model, recipes = language_model(), defaults.CANDIDATES[-2:]
     measured = [defaults.measured(case, seed, recipes, 3, model) for seed in (0, 1)]

@@ -99,12 +99,14 @@ def room_of(module: str) -> str:
     return max((room for room in ROOMS if module == room or module.startswith(f"{room}.")), key=len)
 
 
+def used(module: str) -> set[str]:
+    """The other modules of this project that a module imports, facades left out."""
+    return {known for name, _ in imports(MODULES[module]) if (known := module_of(name))} - FACADES - {module}
+
+
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - FACADES))
 def test_a_room_imports_only_rooms_below_it(module: str) -> None:
-    room = ROOMS.index(room_of(module))
-    found = {known for name, _ in imports(MODULES[module]) if (known := module_of(name)) and known not in FACADES}
-    upward = {name for name in found if ROOMS.index(room_of(name)) > room}
-    assert not upward
+    assert not {name for name in used(module) if ROOMS.index(room_of(name)) > ROOMS.index(room_of(module))}
 
 
 @pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("liar")))
@@ -122,12 +124,8 @@ def test_a_light_room_loads_nothing_heavy(module: str) -> None:
 
 
 def test_there_is_no_import_cycle() -> None:
-    arrows = {
-        module: {known for name, _ in imports(path) if (known := module_of(name)) and known != module} - FACADES
-        for module, path in MODULES.items()
-    }
     try:
-        TopologicalSorter(arrows).prepare()
+        TopologicalSorter({module: used(module) for module in MODULES}).prepare()
     except CycleError as circle:
         pytest.fail(" <- ".join(circle.args[1]))
 

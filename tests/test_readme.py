@@ -1,4 +1,4 @@
-"""Benchmark tables of README and docs: each names its machine, commit and command."""
+"""Benchmark tables of README and docs: each names its machine, commit and command. The front matter configures a Space."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import SpaceCard
+from packaging.requirements import Requirement
 from rich.table import Table
 
 from benchmarks import readme
@@ -71,3 +73,13 @@ def test_a_table_of_rich_becomes_a_block_of_code() -> None:
     assert lines[:2] == ["```", "a title"]
     assert [line.split() for line in lines[2:]] == [["part", "seconds"], ["paint", "1.5"], ["```"]]
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_file_that_a_space_starts_exists() -> None:
+    space = SpaceCard.load(readme.ROOT / "README.md", ignore_metadata_errors=False).data
+    assert space.sdk == "gradio"
+    assert (readme.ROOT / space.app_file).is_file()
+    assert len(space.short_description) <= 60
+    requirements = map(Requirement, (readme.ROOT / "requirements.txt").read_text().split("\n", 1)[1].split())
+    gradio = next(item for item in requirements if item.name == "gradio")
+    assert gradio.specifier.contains(space.sdk_version)

@@ -22,9 +22,11 @@ from transformers import (
 )
 
 from liar import stream
+from liar.data import text_reader
 from liar.data.corpora import text_steps
 from liar.data.text_windows import held_out_windows
 from liar.events import Finished
+from liar.jobs import estimates
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
@@ -124,21 +126,21 @@ def finished(spec: PruneSpec, loaded: LoadedModel | None = None, **options: Any)
     return last, last.model
 
 
-def labelled_letters(length: int, count: int = 60, labels: tuple[str, ...] = ("negative", "positive")) -> list[Sample]:
-    """Texts of ``length`` random letters with random labels, always the same ones."""
+def labelled_letters(length: int) -> list[Sample]:
+    """60 texts of ``length`` random letters with random labels, always the same ones."""
     generator = torch.Generator().manual_seed(2)
-    texts = [
-        " ".join(LETTERS[int(letter)] for letter in torch.randint(0, 26, (length,), generator=generator))
-        for _ in range(count)
+    letters = [torch.randint(0, 26, (length,), generator=generator).tolist() for _ in range(60)]
+    labels = torch.randint(0, 2, (60,), generator=generator).tolist()
+    return [
+        Sample(" ".join(LETTERS[letter] for letter in drawn), ("negative", "positive")[label])
+        for drawn, label in zip(letters, labels, strict=True)
     ]
-    drawn = torch.randint(0, len(labels), (count,), generator=generator).tolist()
-    return [Sample(text, labels[label]) for text, label in zip(texts, drawn, strict=True)]
 
 
 def replace_demo_samples(monkeypatch: pytest.MonkeyPatch, samples: list[Sample]) -> None:
     """Let every demo task have ``samples``, in each of its parts."""
-    for module in ("liar.data.text_reader", "liar.jobs.estimates"):
-        monkeypatch.setattr(f"{module}.demo_samples", lambda *_: samples)
+    for module in (text_reader, estimates):
+        monkeypatch.setattr(module, "demo_samples", lambda *_: samples)
 
 
 def windows(

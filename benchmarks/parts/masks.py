@@ -23,6 +23,7 @@ from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
 from liar.explore.allocation import Candidate, allocate, best_bundles
+from liar.jobs.stages.decide import decide
 from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish

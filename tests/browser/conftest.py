@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,17 +15,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Request, expect, sync_playwright
 
 from liar.results import RunResult
 from liar.store import RunStore
-from tests.hostile.client import first_traceback
+from tests.hostile.client import first_traceback, free_port
 from tests.shipped import shipped_run
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).resolve().parent / "out"
+"""Folder of pictures, which nobody commits."""
+
 DATA = Path(__file__).resolve().parent / "data"
-START_SECONDS = 60
+START_SECONDS = 90
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,16 +54,20 @@ SLOW = f"{FAST.replace('=100', '=1200')}&sequence_length=128"
 
 @dataclass(frozen=True)
 class Server:
-    """A running page: its ``url``, the file ``log`` of its output, and the ``start_seconds`` until its first answer.
+    """A running page: its ``port``, the file ``log`` of its output, and the ``start_seconds`` until its first answer.
 
     ``runs`` is the folder of its finished runs, ``pid`` the id of its process.
     """
 
-    url: str
+    port: int
     log: Path
     start_seconds: float
     runs: Path
     pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 _DRAWN = """(selector) => {
@@ -103,15 +108,17 @@ def still_run() -> RunResult:
 
 @pytest.fixture(scope="session")
 def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The page with one fixed run, for screenshots and for tests that need no model."""
+    """The page with one fixed run, for screenshots and for tests that need no model; its endpoints are tools as well."""
     folder = tmp_path_factory.mktemp("still")
     RunStore(shipped=folder / "shipped").ship(still_run())
-    with serving([str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")], folder) as server:
+    command = [str(Path(__file__).parent / "still_page.py"), str(folder / "shipped")]
+    with serving(command, folder, GRADIO_MCP_SERVER="True") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def browser(chromium: str) -> Iterator[Browser]:
+    OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield browser
@@ -143,6 +150,12 @@ def visit_still(browser: Browser, still_server: Server) -> Iterator[Visit]:
     """The same for the page with one fixed run."""
     with visits(browser, still_server) as visit:
         yield visit
+
+
+@pytest.fixture
+def still(visit_still: Visit) -> Page:
+    """The full layout of the page with one fixed run, which a test must not make load a model."""
+    return full(visit_still())
 
 
 @pytest.fixture
@@ -224,6 +237,19 @@ def redrawn(page: Page, selector: str, before: str, seconds: float = 30) -> str:
     return drawn(page, selector)
 
 
+def events_of(page: Page, id: str) -> list[Any]:
+    """A list of the events of the element ``id`` that the page sends to the server from now on."""
+    component = page.evaluate("id => gradio_config.components.find(({ props }) => props.elem_id === id).id", id)
+    sent: list[Any] = []
+
+    def note(request: Request) -> None:
+        if "/queue/join" in request.url and request.post_data_json["trigger_id"] == component:
+            sent.append(request.post_data_json)
+
+    page.on("request", note)
+    return sent
+
+
 def severe(page: Page) -> list[tuple[str, list[Any]]]:
     """Serious and critical accessibility violations found by axe: each rule and the first elements that break it.
 
@@ -250,13 +276,21 @@ def too_wide(page: Page) -> int:
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
+def fits_and_can_be_read(page: Page) -> None:
+    """Assert that the page has no severe violation and is not too wide, on a computer and on a phone."""
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert severe(page) == []
+
+
 # -- servers and visitors -------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def serving(command: list[str], folder: Path, **more: str) -> Iterator[Server]:
-    port = _free_port()
-    log = folder / "log"
+def serving(command: list[str], folder: Path, cwd: Path = ROOT, **more: str) -> Iterator[Server]:
+    """The page that ``python`` starts with ``command`` in ``cwd``; its runs and its log are in ``folder``."""
+    port, log, start = free_port(), folder / "log", time.monotonic()
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
@@ -267,13 +301,11 @@ def serving(command: list[str], folder: Path, **more: str) -> Iterator[Server]:
         "PYTHONUNBUFFERED": "1",
         **more,
     }
-    start = time.monotonic()
     with log.open("w") as file:
-        process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=file, stderr=file)
+        process = subprocess.Popen([sys.executable, *command], cwd=cwd, env=environment, stdout=file, stderr=file)
         try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_until_up(url, process, log)
-            yield Server(url, log, time.monotonic() - start, folder / "runs", process.pid)
+            _wait_until_up(f"http://127.0.0.1:{port}", process, log)
+            yield Server(port, log, time.monotonic() - start, folder / "runs", process.pid)
         finally:
             process.terminate()
             try:
@@ -299,12 +331,6 @@ def visits(browser: Browser, server: Server) -> Iterator[Visit]:
     for context in contexts:
         context.close()
     assert not errors, errors
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import FrameLocator, Page, expect
 
 from components.simple_or_full import selector
 from liar.course.lesson import Lesson, lessons
-from tests.browser.conftest import Visit, severe, too_wide
+from tests.browser.conftest import Visit, fits_and_can_be_read
 
 pytestmark = pytest.mark.demo
 
@@ -25,13 +25,11 @@ def beside(page: Page, lesson: Lesson) -> FrameLocator:
     return frame
 
 
-def lit(page: Page, part: str) -> bool:
-    """Whether ``part`` has the outline of what a lesson speaks of."""
-    return bool(page.locator(selector(part)).evaluate("part => getComputedStyle(part).outlineStyle === 'solid'"))
-
-
-def until_lit(page: Page, part: str) -> None:
+def until_lit(page: Page, part: str, *others: str) -> None:
+    """Wait until ``part`` has the outline of what a lesson speaks of, and ``others`` have none."""
     expect(page.locator(selector(part))).to_have_css("outline-style", "solid")
+    for other in others:
+        expect(page.locator(selector(other))).not_to_have_css("outline-style", "solid")
 
 
 def named(name: str) -> Lesson:
@@ -48,20 +46,18 @@ def test_every_part_that_a_lesson_names_is_on_the_page_and_lights_up(visit: Visi
     for place, name in enumerate(names):
         expect(page.locator(selector(name))).to_be_visible()
         parts.nth(place).dispatch_event("mouseenter")
-        until_lit(page, name)
-        assert not any(lit(page, other) for other in {*names} - {name})
+        until_lit(page, name, *{*names} - {name})
 
 
 def test_what_the_step_speaks_of_is_lit_and_a_click_scrolls_to_it(visit: Visit) -> None:
     page = visit()
     frame = beside(page, named("mean"))
     until_lit(page, "reconstruction")
-    until_lit(page, "site")
-    assert not lit(page, "ratio")
+    until_lit(page, "site", "ratio")
     expect(page.locator("#site")).not_to_be_in_viewport()
     frame.get_by_role("button", name="feed-forward layer").press("Enter")
     expect(page.locator("#site")).to_be_in_viewport()
-    assert not lit(page, "reconstruction")
+    until_lit(page, "site", "reconstruction")
     page.get_by_text("Simple", exact=True).click()
     expect(page.locator("body")).to_have_attribute("data-layout", "simple")
     frame.get_by_role("button", name="repair").click()
@@ -113,10 +109,8 @@ def test_an_unknown_lesson_is_a_sentence(visit: Visit) -> None:
     expect(page.locator("#beside")).to_have_count(0)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_and_can_be_read_by_all(visit: Visit, width: int) -> None:
-    page = visit(width)
+def test_it_fits_and_can_be_read_by_all(visit: Visit) -> None:
+    page = visit()
     beside(page, named("repair"))
     until_lit(page, "reconstruction")
-    assert too_wide(page) == 0
-    assert severe(page) == []
+    fits_and_can_be_read(page)

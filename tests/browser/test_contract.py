@@ -5,9 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,19 +17,8 @@ from mcp.client.streamable_http import streamable_http_client
 from liar import PruneSpec
 from liar.results import VARIANTS, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA
-from liar.store import RunStore
-from tests.browser.conftest import ROOT, Server, serving, still_run
-
-FAST: dict[str, Any] = {
-    "model": "demo/minilm-sentiment",
-    "targets": "ffn",
-    "criterion": "fluctuation",
-    "allocation": "uniform",
-    "schedule": "one-shot",
-    "tokens": 2048,
-    "evaluate_limit": 50,
-    "seed": 77,
-}
+from tests.browser.conftest import ROOT, Server, still_run
+from tests.hostile.client import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +87,9 @@ def test_a_forecast_of_a_missing_site_is_one_sentence(still: Client) -> None:
 
 @pytest.mark.demo
 def test_a_run_reports_progress_and_ends_with_its_result(server: Server) -> None:
-    job = Client(server.url, verbose=False).submit(**FAST, api_name="/prune")
+    job = Client(server.url, verbose=False).submit(**SMALL, seed=77, api_name="/prune")
     result = RunResult(**job.result(timeout=120)["result"])
-    assert result.spec.seed == FAST["seed"]
+    assert result.spec.seed == 77
     assert [item.variant for item in result.evaluations] == list(VARIANTS)
     states = [answer["state"] for answer in job.outputs()]
     assert states[-1] == "done"
@@ -110,18 +97,11 @@ def test_a_run_reports_progress_and_ends_with_its_result(server: Server) -> None
     assert len(states) > 1
 
 
-@pytest.fixture
-def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Address of the MCP server of a page with one fixed run."""
-    monkeypatch.setenv("GRADIO_MCP_SERVER", "True")
-    RunStore(shipped=tmp_path / "shipped").ship(still_run())
-    with serving([str(Path(__file__).parent / "still_page.py"), str(tmp_path / "shipped")], tmp_path) as server:
-        yield f"{server.url}/gradio_api/mcp/"
+def test_an_assistant_finds_the_endpoints_as_described_tools(still_server: Server) -> None:
+    address = f"{still_server.url}/gradio_api/mcp/"
 
-
-def test_an_assistant_finds_the_endpoints_as_described_tools(tools: str) -> None:
     async def asked() -> tuple[dict[str, Any], Any, Any]:
-        async with streamable_http_client(tools) as (read, write, _), ClientSession(read, write) as session:
+        async with streamable_http_client(address) as (read, write, _), ClientSession(read, write) as session:
             await session.initialize()
             found = {tool.name: tool for tool in (await session.list_tools()).tools}
             good = await session.call_tool("forecast", {"model": "demo/smollm2-135m", "ratio": 0.3})

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from liar.course.figures import Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, best, lessons
-from liar.course.site import pages
+from liar.course.site import file_of, pages
 from tests.browser.conftest import SCREENS, severe, too_wide
 
 SHELF = Shelf()
@@ -26,10 +26,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in pages().items():
         (folder / name).write_text(content, encoding="utf-8")
     return folder
-
-
-def file_of(lesson: Lesson) -> str:
-    return f"{lesson.number:02}-{lesson.name}.html"
 
 
 def opened(page: Page, site: Path, lesson: Lesson, query: str = "") -> Page:
@@ -48,7 +44,7 @@ def named(name: str) -> Lesson:
 
 
 def bet(page: Page, lesson: Lesson) -> str:
-    """Make the right bet with the mouse; returns the sentence that must follow."""
+    """Make the right bet with the mouse; returns the sentence that follows."""
     known = lesson.known(SHELF)
     match lesson.bet:
         case NumberBet(answer=answer):
@@ -63,6 +59,7 @@ def bet(page: Page, lesson: Lesson) -> str:
             draw(page, known[answer].value[::10])
             said = "from the measured one on average"
     page.get_by_role("button", name="That is my bet").click()
+    expect(page.locator("#said")).to_contain_text(said)
     return said
 
 
@@ -82,10 +79,6 @@ def draw(page: Page, values: list[float], upto: int = 10) -> None:
     page.mouse.up()
 
 
-def shown_gap(page: Page) -> Locator:
-    return page.locator(".gap:visible")
-
-
 def reloaded(page: Page) -> Page:
     page.reload()
     return framed(page)
@@ -96,8 +89,7 @@ def test_a_lesson_from_the_bet_to_the_end(offline: Page, site: Path, lesson: Les
     page = opened(offline, site, lesson)
     assert page.locator("section:visible").evaluate_all("all => all.map((one) => one.id)") == ["look", "bet"]
     said = bet(page, lesson)
-    expect(page.locator("#said")).to_contain_text(said)
-    expect(shown_gap(page)).to_have_attribute("data-gap", "hit")
+    expect(page.locator(".gap:visible")).to_have_attribute("data-gap", "hit")
     assert page.locator("section:visible").count() == len(lesson.steps)
     if not lesson.task.measured:
         expect(page.locator("#solved")).to_be_hidden()
@@ -160,7 +152,7 @@ def test_the_first_lesson_by_keyboard_alone(offline: Page, site: Path) -> None:
     half = named("units").known(SHELF)["half"]
     off = f"{half.shown - 51:.1f} points too low."
     expect(page.locator("#said")).to_contain_text(f"You said 51 %, and it is {half.words}: {off}")
-    expect(shown_gap(page)).to_have_attribute("data-gap", "far")
+    expect(page.locator(".gap:visible")).to_have_attribute("data-gap", "far")
     expect(page.locator("#reveal-title")).to_be_focused()
     focus("#ratio")
     for _ in range(30):
@@ -224,22 +216,26 @@ def test_a_damaged_memory_is_as_good_as_none(offline: Page, site: Path, text: st
     reloaded(page)
     expect(page.locator("#reveal")).to_be_hidden()
     bet(page, named("units"))
-    expect(page.locator("#said")).to_contain_text("exactly right")
 
 
-def test_a_browser_that_keeps_nothing_is_told_and_can_be_used(offline: Page, site: Path) -> None:
-    offline.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('off'); } })")
+@pytest.mark.parametrize(
+    ("script", "place", "sentence"),
+    [
+        (
+            "Object.defineProperty(window, 'localStorage', { get() { throw new Error('off'); } })",
+            "#note",
+            "This browser keeps nothing",
+        ),
+        ("delete window.DecompressionStream", "#task-problem", "cannot read the curves"),
+    ],
+)
+def test_a_browser_that_lacks_something_is_told_and_can_be_used(
+    offline: Page, site: Path, script: str, place: str, sentence: str
+) -> None:
+    offline.add_init_script(script)
     page = opened(offline, site, named("units"))
-    expect(page.locator("#note")).to_contain_text("This browser keeps nothing")
     bet(page, named("units"))
-    expect(page.locator("#said")).to_contain_text("exactly right")
-
-
-def test_a_browser_that_cannot_read_the_curves_says_so(offline: Page, site: Path) -> None:
-    offline.add_init_script("delete window.DecompressionStream")
-    page = opened(offline, site, named("units"))
-    bet(page, named("units"))
-    expect(page.locator("#task-problem")).to_contain_text("cannot read the curves")
+    expect(page.locator(place)).to_contain_text(sentence)
 
 
 def test_a_lesson_that_there_is_not_is_said_above_the_list(offline: Page, site: Path) -> None:
@@ -250,29 +246,24 @@ def test_a_lesson_that_there_is_not_is_said_above_the_list(offline: Page, site: 
     assert places[0]["y"] < places[1]["y"], "where it is seen on a phone too"  # type: ignore[index]
 
 
-def test_bets_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
-    page = opened(offline, site, named("units"))
-    bet(page, named("units"))
-    expect(page.locator("#reveal")).to_be_visible()
-    page.goto((site / "index.html").as_uri())
-    expect(page.locator("li", has_text="What a unit is")).to_contain_text("bet made")
-    with page.expect_download() as started:
-        page.get_by_role("button", name="Save my bets").click()
-    saved = json.loads(started.value.path().read_text())
-    assert saved["lessons"]["units"]["bet"] == pytest.approx(named("units").known(SHELF)["half"].shown, abs=1e-3)
-    page.get_by_role("button", name="Start over").click()
-    expect(page.get_by_role("button", name="Start over")).to_be_hidden()
-    opened(page, site, named("units"))
-    expect(page.locator("#reveal")).to_be_hidden()
-
-
-def test_a_bet_in_another_tab_shows_in_the_list(offline: Page, site: Path) -> None:
+def test_bets_of_every_tab_are_listed_saved_and_forgotten(offline: Page, site: Path) -> None:
+    units, listed = named("units"), offline.locator("li", has_text="What a unit is")
     offline.goto((site / "index.html").as_uri())
-    expect(offline.locator("li", has_text="What a unit is")).not_to_contain_text("bet made")
-    beside = opened(offline.context.new_page(), site, named("units"))
-    bet(beside, named("units"))
-    expect(offline.locator("li", has_text="What a unit is")).to_contain_text("bet made")
-    expect(offline.get_by_role("button", name="Start over")).to_be_visible()
+    expect(listed).not_to_contain_text("bet made")
+    beside = opened(offline.context.new_page(), site, units)
+    bet(beside, units)
+    expect(listed).to_contain_text("bet made")
+    beside.close()
+    offline.reload()
+    expect(listed).to_contain_text("bet made")
+    with offline.expect_download() as started:
+        offline.get_by_role("button", name="Save my bets").click()
+    saved = json.loads(started.value.path().read_text())
+    assert saved["lessons"]["units"]["bet"] == pytest.approx(units.known(SHELF)["half"].shown, abs=1e-3)
+    offline.get_by_role("button", name="Start over").click()
+    expect(offline.get_by_role("button", name="Start over")).to_be_hidden()
+    opened(offline, site, units)
+    expect(offline.locator("#reveal")).to_be_hidden()
 
 
 def test_two_tabs_keep_the_bets_of_both(offline: Page, site: Path) -> None:

@@ -14,7 +14,6 @@ from tests.browser.conftest import (
     FAST,
     MINILM,
     Server,
-    Visit,
     drawn,
     dropdown,
     full,
@@ -33,19 +32,14 @@ _CUTTING = """(slider) => {
 """Script: values of ``overflow`` around a slider that would clip its focus ring."""
 
 
-@pytest.fixture
-def still(visit_still: Visit, still_server: Server) -> Page:
-    """The page of a server without a loaded model; a test must not make it load one."""
-    return full(visit_still())
-
-
 def no_model_is_loaded(server: Server) -> None:
     """Assert that no library of torch is mapped into the memory of the server."""
     if sys.platform == "linux":
         assert "libtorch" not in Path(f"/proc/{server.pid}/maps").read_text()
 
 
-def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Server) -> None:
+def test_a_move_of_the_slider_and_another_model_redraw_everything(still: Page, still_server: Server) -> None:
+    assert still.locator("#ratio input[type=range]").evaluate(_CUTTING) == []
     expect(kind(still)).to_have_text("Measured")
     before, verdict = drawn(still, "#heatmap"), still.locator("#verdict h2").inner_text()
     place = still.locator("#heatmap").bounding_box()
@@ -57,72 +51,11 @@ def test_a_move_of_the_slider_redraws_everything(still: Page, still_server: Serv
     expect(still.locator("#heatmap-heading .kind")).to_have_text("Interpolated")
     assert still.locator("#heatmap").bounding_box() == place, "the layout must not shift while the slider moves"
     slide(still, "#ratio", 0.5)
-    redrawn(still, "#heatmap", before)
+    before = redrawn(still, "#heatmap", before)
     expect(kind(still)).to_have_text("Measured")
     expect(still.locator("#verdict h2")).to_have_text(verdict)
     expect(still.locator("#heatmap-heading .kind")).to_have_text("Measured")
-    no_model_is_loaded(still_server)
 
-
-@pytest.mark.parametrize(
-    ("field", "typed", "sentence"),
-    [
-        ("tokens", "-1", "Calibration tokens: set a whole number from 1 to 10,000,000, not -1"),
-        ("multiple", "7777", "Round neurons to a multiple: set a whole number from 1 to 1,024, not 7,777"),
-        ("seed", "-1", "Seed: set a whole number from 0 to 2,147,483,647, not -1"),
-    ],
-)
-def test_a_number_out_of_range_is_one_sentence(still: Page, field: str, typed: str, sentence: str) -> None:
-    slide(still, "#ratio", 0.3)
-    expect(still).to_have_url(re.compile("ratio=0.3"))
-    expect(kind(still)).to_have_text("Interpolated")  # controls moved before the headline has arrived are filled anew
-    entry = still.locator(f"#{field} input")
-    entry.fill(typed)
-    entry.press("Enter")
-    entry.blur()
-    expect(still.get_by_text(sentence)).to_have_count(1)
-    expect(still.locator(".toast-wrap .toast-body")).to_have_count(0)
-    expect(entry).to_have_value(typed)
-    expect(still.locator("#ratio input[type=number]")).to_have_value("0.3")
-    entry.fill("2")
-    entry.press("Enter")
-    expect(still.get_by_text(sentence)).to_have_count(0)
-    expect(still).to_have_url(re.compile(f"ratio=0.3.*{field}=2"))
-
-
-def test_quick_moves_of_the_slider_end_at_the_last_one(still: Page) -> None:
-    """A late answer to an earlier move must not overwrite that of the last one."""
-    for percent in range(20, 80, 3):
-        slide(still, "#ratio", percent / 100)
-    expect(still).to_have_url(re.compile("ratio=0.77"))
-    expect(still.locator("#verdict")).to_contain_text("77 % of the heads and neurons, obs criterion")
-    expect(still.locator("#ratio input[type=number]")).to_have_value("0.77")
-
-
-@pytest.mark.parametrize(
-    ("label", "option"),
-    [("Criterion", "magnitude"), ("Allocation", "uniform"), ("Remove", "Heads")],
-)
-def test_each_choice_redraws_the_forecast(still: Page, still_server: Server, label: str, option: str) -> None:
-    before = drawn(still, "#heatmap")
-    if label == "Remove":
-        still.get_by_label(option, exact=True).check()
-    else:
-        dropdown(still, label, option)
-    redrawn(still, "#heatmap", before)
-    expect(kind(still)).to_have_text("Predicted")
-    no_model_is_loaded(still_server)
-
-
-def test_another_reconstruction_has_another_repaired_error(still: Page) -> None:
-    dropdown(still, "Reconstruction", "bias")
-    expect(kind(still)).to_have_text("Predicted")
-    expect(still.locator("#stands-out")).to_contain_text("Worst with bias")
-    expect(still.locator("#verdict")).to_contain_text("bias reconstruction")
-
-
-def test_another_model_shows_its_own_forecast(still: Page, still_server: Server) -> None:
-    before = drawn(still, "#heatmap")
     dropdown(still, "Model", "Writing: SmolLM2 135M Instruct")
     figure = json.loads(redrawn(still, "#heatmap", before))
     assert len(figure["traces"][0]["x"]) == 30
@@ -132,14 +65,61 @@ def test_another_model_shows_its_own_forecast(still: Page, still_server: Server)
     no_model_is_loaded(still_server)
 
 
-def test_the_keyboard_moves_the_slider_and_the_tabs(still: Page) -> None:
-    slider = still.locator("#ratio input[type=range]")
-    slider.press("ArrowRight")
+def test_a_number_out_of_range_and_an_empty_field_are_one_sentence(still: Page) -> None:
+    slide(still, "#ratio", 0.3)
+    expect(still).to_have_url(re.compile("ratio=0.3"))
+    expect(kind(still)).to_have_text("Interpolated")  # controls moved before the headline has arrived are filled anew
+    seed = still.locator("#seed input")
+    refusal = still.get_by_text("Seed: set a whole number from 0 to 2,147,483,647, not -1")
+    seed.fill("-1")
+    seed.press("Enter")
+    seed.blur()
+    expect(refusal).to_have_count(1)
+    expect(still.locator(".toast-wrap .toast-body")).to_have_count(0)
+    expect(seed).to_have_value("-1")
+    expect(still.locator("#ratio input[type=number]")).to_have_value("0.3")
+    seed.fill("2")
+    seed.press("Enter")
+    expect(refusal).to_have_count(0)
+    expect(still).to_have_url(re.compile("ratio=0.3.*seed=2"))
+    expect(still.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
+    seed.fill("")
+    seed.blur()
+    expect(still.locator("#status [role=alert]")).to_contain_text("empty")
+
+
+def test_keys_and_quick_moves_of_the_slider_end_at_the_last_one(still: Page) -> None:
+    """A late answer to an earlier move must not overwrite that of the last one."""
+    still.locator("#ratio input[type=range]").press("ArrowRight")
     expect(still).to_have_url(re.compile("ratio=0.51"))
     expect(kind(still)).to_have_text("Predicted")
+    for percent in range(20, 80, 3):
+        slide(still, "#ratio", percent / 100)
+    expect(still).to_have_url(re.compile("ratio=0.77"))
+    expect(still.locator("#verdict")).to_contain_text("77 % of the heads and neurons, obs criterion")
+    expect(still.locator("#ratio input[type=number]")).to_have_value("0.77")
     still.get_by_role("tab", name="Runs").press("Enter")
     expect(still.locator("#runs-table")).to_be_visible()
     expect(still).to_have_url(re.compile("tab=runs"))
+
+
+def test_each_choice_changes_the_forecast(still: Page, still_server: Server) -> None:
+    verdict = still.locator("#verdict")
+    for label, option in (("Criterion", "magnitude"), ("Allocation", "uniform")):
+        before = drawn(still, "#heatmap")
+        dropdown(still, label, option)
+        redrawn(still, "#heatmap", before)
+        expect(verdict).to_contain_text(f"{option} {label.lower()}")
+        expect(kind(still)).to_have_text("Predicted")
+    dropdown(still, "Reconstruction", "bias")
+    expect(verdict).to_contain_text("bias reconstruction")
+    expect(still.locator("#stands-out")).to_contain_text("Worst with bias")
+    before = drawn(still, "#heatmap")
+    still.get_by_label("Heads", exact=True).check()
+    redrawn(still, "#heatmap", before)
+    expect(verdict).to_contain_text("of the attention heads")
+    expect(kind(still)).to_have_text("Predicted")
+    no_model_is_loaded(still_server)
 
 
 _ON_THE_TRACK = """() => {
@@ -151,7 +131,7 @@ _ON_THE_TRACK = """() => {
 """Whether the mark of the run that is shown stands under the thumb of the slider."""
 
 
-def test_marks_find_a_slider_that_comes_after_them(page: Page) -> None:
+def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_interpolated(page: Page) -> None:
     page.add_init_script("""
         const find = Document.prototype.querySelector;
         Document.prototype.querySelector = function (selector) {
@@ -159,19 +139,13 @@ def test_marks_find_a_slider_that_comes_after_them(page: Page) -> None:
         };
     """)
     full(page, MINILM)
-    expect(page.locator("#ratio-marks [aria-pressed=true]")).to_have_text("50")
+    marks, track = page.locator("#ratio-marks button"), page.locator("#ratio input[type=range]")
+    expect(marks).to_have_text(["10", "20", "30", "40", "50", "60", "70", "80", "90"])
+    thumb = page.locator("#ratio-marks [aria-pressed=true]")
+    expect(thumb).to_have_text("50")
     assert not page.evaluate(_ON_THE_TRACK)
     page.evaluate("window.come = true; document.querySelector('#recipe').append(document.createElement('i'))")
-    page.wait_for_function(_ON_THE_TRACK)
-
-
-def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_interpolated(page: Page) -> None:
-    full(page, MINILM)
-    marks = page.locator("#ratio-marks button")
-    expect(marks).to_have_text(["10", "20", "30", "40", "50", "60", "70", "80", "90"])
-    track, thumb = page.locator("#ratio input[type=range]"), page.locator("#ratio-marks [aria-pressed=true]")
-    expect(thumb).to_have_text("50")
-    page.wait_for_function(_ON_THE_TRACK)
+    page.wait_for_function(_ON_THE_TRACK)  # marks find a slider that comes after them
     track.evaluate("track => track.parentElement.style.paddingLeft = '30px'")  # the track alone becomes shorter
     page.wait_for_function(_ON_THE_TRACK)
     marks.filter(has_text="70").press("Enter")
@@ -191,19 +165,7 @@ def test_marks_under_the_slider_open_measured_runs_and_between_them_a_metric_is_
     assert severe(page) == []
 
 
-def test_the_focus_ring_of_the_slider_is_not_cut(still: Page) -> None:
-    assert still.locator("#ratio input[type=range]").evaluate(_CUTTING) == []
-
-
-def test_an_empty_field_is_one_sentence(still: Page) -> None:
-    seed = still.locator("#seed input")
-    seed.fill("")
-    seed.blur()
-    expect(still.locator("#status [role=alert]")).to_contain_text("empty")
-    expect(kind(still)).to_have_text("Measured")
-
-
-def test_a_need_sets_the_ratio_without_a_model(still: Page, still_server: Server) -> None:
+def test_a_need_sets_the_ratio_and_several_texts_are_a_mix(still: Page, still_server: Server) -> None:
     need = still.locator("#need").get_by_role("textbox")
     need.fill("90 %")
     need.press("Enter")
@@ -213,15 +175,12 @@ def test_a_need_sets_the_ratio_without_a_model(still: Page, still_server: Server
     need.fill("nothing")
     need.press("Enter")
     expect(still.locator("#status [role=alert]")).to_contain_text("is no need that is known")
-    no_model_is_loaded(still_server)
 
-
-def test_several_calibration_texts_are_a_mix_in_the_address(still: Page) -> None:
-    texts = still.get_by_label("Calibration text", exact=True)
-    texts.click()
+    still.get_by_label("Calibration text", exact=True).click()
     still.get_by_role("option", name="films", exact=True).click()
     expect(still).to_have_url(re.compile(r"calibration=auto\+%2B\+films"))
     expect(still.locator("#verdict")).to_contain_text("Nothing is known of this recipe yet")
+    no_model_is_loaded(still_server)
 
 
 @pytest.mark.demo

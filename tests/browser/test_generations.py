@@ -1,4 +1,4 @@
-"""Answers of the three models: those stored with the run, and new ones once the models are in memory."""
+"""Answers of the three models: those stored with the run, and new ones once the models are in memory; their size and speed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from liar.results import VARIANTS
-from tests.browser.conftest import FAST, MINILM, apply, dropdown, finished, full, kind, opened
+from tests.browser.conftest import FAST, apply, dropdown, finished, fits_and_can_be_read, full, kind, opened, to_tab
 
 
-def test_stored_answers_are_there_at_first_paint(page: Page) -> None:
-    opened(page)
-    columns = page.locator("#generations-stored .variant")
-    expect(columns.first).to_be_visible()
-    names = columns.locator("h6").all_inner_texts()
-    assert names == 3 * [name.capitalize() for name in VARIANTS]
-    expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
-    expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
-
-
-def test_the_colours_of_tokens_need_no_server(page: Page) -> None:
+def test_a_bad_prompt_is_one_sentence_and_the_colours_of_tokens_need_no_server(page: Page) -> None:
     full(page, tab="generations")
-    unlikely = page.locator("#generations-stored .p4").first
+    stored = page.locator("#generations-stored")
+    answers = stored.inner_text()
+    for prompt, words in (("x" * 100_000, "2,000 characters"), ("  ", "empty")):
+        page.locator("#generations-prompt textarea").fill(prompt)
+        page.get_by_role("button", name="Generate", exact=True).click()
+        expect(page.locator("#generations-status [role=alert]")).to_contain_text(words)
+        expect(stored).to_have_text(answers, use_inner_text=True)
+
+    unlikely = stored.locator(".p4").first
     expect(unlikely).to_have_attribute("title", re.compile("probability .* under the dense model"))
     expect(unlikely).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     expect(page.locator("#generations-legend")).to_be_hidden()
@@ -64,28 +62,9 @@ def test_a_classifier_in_the_simple_layout_shows_its_own_answers_and_nothing_els
 
 
 @pytest.mark.demo
-def test_one_click_brings_the_models_back_and_asks_them(page: Page) -> None:
-    full(page, MINILM, tab="generations")
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#generations-actions").get_by_role("button", name="Stop")).to_be_enabled()
-    live = page.locator("#generations-live")
-    expect(live.locator(".columns .variant")).to_have_count(len(VARIANTS), timeout=180_000)
-    expect(page.locator("#generations-status")).to_contain_text("Done.", timeout=60_000)
-
-
-@pytest.mark.parametrize(("prompt", "words"), [("x" * 100_000, "2,000 characters"), ("  ", "empty")])
-def test_a_prompt_that_cannot_be_answered_is_one_sentence(page: Page, prompt: str, words: str) -> None:
-    full(page, tab="generations")
-    answers = page.locator("#generations-stored").inner_text()
-    page.locator("#generations-prompt textarea").fill(prompt)
-    page.get_by_role("button", name="Generate", exact=True).click()
-    expect(page.locator("#generations-status [role=alert]")).to_contain_text(words)
-    expect(page.locator("#generations-stored")).to_have_text(answers, use_inner_text=True)
-
-
-@pytest.mark.demo
-def test_models_in_memory_answer(page: Page) -> None:
-    full(page, f"{FAST}&seed=11", tab="generations")
+def test_models_in_memory_answer_and_are_measured(page: Page) -> None:
+    """Size and speed are measured, stopped, found again after a reload, and removed with the run."""
+    full(page, f"{FAST}&seed=23", tab="generations")
     apply(page)
     finished(page)
     expect(kind(page)).to_have_text("Measured")
@@ -100,3 +79,30 @@ def test_models_in_memory_answer(page: Page) -> None:
     expect(live.locator("h5").first).to_have_text("Not a <b>good</b> film, but never dull.")
     expect(live.locator(".columns")).to_contain_text("%")
     expect(page.locator("#generations-status")).to_contain_text("Done.")
+
+    to_tab(page, "Accuracy")
+    status, table = page.locator("#costs-measure-status"), page.locator("#costs table")
+    page.locator("#costs-measure").click()
+    expect(status.locator("progress")).to_be_visible()
+    expect(status).to_contain_text(re.compile(r"Both models work in turns, \d+ of 16\. .* left in all\."))
+    page.locator("#costs-measure-stop").click()
+    expect(status).to_contain_text("Stopped.")
+    expect(table).to_have_count(0)
+
+    page.locator("#costs-measure").click()
+    expect(status).to_contain_text(re.compile(r"turns, \d+ of 16"))
+    opened(page, page.url)
+    expect(status).to_contain_text(re.compile(r"turns, \d+ of 16"))
+    expect(status).to_contain_text("Done.", timeout=120_000)
+    rows = table.locator("tbody tr")
+    expect(rows).to_have_count(5)
+    expect(rows.first).to_contain_text(re.compile(r"parameters\s*22\.7\sM\s*17"))
+    expect(rows.last).to_contain_text(re.compile(r"[\d.]+\sx\s\([\d.]+\sto\s[\d.]+\)"))
+    expect(page.locator("#costs li").first).to_contain_text("Fewer parameters")
+    fits_and_can_be_read(page)
+
+    to_tab(page, "Runs")
+    page.locator("#runs-table tr").filter(has_text="demo/minilm-topic").get_by_role("button").first.click()
+    to_tab(page, "Accuracy")
+    expect(page.locator("#measures")).to_contain_text("topic accuracy")
+    expect(table).to_have_count(0)

@@ -67,7 +67,6 @@ def test_no_step_of_a_lesson_moved(
 
 def compare(page: Page, name: str) -> None:
     """Take a picture of ``page`` and hold it against the approved one of this ``name``."""
-    OUT.mkdir(parents=True, exist_ok=True)
     found, golden = OUT / f"{name}.png", GOLDEN / f"{name}.png"
     page.screenshot(path=found, full_page=True, animations="disabled", caret="hide")
     if "LIAR_GOLDEN" in os.environ:

@@ -17,7 +17,7 @@ from liar.report.words.metric_sentences import percent
 from liar.report.words.sentences import counts, mean_words, parameters
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS
-from tests.browser.conftest import SCREENS, severe
+from tests.browser.conftest import SCREENS, severe, too_wide
 from tests.shipped import shipped_pair
 
 RATIOS = [step / 20 for step in range(19)] + [0.33, 0.92]
@@ -43,6 +43,17 @@ def saved(run: RunResult, atlas: Atlas, folder: Path, criteria: Sequence[str] = 
     return path.as_uri()
 
 
+def forecasts_agree(page: Page, run: RunResult, atlas: Atlas, choices: list[dict[str, Any]]) -> None:
+    """Assert that the page's forecasts of ``choices`` are those of the library."""
+    for choice, found in zip(choices, page.evaluate(_FORECAST, choices), strict=True):
+        chosen = {"reconstruction" if name == "repair" else name: value for name, value in choice.items()}
+        expected = forecast(run.spec.model_copy(update=chosen), atlas)
+        assert [site["kept"] for site in found["sites"]] == [site.kept for site in expected.sites], choice
+        assert [site["errors"] for site in found["sites"]] == [site.error for site in expected.sites], choice
+        assert found["after"] == expected.totals.parameters_after, choice
+        assert found["blocks"] == expected.totals.block_parameters_after, choice
+
+
 @pytest.mark.parametrize(
     ("model", "changes"),
     [
@@ -66,14 +77,7 @@ def test_its_forecasts_are_those_of_the_library(
         for allocation in ALLOCATIONS
         for repair in ("none", "least-squares")
     ]
-    for choice, found in zip(choices, offline.evaluate(_FORECAST, choices), strict=True):
-        chosen = {"ratio": choice["ratio"], "allocation": choice["allocation"], "reconstruction": choice["repair"]}
-        expected = forecast(run.spec.model_copy(update=chosen), atlas)
-        assert [site["kept"] for site in found["sites"]] == [site.kept for site in expected.sites], choice
-        assert found["after"] == expected.totals.parameters_after, choice
-        assert found["blocks"] == expected.totals.block_parameters_after, choice
-        for site, report in zip(found["sites"], expected.sites, strict=True):
-            assert site["errors"] == report.error, (choice, report.name)
+    forecasts_agree(offline, run, atlas, choices)
 
 
 def test_its_words_are_those_of_the_library(offline: Page, tmp_path: Path) -> None:
@@ -108,11 +112,7 @@ def test_with_every_criterion_its_forecasts_are_those_of_the_library(offline: Pa
         for ratio in (0.15, 0.5, 0.8)
         for allocation in ALLOCATIONS
     ]
-    for choice, found in zip(choices, offline.evaluate(_FORECAST, choices), strict=True):
-        renamed = {"reconstruction": choice["repair"], **{name: choice[name] for name in choice if name != "repair"}}
-        expected = forecast(run.spec.model_copy(update=renamed), atlas)
-        assert [site["kept"] for site in found["sites"]] == [site.kept for site in expected.sites], choice
-        assert [site["errors"] for site in found["sites"]] == [site.error for site in expected.sites], choice
+    forecasts_agree(offline, run, atlas, choices)
 
 
 def test_the_criterion_can_be_changed_if_there_are_several(offline: Page, tmp_path: Path) -> None:
@@ -146,11 +146,8 @@ def test_a_browser_that_cannot_read_the_curves_shows_the_run_and_says_so(offline
 def test_a_choice_is_predicted_and_the_run_measured(offline: Page, tmp_path: Path) -> None:
     run, atlas = shipped_pair("demo/minilm-sentiment")
     offline.goto(saved(run, atlas, tmp_path))
-    kind, verdict, ratio = (
-        offline.locator("#kind"),
-        offline.locator("#verdict"),
-        offline.get_by_label("Ratio", exact=True),
-    )
+    kind, verdict = offline.locator("#kind"), offline.locator("#verdict")
+    ratio = offline.get_by_label("Ratio", exact=True)
     expect(kind).to_have_text("Measured")
     measured = verdict.inner_text()
     slider = offline.locator("#ratio")
@@ -193,7 +190,7 @@ def test_it_can_be_read_by_everybody(offline: Page, tmp_path: Path, width: int, 
     offline.goto(saved(*shipped_pair("demo/minilm-sentiment"), tmp_path))
     offline.locator("#ratio").press("ArrowLeft")
     expect(offline.locator("#kind")).to_have_text("Predicted")
-    assert offline.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert too_wide(offline) <= 0
     assert severe(offline) == []
 
 

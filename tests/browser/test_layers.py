@@ -15,11 +15,12 @@ LAYERS = default_spec().model_copy(update={"targets": "layers", "ratio": 0.2}).t
 
 FIGURES = ("errors", "scores", "units", "spectrum", "correlations")
 
-_CELL = """([layer, kind]) => {
-  const plot = document.querySelector('#heatmap .js-plotly-plot');
+_POINT = """([figure, column, row]) => {
+  const plot = document.querySelector(figure + ' .js-plotly-plot');
   const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.getBoundingClientRect();
-  return [x + xaxis._offset + xaxis.d2p(layer), y + yaxis._offset + yaxis.d2p(kind)];
+  return [x + xaxis._offset + xaxis.d2p(column), y + yaxis._offset + yaxis.d2p(row)];
 }"""
+"""Script: where a point of the first strip of a figure is in the window."""
 
 _OUTLINED = """(layer) => {
   const { data, layout } = document.querySelector('#heatmap .js-plotly-plot') ?? {};
@@ -45,10 +46,10 @@ def layers(page: Page) -> Page:
     return page
 
 
-def click_cell(page: Page, layer: int, kind: str) -> None:
-    """Click a cell of the first strip."""
-    page.locator("#heatmap").scroll_into_view_if_needed()
-    x, y = page.evaluate(_CELL, [layer, kind])
+def click(page: Page, figure: str, column: int, row: str | int) -> None:
+    """Click a cell of the first strip of the heatmap, or a square of the first row of units."""
+    page.locator(figure).scroll_into_view_if_needed()
+    x, y = page.evaluate(_POINT, [figure, column, row])
     page.mouse.move(x, y)  # plotly takes the target of a click from the hover before it
     page.mouse.click(x, y)
 
@@ -71,6 +72,13 @@ def test_each_view_is_drawn_and_goes_into_the_address(layers: Page) -> None:
     dropdown(layers, "Show", "difference of none and least-squares")
     before = redrawn(layers, "#heatmap", before)
     assert "none ÷ least-squares" in before
+    # The longest choice does not run under its arrow.
+    words = "(input) => [input.scrollWidth - input.clientWidth, input.getBoundingClientRect().right]"
+    cut, right = layers.get_by_label("Show", exact=True).evaluate(words)
+    arrow = layers.locator("#heatmap-controls .icon-wrap").first.bounding_box()
+    assert arrow is not None
+    assert cut <= 0
+    assert right <= arrow["x"]
     # Clicked, not checked: an answer that was on its way sets the control once more before its own does.
     layers.get_by_label("linear", exact=True).click()
     before = redrawn(layers, "#heatmap", before)
@@ -82,28 +90,28 @@ def test_each_view_is_drawn_and_goes_into_the_address(layers: Page) -> None:
         expect(layers).to_have_url(re.compile(choice))
 
 
-def test_the_longest_choice_of_what_to_show_does_not_run_under_its_arrow(layers: Page) -> None:
-    dropdown(layers, "Show", "difference of none and least-squares")
-    words = "(input) => [input.scrollWidth - input.clientWidth, input.getBoundingClientRect().right]"
-    cut, right = layers.get_by_label("Show", exact=True).evaluate(words)
-    arrow = layers.locator("#heatmap-controls .icon-wrap").first.bounding_box()
-    assert arrow is not None
-    assert cut <= 0
-    assert right <= arrow["x"]
-
-
-def test_colours_stay_while_recipes_change_unless_they_are_fitted(layers: Page) -> None:
-    before, same = drawn(layers, "#heatmap"), layers.evaluate(_ENDS)
+def test_the_slider_keeps_the_picture_of_a_block_open_and_the_colours_unless_they_are_fitted(layers: Page) -> None:
+    picture, question = layers.locator("#block-picture"), layers.get_by_text("What do I see?")
+    expect(picture).to_be_hidden()
+    question.click()
+    expect(picture).to_be_visible()
+    words, before, same = picture.inner_text(), drawn(layers, "#heatmap"), layers.evaluate(_ENDS)
     slide(layers, "#ratio", 0.1)
-    before = redrawn(layers, "#heatmap", before)
+    redrawn(layers, "#heatmap", before)
     assert layers.evaluate(_ENDS) == same
+    expect(picture).not_to_have_text(words, use_inner_text=True)
+    expect(picture).to_be_visible()
+    question.click()
+    expect(picture).to_be_hidden()
     layers.get_by_label("Fit", exact=True).check()
     expect(layers).to_have_url(re.compile("colours=fit"))
     layers.wait_for_function(f"([low, high]) => ({_ENDS})()[1] < high", arg=same)
 
 
-def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_clears_it(layers: Page) -> None:
-    click_cell(layers, 3, "FFN")
+def test_a_site_is_selected_everywhere_by_a_click_or_in_the_table_and_stays_selected(layers: Page) -> None:
+    layers.evaluate("document.querySelector('#heatmap').scrollIntoView()")
+    click(layers, "#heatmap", 3, "FFN")
+    expect(layers.locator("#site-words h3")).to_be_in_viewport()
     selects(layers, "layers.3.ffn", "Layer 3 FFN")
     for name in FIGURES:
         expect(layers.locator(f"#site-{name} .main-svg").first).to_be_visible()
@@ -111,54 +119,32 @@ def test_a_click_on_a_cell_selects_its_site_everywhere_and_a_second_one_clears_i
     expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted", "Measured"])
     expect(layers.locator("#site-words .formula math").first).to_be_visible()
     expect(layers.locator("#site-words .formula")).to_contain_text("384")
-    click_cell(layers, 4, "attention")
+    click(layers, "#heatmap", 4, "attention")
     selects(layers, "layers.4.attention", "Layer 4 attention")
-    click_cell(layers, 4, "attention")
+    for name in FIGURES:
+        expect(layers.locator(f"#site-{name} + * p, .site-figure:has(#site-{name}) .caption p").first).to_be_visible()
+    click(layers, "#heatmap", 4, "attention")
     expect(layers.locator("#site")).to_be_hidden()
     expect(layers).not_to_have_url(re.compile("site="))
 
-
-_UNIT = """(unit) => {
-  const plot = document.querySelector('#site-units .js-plotly-plot');
-  const { xaxis, yaxis } = plot._fullLayout, { x, y } = plot.getBoundingClientRect();
-  return [x + xaxis._offset + xaxis.d2p(unit), y + yaxis._offset + yaxis.d2p(0)];
-}"""
-
-
-def click_unit(page: Page, unit: int) -> None:
-    """Click a square of the first row of units."""
-    page.locator("#site-units").scroll_into_view_if_needed()
-    x, y = page.evaluate(_UNIT, unit)
-    page.mouse.move(x, y)
-    page.mouse.click(x, y)
-
-
-def test_the_picture_of_a_block_stays_open_and_follows_the_slider(layers: Page) -> None:
-    picture, question = layers.locator("#block-picture"), layers.get_by_text("What do I see?")
-    expect(picture).to_be_hidden()
-    question.click()
-    expect(picture).to_be_visible()
-    before = picture.inner_text()
-    slide(layers, "#ratio", 0.8)
-    expect(picture).not_to_have_text(before, use_inner_text=True)
-    expect(picture).to_be_visible()
-    question.click()
-    expect(picture).to_be_hidden()
-
-
-def test_a_click_brings_the_site_into_sight(layers: Page) -> None:
-    layers.evaluate("document.querySelector('#heatmap').scrollIntoView()")
-    click_cell(layers, 2, "attention")
-    expect(layers.locator("#site-words h3")).to_be_in_viewport()
-    for name in FIGURES:
-        expect(layers.locator(f"#site-{name} + * p, .site-figure:has(#site-{name}) .caption p").first).to_be_visible()
+    layers.get_by_role("button", name="layers.1.attention").press("Enter")
+    selects(layers, "layers.1.attention", "Layer 1 attention")
+    click(layers, "#heatmap", 2, "FFN")
+    selects(layers, "layers.2.ffn", "Layer 2 FFN")
+    before = drawn(layers, "#site-errors")
+    layers.locator("#ratio input[type=range]").fill("0.72")
+    expect(kind(layers)).to_have_text("Interpolated")
+    redrawn(layers, "#site-errors", before)
+    selects(layers, "layers.2.ffn", "Layer 2 FFN")
+    layers.get_by_label("Heads", exact=True).check()
+    expect(layers.locator("#site-hint")).to_contain_text("layers.2.ffn is not pruned by this recipe")
 
 
 def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> None:
-    click_cell(layers, 2, "attention")
+    click(layers, "#heatmap", 2, "attention")
     drawn(layers, "#site-units")
     before = layers.locator("#site-words").inner_text()
-    click_unit(layers, 0)  # the first unit, whose number is false in a script
+    click(layers, "#site-units", 0, 0)  # the first unit, whose number is false in a script
     said = layers.locator("#site-edits-said")
     expect(said).to_contain_text("The recipe now has: layers.2.attention:")
     expect(kind(layers)).to_have_text("Predicted")
@@ -166,7 +152,7 @@ def test_heads_are_clicked_off_and_on_and_the_forecast_follows(layers: Page) -> 
     first = said.inner_text()
     expect(layers).to_have_url(re.compile("edits=layers.2.attention"))
     drawn(layers, "#site-units")
-    click_unit(layers, 0)
+    click(layers, "#site-units", 0, 0)
     expect(said).not_to_have_text(first)
     layers.get_by_role("button", name="Undo edits of this site").click()
     expect(kind(layers)).to_have_text("Measured")
@@ -194,25 +180,6 @@ def test_whole_layers_have_a_map_of_every_run_of_them(page: Page) -> None:
     expect(page.locator("#heatmap-controls")).to_be_visible()
 
 
-def test_the_table_selects_as_well_and_needs_no_mouse(layers: Page) -> None:
-    before = drawn(layers, "#heatmap")
-    layers.get_by_role("button", name="layers.1.attention").press("Enter")
-    redrawn(layers, "#heatmap", before)
-    selects(layers, "layers.1.attention", "Layer 1 attention")
-
-
-def test_a_selection_stays_while_the_recipe_changes(layers: Page) -> None:
-    click_cell(layers, 2, "FFN")
-    selects(layers, "layers.2.ffn", "Layer 2 FFN")
-    before = drawn(layers, "#site-errors")
-    layers.locator("#ratio input[type=range]").fill("0.72")
-    expect(kind(layers)).to_have_text("Interpolated")
-    redrawn(layers, "#site-errors", before)
-    selects(layers, "layers.2.ffn", "Layer 2 FFN")
-    layers.get_by_label("Heads", exact=True).check()
-    expect(layers.locator("#site-hint")).to_contain_text("layers.2.ffn is not pruned by this recipe")
-
-
 def by_hand(page: Page) -> None:
     page.get_by_role("button", name="Decide by hand").click()
     expect(page.get_by_label("Units to keep")).to_be_visible()
@@ -222,8 +189,14 @@ def by_hand(page: Page) -> None:
 
 def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None:
     full(page, MINILM, site="layers.3.ffn")
-    before = drawn(page, "#heatmap")
+    before, edits = drawn(page, "#heatmap"), page.locator("#edits textarea")
     by_hand(page)
+    page.get_by_label("Units to keep").fill("5000")
+    page.get_by_role("button", name="Apply to the recipe").click()
+    expect(page.locator("#site-edits-said [role=alert]")).to_contain_text("units 0 to 1535, not 5000")
+    expect(edits).to_have_value("")
+    expect(kind(page)).to_have_text("Measured")
+
     page.get_by_label("Units to keep").fill("0-3, 7")
     page.get_by_label("Units to remove").fill("9")
     page.locator("#site-edits input[type=range]").fill("0.25")
@@ -231,7 +204,6 @@ def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None
     page.get_by_role("button", name="Apply to the recipe").click()
 
     expect(page.locator("#site-edits-said")).to_contain_text("The recipe now has")
-    edits = page.locator("#edits textarea")
     lines = ["layers.3.ffn:keep=0-3,7", "layers.3.ffn:ratio=0.25", "layers.3.ffn:remove=9"]
     expect(edits).to_have_value(re.compile("keep=0-3,7"))
     assert sorted(edits.input_value().splitlines()) == lines
@@ -251,13 +223,3 @@ def test_decisions_by_hand_reach_recipe_address_and_forecast(page: Page) -> None
     expect(edits).to_have_value("")
     expect(kind(page)).to_have_text("Measured")
     expect(page).not_to_have_url(re.compile("edits="))
-
-
-def test_an_impossible_edit_is_one_sentence(page: Page) -> None:
-    full(page, MINILM, site="layers.3.ffn")
-    by_hand(page)
-    page.get_by_label("Units to keep").fill("5000")
-    page.get_by_role("button", name="Apply to the recipe").click()
-    expect(page.locator("#site-edits-said [role=alert]")).to_contain_text("units 0 to 1535, not 5000")
-    expect(page.locator("#edits textarea")).to_have_value("")
-    expect(kind(page)).to_have_text("Measured")

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import MINILM, Server, Visit, full, serving, severe, too_wide, visits
+from tests.browser.conftest import MINILM, Server, fits_and_can_be_read, full, serving, visits
 from tests.hub import Hub, running
 
 pytestmark = [pytest.mark.demo, pytest.mark.long]
@@ -45,15 +45,16 @@ def space(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
 
 
 @pytest.fixture
-def visit_space(browser: Browser, space: Server) -> Iterator[Visit]:
+def visitor(browser: Browser, space: Server) -> Iterator[Page]:
     with visits(browser, space) as visit:
-        yield visit
+        yield visit()
 
 
-def test_the_model_goes_to_the_account_of_the_visitor(visit_space: Visit, hub: Hub, space: Server) -> None:
-    page = visit_space()
-    page.goto(f"/?{MINILM}&layout=full&tab=take-away&site=layers.3.ffn")
+def test_the_model_goes_to_the_account_of_the_visitor(visitor: Page, hub: Hub, space: Server) -> None:
+    page = full(visitor, MINILM, tab="take-away", site="layers.3.ffn")
     push = page.get_by_role("button", name="Push to the Hub")
+    page.locator("#push-settings").scroll_into_view_if_needed()
+    fits_and_can_be_read(page)
     page.get_by_label("Repository").fill("small")
     push.click()
     expect(page.get_by_text("Sign in first: the model goes to your own account.")).to_be_visible()
@@ -79,11 +80,3 @@ def test_the_model_goes_to_the_account_of_the_visitor(visit_space: Visit, hub: H
     assert VISITOR not in page.content()
     page.get_by_role("button", name="Sign out (ada)").click()
     expect(page.get_by_role("button", name="Sign in with Hugging Face")).to_be_visible()
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_and_can_be_read_by_all(visit_space: Visit, width: int) -> None:
-    page = full(visit_space(width), tab="take-away")
-    page.locator("#push-settings").scroll_into_view_if_needed()
-    assert too_wide(page) == 0
-    assert severe(page) == []

@@ -8,7 +8,7 @@ from playwright.sync_api import Dialog, Page, expect
 
 from liar.results import RunResult
 from liar.store import RunStore
-from tests.browser.conftest import Server, full, to_tab
+from tests.browser.conftest import Server, drawn, full, redrawn, to_tab
 from tests.fakes import classifier_run
 
 TOPIC = "demo/minilm-topic"
@@ -21,7 +21,10 @@ def choose(page: Page, selector: str, words: str) -> None:
 
 
 def test_a_row_opens_its_run_in_every_panel(page: Page) -> None:
-    full(page, tab="runs")
+    full(page, tab="accuracy")
+    expect(page.locator("#metrics .barlayer .point")).to_have_count(6)  # two perplexities
+    before = drawn(page, "#metrics")
+    to_tab(page, "Runs")
     mine = page.locator("#runs-table tr").filter(has_text=TOPIC).filter(has_text="50 % of heads and neurons")
     mine.get_by_role("button").click()
     expect(mine).to_have_attribute("aria-current", "true")
@@ -32,12 +35,32 @@ def test_a_row_opens_its_run_in_every_panel(page: Page) -> None:
     expect(page.locator("#generations-stored")).to_contain_text("orchestra")
     to_tab(page, "Accuracy")
     expect(page.locator("#measures")).to_contain_text("topic accuracy")
+    redrawn(page, "#metrics", before)
 
 
-def test_two_runs_side_by_side(page: Page, server: Server) -> None:
-    for seed in (78, 79):
-        RunStore(server.runs).save(classifier_run(seed=seed, criterion="random", ratio=seed / 100))
+def test_runs_of_ones_own_are_deleted_and_compared_and_a_shipped_one_is_not_deleted(page: Page, server: Server) -> None:
+    store = RunStore(server.runs)
+    own = {seed: classifier_run(seed=seed, criterion="random", ratio=seed / 100) for seed in (77, 78, 79)}
+    files = {seed: store.save(run) for seed, run in own.items()}
+    rows = {seed: page.locator(f"#runs-table button[data-key='{run.spec.key}']") for seed, run in own.items()}
     full(page, tab="runs")
+    asked: list[str] = []
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", answer)
+    rows[77].click()
+    expect(page).to_have_url(re.compile("seed=77"))
+    page.get_by_role("button", name="Delete run A").click()
+    expect(page.locator("#runs-said")).to_contain_text("deleted")
+    assert len(asked) == 1
+    expect(rows[77]).to_have_count(0)
+    assert not files[77].exists()
+    choose(page, "#run-a", TOPIC)
+    expect(page.get_by_role("button", name="Delete run A")).to_be_hidden()
+
     choose(page, "#run-a", "78 % of heads and neurons: random")
     choose(page, "#run-b", "79 % of heads and neurons: random")
     compared = page.locator("#runs-comparison")
@@ -48,26 +71,7 @@ def test_two_runs_side_by_side(page: Page, server: Server) -> None:
         page.get_by_role("button", name="Download run A (JSON)").click()
     assert RunResult.model_validate_json(download.value.path().read_text()).spec.seed == 78
 
-
-def test_a_run_of_ones_own_can_be_deleted_and_a_shipped_one_cannot(page: Page, server: Server) -> None:
-    own = classifier_run(seed=77)
-    RunStore(server.runs).save(own)
-    full(page, tab="runs")
-    expect(page.locator(f"#runs-table button[data-key='{own.spec.key}']")).to_be_visible()
-    asked: list[str] = []
-
-    def answer(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        dialog.accept()
-
-    page.on("dialog", answer)
-    page.locator(f"#runs-table button[data-key='{own.spec.key}']").click()
-    expect(page).to_have_url(re.compile("seed=77"))
-    page.get_by_role("button", name="Delete run A").click()
-    expect(page.locator("#runs-said")).to_contain_text("deleted")
-    assert len(asked) == 1
-    expect(page.locator(f"#runs-table button[data-key='{own.spec.key}']")).to_have_count(0)
-    assert not (server.runs / f"{own.spec.key}.json").exists()
-
-    choose(page, "#run-a", TOPIC)
-    expect(page.get_by_role("button", name="Delete run A")).to_be_hidden()
+    files[79].unlink()  # as another visitor may do it
+    rows[79].click()
+    expect(page.locator("#status [role=alert]")).to_contain_text("not kept here any more")
+    expect(page.locator("#verdict h2")).to_be_visible()

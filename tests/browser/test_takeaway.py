@@ -1,16 +1,33 @@
-"""The tab Take away: a link, files that can be read, and a report that needs no network."""
+"""The tab Take away: a link, files that can be read, a report that needs no network, and the smaller model."""
 
 from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from liar.report.export import file_stem
 from liar.results import RunResult
-from tests.browser.conftest import MINILM, Visit, drawn, full, opened, redrawn, slide, to_tab
+from liar.spec import PruneSpec
+from tests.browser.conftest import (
+    FAST,
+    MINILM,
+    Visit,
+    apply,
+    drawn,
+    finished,
+    full,
+    kind,
+    redrawn,
+    severe,
+    slide,
+    to_tab,
+    too_wide,
+)
 
 SITES = 12
 
@@ -24,36 +41,12 @@ def fetched(page: Page, words: str) -> Path:
     return Path(download.value.path())
 
 
-def open_offline(reader: Page, path: Path) -> Page:
-    reader.context.set_offline(True)
-    reader.goto(path.as_uri())
-    return reader
-
-
-def test_the_link_opens_the_same_run_and_the_same_view(visit: Visit) -> None:
-    page = full(visit(), MINILM, site="layers.3.ffn")
-    expect(page.locator("#site")).to_be_visible()
-    verdict = page.locator("#verdict h2").inner_text()
-    to_tab(page, "Take away")
-    expect(page).to_have_url(re.compile("tab=take-away"))
-    field = page.get_by_label("Link to what is on the screen")
-    page.locator("#takeaway-address button").click()
-    expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")
-    link = field.input_value()
-    assert "site=layers.3.ffn" in link
-
-    other = visit()
-    other.goto(link)
-    expect(other.locator("#verdict h2")).to_have_text(verdict)
-    expect(other.locator("body")).to_have_attribute("data-tab", "take-away")
-    to_tab(other, "Layers")
-    expect(other.locator("#site-words h3")).to_have_text("Layer 3 FFN")
-
-
-def test_the_link_is_always_that_of_the_view_on_screen_and_copied_as_shown(page: Page) -> None:
+def test_the_link_is_that_of_the_view_on_screen_and_opens_the_same(visit: Visit) -> None:
     """The field must be current without being hovered or focused."""
+    page = visit()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    full(page, MINILM)
+    full(page, MINILM, site="layers.3.ffn")
+    expect(page.locator("#site")).to_be_visible()
     field = page.get_by_label("Link to what is on the screen")
     for tab in ("take-away", "runs", "take-away"):
         page.get_by_role("tab", name=tab.replace("-", " ").capitalize()).focus()
@@ -63,17 +56,26 @@ def test_the_link_is_always_that_of_the_view_on_screen_and_copied_as_shown(page:
             expect(field).to_have_value(page.url)
     slide(page, "#ratio", 0.7)
     expect(page).to_have_url(re.compile("ratio=0.7"))
+    expect(kind(page)).to_have_text("Measured")
+    expect(page.locator("#verdict")).to_contain_text("70 % of the heads and neurons")
     expect(field).to_have_value(page.url)
-    shown = field.input_value()
+    link, verdict = field.input_value(), page.locator("#verdict h2").inner_text()
     button = page.locator("#takeaway-address button")
     button.focus()
     page.keyboard.press("Enter")
     expect(page.locator("#takeaway-address .copied")).to_have_text("Copied.")
-    assert page.evaluate("navigator.clipboard.readText()") == shown == field.input_value()
+    assert page.evaluate("navigator.clipboard.readText()") == link == field.input_value()
+
+    other = visit()
+    other.goto(link)
+    expect(other.locator("#verdict h2")).to_have_text(verdict)
+    expect(other.locator("body")).to_have_attribute("data-tab", "take-away")
+    to_tab(other, "Layers")
+    expect(other.locator("#site-words h3")).to_have_text("Layer 3 FFN")
 
 
-def test_the_figures_arrive_as_files(page: Page) -> None:
-    full(page, MINILM)
+def test_figures_and_report_arrive_as_files_that_need_no_network(visit: Visit, tmp_path: Path) -> None:
+    page = full(visit(), MINILM)
     to_tab(page, "Take away")
     run = RunResult.model_validate_json(fetched(page, "All figures (JSON)").read_text())
     assert run.spec.model == "demo/minilm-sentiment"
@@ -87,6 +89,22 @@ def test_the_figures_arrive_as_files(page: Page) -> None:
         assert picture.format == "PNG"
         assert picture.width == 2 * 960
         assert len(picture.convert("RGB").resize((240, 100)).getcolors(24_000) or []) > 20, "an empty picture"
+    expect(page.locator("#takeaway-command")).to_contain_text("liar prune demo/minilm-sentiment --targets both")
+    expect(page.locator("#takeaway-python")).to_contain_text(re.compile(r'targets="both"'))
+
+    reader = visit()
+    asked: list[str] = []
+    reader.on("request", lambda request: asked.append(request.url))
+    report = fetched(page, "Report (HTML)").rename(tmp_path / "report.html")
+    reader.context.set_offline(True)
+    reader.goto(report.as_uri())
+    expect(reader.locator("h1")).to_be_visible()
+    expect(reader.locator("#heatmap rect").first).to_be_visible()
+    expect(reader.locator("body")).to_contain_text("demo/minilm-sentiment")
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    expect(reader.locator("#kind")).to_have_text("Measured")
+    reader.locator("#ratio").press("ArrowRight")
+    expect(reader.locator("#kind")).to_have_text("Predicted")
 
 
 def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
@@ -110,41 +128,56 @@ def test_a_picture_is_full_and_names_its_recipe(page: Page) -> None:
         assert picture.height / 2 > height + 17, "space for the caption"
         assert top < 24
         assert bottom > picture.height / 2 - 30
-        rows = [picture.convert("L").crop((0, row, picture.width, row + 100)).getextrema()[0] for row in _rows(picture)]
-        assert max(rows) < 250, "no band of 100 pixels is blank"
-
-
-def _rows(picture: Image.Image) -> range:
-    return range(0, picture.height - 100, 100)
-
-
-def test_the_report_opens_without_a_network(visit: Visit, tmp_path: Path) -> None:
-    page = full(visit(), MINILM)
-    to_tab(page, "Take away")
-    reader = visit()
-    asked: list[str] = []
-    reader.on("request", lambda request: asked.append(request.url))
-    open_offline(reader, fetched(page, "Report (HTML)").rename(tmp_path / "report.html"))
-    expect(reader.locator("h1")).to_be_visible()
-    expect(reader.locator("#heatmap rect").first).to_be_visible()
-    expect(reader.locator("body")).to_contain_text("demo/minilm-sentiment")
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    expect(reader.locator("#kind")).to_have_text("Measured")
-    reader.locator("#ratio").press("ArrowRight")
-    expect(reader.locator("#kind")).to_have_text("Predicted")
-
-
-def test_a_recipe_that_differs_from_the_files_is_noted(page: Page) -> None:
-    full(page, MINILM, tab="take-away")
+        bands = [(0, top, picture.width, top + 100) for top in range(0, picture.height - 100, 100)]
+        darkest = [picture.convert("L").crop(band).getextrema()[0] for band in bands]
+        assert max(darkest) < 250, "no band of 100 pixels is blank"
     note = page.locator("#takeaway-difference")
-    expect(note).to_be_empty()
-    slide(page, "#ratio", 0.72)
     expect(note).to_contain_text("the recipe differs")
     slide(page, "#ratio", 0.5)
     expect(note).not_to_contain_text("differs")
 
 
-def test_command_and_script_name_the_run(page: Page) -> None:
-    opened(page, f"/?{MINILM}&layout=full&tab=take-away")
-    expect(page.locator("#takeaway-command")).to_contain_text("liar prune demo/minilm-sentiment --targets both")
-    expect(page.locator("#takeaway-python")).to_contain_text(re.compile(r'targets="both"'))
+def saved(page: Page) -> str:
+    """Save the model; return the sentence under the button at the end of the job."""
+    page.get_by_role("button", name="Save the model").click()
+    status = page.locator("#save-status")
+    expect(status.get_by_text("Loaded again").or_(status.get_by_role("alert"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_role("button", name="Save the model")).to_be_enabled()
+    return status.inner_text()
+
+
+def test_a_model_is_downloaded(page: Page) -> None:
+    """All layers keep the same number of neurons: the stock form."""
+    query = FAST.replace("targets=both", "targets=ffn")
+    stem = file_stem(PruneSpec.from_query(query))
+    full(page, query)
+    apply(page)
+    finished(page)
+    to_tab(page, "Take away")
+    assert f"AutoModelForSequenceClassification.from_pretrained('{stem}')" in saved(page)
+    expect(page.locator("#save-status")).to_contain_text("its logits differ by 0 at most")
+    with page.expect_download() as download:
+        page.locator("#save-ready").click()
+    assert download.value.suggested_filename == f"{stem}.zip"
+    with zipfile.ZipFile(download.value.path()) as file:
+        assert file.testzip() is None
+        assert {f"{stem}/{name}" for name in ("config.json", "liar.json", "model.safetensors")} <= {*file.namelist()}
+    assert severe(page) == []
+
+
+def test_a_stored_run_is_repeated_and_saved(visit: Visit, tmp_path: Path) -> None:
+    """The models of the shipped run are not in memory, so it runs again. Removed heads of a BERT need the ragged form."""
+    page = full(visit(width=390), MINILM, tab="take-away")
+    page.get_by_label("bfloat16").check()
+    folder = tmp_path / "mine"
+    page.get_by_label("Folder").fill(str(folder))
+    words = saved(page)
+    assert f"Saved {folder}, " in words
+    assert "(bfloat16)" in words
+    assert "trust_remote_code=True" in words
+    expect(page.locator("#save-ready")).not_to_be_visible()
+    assert (folder / "model.safetensors").exists()
+    assert too_wide(page) == 0
+
+    page.get_by_role("button", name="Save the model").click()
+    expect(page.locator("#save-status").get_by_role("alert")).to_contain_text("exists already")

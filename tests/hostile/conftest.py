@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -18,12 +13,11 @@ import pytest
 
 from liar.files import cache_folder
 from liar.loading.demo_bundle import fetch_demo
-from tests import tiny
-from tests.hostile.client import Client, free_port
+from tests import loopback, tiny
+from tests.browser.conftest import ROOT, START_SECONDS, serving
+from tests.hostile.client import Client
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "planted-4f1c9e-secret"
-START_SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -93,22 +87,13 @@ def trap() -> Iterator[tuple[str, list[str]]]:
     """A server on the loopback address that must get no request: its address and the requested paths."""
     calls: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(loopback.Handler):
+        def answer(self) -> None:
             calls.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(SECRET.encode())
+            self.send(200, SECRET.encode())
 
-        do_HEAD = do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", calls
-    server.shutdown()
+    with loopback.serving(Handler) as address:
+        yield address, calls
 
 
 @pytest.fixture(scope="module")
@@ -117,47 +102,24 @@ def server(trap: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory
     fetch_demo()
     folder = tmp_path_factory.mktemp("hostile")
     _plant(folder)
-    place, port, log = Place(folder, *trap), free_port(), folder / "log"
+    place = Place(folder, *trap)
     environment = {
-        **os.environ,
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_ANALYTICS_ENABLED": "False",
         "HOME": str(folder / "home"),
         "LIAR_CACHE": str(cache_folder()),
-        "LIAR_RUNS": str(place.runs),
         "LIAR_TEST_SECRET": SECRET,
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(ROOT),
-        "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(place.scratch),
     }
-    command = [sys.executable, "-m", "app", "--profile", "public"]
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=folder / "work", env=environment, stdout=file, stderr=file)
-        try:
-            client = Client(port)
-            _wait_until_up(port, process, log)
-            yield Server(client, psutil.Process(process.pid), log, place)
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with serving(["-m", "app", "--profile", "public"], folder, folder / "work", **environment) as page:
+        process = psutil.Process(page.pid)
+        _wait_until_quiet(process)
+        yield Server(Client(page.port), process, page.log, place)
 
 
-def _wait_until_up(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the page answers and has loaded its models, so that it opens no more files of them."""
-    deadline = time.monotonic() + START_SECONDS
-    quiet = 0
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            probe.settimeout(2)
-            up = probe.connect_ex(("127.0.0.1", port)) == 0
-        busy = psutil.Process(process.pid).cpu_percent(0.5) > 20
-        quiet = quiet + 1 if up and not busy else 0
-        if quiet == 4:
-            return
-    pytest.fail(f"the page did not come up:\n{log.read_text()[-3000:]}")
+def _wait_until_quiet(process: psutil.Process) -> None:
+    """Wait until the page has loaded its models, so that it opens no more files of them."""
+    deadline, quiet = time.monotonic() + START_SECONDS, 0
+    while quiet < 4:
+        assert time.monotonic() < deadline, "the models are not loaded"
+        quiet = quiet + 1 if process.cpu_percent(0.5) <= 20 else 0

@@ -64,61 +64,45 @@ FILES: tuple[dict[str, Any], ...] = (
     {**FILE, "path": "https://127.0.0.1:1/x.svg"},
 )
 
-NUMBERS: tuple[tuple[str, Any], ...] = (
-    ("ratio", -0.1),
-    ("ratio", 1),
-    ("ratio", "nan"),
-    ("ratio", 10**400),
-    ("ratio", "x" * 2000),
-    ("tokens", 0),
-    ("tokens", 16_385),
-    ("tokens", 10**9),
-    ("tokens", 1e308),
-    ("tokens", []),
-    ("sequence_length", 1),
-    ("sequence_length", 513),
-    ("sequence_length", 2**31),
-    ("separator", "\n"),
-    ("evaluate_length", 513),
-    ("evaluate_length", 1),
-    ("evaluate_limit", 401),
-    ("evaluate_limit", 0),
-    ("evaluate_limit", "all"),
-    ("seed", -1),
-    ("seed", 2**63),
-    ("seed", {"$gt": 0}),
-    ("evaluate", "perplexity"),
-    ("evaluate", ["perplexity", "shell"]),
-    ("evaluate", ["mnli"]),
-    ("evaluate", ["own"]),
-    ("evaluate", ["harness:arc_easy"]),
-    ("evaluate", ["harness:../../etc/passwd"]),
-    ("evaluate", ["sentiment"] * 17),
-    ("data", "/etc/passwd"),
-    ("data", "https://example.org/texts.csv"),
-    ("data", "x" * 5000),
-    ("targets", "everything"),
-    ("criterion", ["obs"]),
-    ("edits", ["layers.0.ffn:keep=0-99999999999"]),
-    ("edits", ["layers.0.ffn:keep=0-999998"] * 200),
-    ("edits", ["layers.0.ffn:ratio=0.1"] * 201),
-    ("edits", ["../../etc:keep=1"]),
-    ("edits", "layers.0.ffn:ratio=0"),
-    ("device", "cuda"),
-    ("device", "cuda:0"),
-    ("device", "cpu"),
-    ("device", "meta"),
-    ("dtype", "float16"),
-    ("dtype", "object"),
-    ("cls", 1),
-    ("self", 1),
-    ("__class__", "x"),
-    ("trust_remote_code", True),
-    ("offload_folder", "pwned"),
-    ("save", "pwned"),
-    ("push", "owner/name"),
-    ("\ud800", 1),
-)
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "ratio": (-0.1, 1, "nan", 10**400, "x" * 2000),
+    "tokens": (0, 16_385, 10**9, 1e308, []),
+    "sequence_length": (1, 513, 2**31),
+    "separator": ("\n",),
+    "evaluate_length": (513, 1),
+    "evaluate_limit": (401, 0, "all"),
+    "seed": (-1, 2**63, {"$gt": 0}),
+    "evaluate": (
+        "perplexity",
+        ["perplexity", "shell"],
+        ["mnli"],
+        ["own"],
+        ["harness:arc_easy"],
+        ["harness:../../etc/passwd"],
+        ["sentiment"] * 17,
+    ),
+    "data": ("/etc/passwd", "https://example.org/texts.csv", "x" * 5000),
+    "targets": ("everything",),
+    "criterion": (["obs"],),
+    "edits": (
+        ["layers.0.ffn:keep=0-99999999999"],
+        ["layers.0.ffn:keep=0-999998"] * 200,
+        ["layers.0.ffn:ratio=0.1"] * 201,
+        ["../../etc:keep=1"],
+        "layers.0.ffn:ratio=0",
+    ),
+    "device": ("cuda", "cuda:0", "cpu", "meta"),
+    "dtype": ("float16", "object"),
+    "cls": (1,),
+    "self": (1,),
+    "__class__": ("x",),
+    "trust_remote_code": (True,),
+    "offload_folder": ("pwned",),
+    "save": ("pwned",),
+    "push": ("owner/name",),
+    "\ud800": (1,),
+}
+"""Values that a choice of a recipe must not have, or that of no choice."""
 
 BODIES: tuple[tuple[str, bytes, dict[str, str]], ...] = (
     ("nothing", b"", JSON),
@@ -247,8 +231,9 @@ def _recipes(names: list[Any], files: list[dict[str, Any]]) -> Iterator[Request]
         yield _named("prune", {"model": name})
         yield _named("prune", {"model": "demo/minilm-sentiment", "calibration": name})
         yield _named("forecast", {"model": name})
-    for name, value in NUMBERS:
-        yield _named("prune", {"model": "demo/minilm-sentiment", name: value})
+    for name, values in CHOICES.items():
+        for value in values:
+            yield _named("prune", {"model": "demo/minilm-sentiment", name: value})
     for file in files:
         yield _call("forecast", [file])
         yield _named("prune", {"model": file})

@@ -7,6 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from liar.maths import error_curves as curves_of_orders
 from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
@@ -23,7 +24,7 @@ def test_curves_equal_direct_solves(problem: Problem, ridge: float, rows: int) -
     ``rows`` of a triangular product at a time change nothing.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("liar.maths.error_curves._ROWS", rows)
+        patch.setattr(curves_of_orders, "_ROWS", rows)
         curves = error_curves(problem.moments, problem.W, problem.order, bundle_size=problem.bundle, ridge=ridge)
     energy = float((problem.X @ problem.W).square().sum() / len(problem.X))
     r = ridge * len(problem.W) / len(problem.X) * problem.moments.covariance.diagonal()

@@ -115,13 +115,6 @@ def test_reading_that_counts_the_mean_twice_is_another_matrix_and_worse_than_bia
     assert error["liar"] < error["bias"] < twice
 
 
-def test_the_ridge_shrinks_the_update_not_the_map() -> None:
-    problem = Problem(4, 12, 5, 1)
-    kept = problem.kept(6)
-    solution = reconstruct(problem.moments, problem.W, kept, ridge=1e9)
-    torch.testing.assert_close(solution.weight, problem.W[kept], rtol=1e-6, atol=1e-6)
-
-
 def test_keeping_nothing_is_refused() -> None:
     with pytest.raises(EmptySiteError):
         reconstruct(Moments.of(torch.randn(9, 4)), torch.randn(4, 2), torch.tensor([], dtype=torch.long))
