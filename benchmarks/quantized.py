@@ -14,8 +14,8 @@ from liar.evaluate.answering.side_by_side import Amount, timed_turns
 from liar.events import Finished
 from liar.models.quantize import quantized
 from liar.progress import finish
+from liar.report.words.findings import quantizations
 from liar.report.words.metric_sentences import sample, variant_name
-from liar.report.words.quantized_sentences import quantizations
 from liar.results import Evaluation, MeasuredVariant, Workload
 
 SPECS = [

@@ -20,7 +20,7 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import RATIOS, Atlas, AtlasKey, KindArrays
 from liar.explore.atlas_store import AtlasStore
 from liar.explore.forecast import forecast
-from liar.report.plots import site_errors
+from liar.report.plots.site_errors import site_errors
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import OLDER, older
