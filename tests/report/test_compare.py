@@ -33,12 +33,12 @@ def test_settings_stand_in_the_order_of_the_recipe() -> None:
         ("evaluate limit", "default", "40"),
         ("edits", "none", "layers.3.ffn:ratio=0.2"),
     ]
-
-
-def test_what_auto_came_to_is_a_difference_too() -> None:
-    first = language_run().model_copy(update={"environment": {"device": "cpu", "dtype": "float32", "threads": "2"}})
-    second = language_run().model_copy(update={"environment": {"device": "cuda", "dtype": "float32", "threads": "8"}})
-    assert [(item.name, item.a, item.b) for item in compare(first, second).settings] == [("device", "cpu", "cuda")]
+    here, there = (
+        {"device": "cpu", "dtype": "float32", "threads": "2"},
+        {"device": "cuda", "dtype": "float32", "threads": "8"},
+    )
+    found = compare(*(language_run().model_copy(update={"environment": each}) for each in (here, there))).settings
+    assert [(item.name, item.a, item.b) for item in found] == [("device", "cpu", "cuda")], "what auto came to"
 
 
 def test_metrics_are_paired_by_task_and_variant() -> None:
@@ -116,19 +116,14 @@ def test_a_difference_that_is_small_beside_its_paired_error_is_chance() -> None:
 
 
 def test_sites_are_compared_by_what_each_run_installed() -> None:
+    """Runs of different models have no site in common."""
     first, second = language_run(reconstruction="none"), language_run(reconstruction="liar")
     (site, *_) = compare(first, second).sites
     assert (site.a, site.b) == (first.sites[0].error["none"], second.sites[0].error["liar"])
-
-
-def test_runs_of_different_models_have_no_site_in_common() -> None:
     found = compare(language_run(targets="both"), classifier_run())
     assert found.sites == []
     assert found.metrics == []
     assert "model" in [item.name for item in found.settings]
-
-
-def test_differing_choices() -> None:
     specs = [PruneSpec(), PruneSpec(ratio=0.2), PruneSpec(criterion="wanda")]
     assert differing(specs) == ["criterion", "ratio"]
     assert differing(specs[:1]) == []
