@@ -15,8 +15,8 @@ from liar import LoadedModel, PruneSpec, RunResult
 from liar.evaluate.timing.speed import Amount, timed_turns
 from liar.models.quantize import quantized
 from liar.progress import finish
+from liar.report.words.findings import quantizations
 from liar.report.words.metric_sentences import sample, variant_name
-from liar.report.words.quantized_sentences import quantizations
 from liar.results import Evaluation, MeasuredVariant, Workload
 
 _SHARED = {"schedule": "one-shot", "quantize": "int8"}

@@ -119,14 +119,10 @@ def quantized_run(**values: float) -> RunResult:
     """:func:`language_run` with int8 copies: their values are in ``values``, or 0.5 worse than those of the exact models."""
     run = language_run(quantize="int8")
     exact = {item.variant: item for item in run.evaluations}
-    chosen = {"dense_int8": 16.7, "reconstructed_int8": 42.9, **values}
-    copies = [
-        exact[variant].model_copy(update={"variant": rounded, "value": chosen[rounded.replace("-", "_")]})
-        for variant, rounded in QUANTIZED.items()
-    ]
+    copies = [exact[variant].model_copy(update={"variant": rounded}) for variant, rounded in QUANTIZED.items()]
     sizes: dict[MeasuredVariant, int] = {"dense": 538_000_000, "dense-int8": 220_000_000, "pruned": 377_000_000}
     sizes |= {"reconstructed": 377_000_000, "reconstructed-int8": 179_000_000}
-    return run.model_copy(
+    made = run.model_copy(
         update={
             "evaluations": sorted([*run.evaluations, *copies], key=lambda item: MEASURED.index(item.variant)),
             "weight_bytes": sizes,
@@ -142,6 +138,7 @@ def quantized_run(**values: float) -> RunResult:
             ],
         }
     )
+    return with_values(made, **{"dense_int8": 16.7, "reconstructed_int8": 42.9, **values})
 
 
 def speed(variant: MeasuredVariant, seconds: float, spread: float = 0.001) -> Speed:
@@ -226,6 +223,17 @@ def classifier_run(**choices: Any) -> RunResult:
         speeds=[speed("dense", 0.012), speed("reconstructed", 0.010, spread=0.0005)],
         gains=[gain("dense", "reconstructed", 1.17, 1.2, 1.25).model_copy(update={"work": "text"})],
     )
+
+
+def with_values(run: RunResult, *values: float, **named: float) -> RunResult:
+    """A copy of the run with these metrics of the dense, the pruned and the reconstructed model, or of ``named`` ones
+    (``dense_int8`` for dense-int8).
+    """
+    chosen = dict(zip(VARIANTS, values, strict=False)) | {
+        name.replace("_", "-"): value for name, value in named.items()
+    }
+    changed = [item.model_copy(update={"value": chosen.get(item.variant, item.value)}) for item in run.evaluations]
+    return run.model_copy(update={"evaluations": changed})
 
 
 def with_answers(run: RunResult, *right: str) -> RunResult:

@@ -8,7 +8,8 @@ from typing import Protocol
 import plotly.graph_objects as go
 
 from components.shared.markup import Markup, cell, element, row, table
-from liar.report.plots import error_heatmap, layer_runs
+from liar.report.plots.heatmap import error_heatmap
+from liar.report.plots.layer_runs import layer_runs
 from liar.report.view import View
 from liar.report.words.layer_sentences import named, removed_layers, what_went
 from liar.report.words.sentences import SiteOutcome
@@ -51,13 +52,12 @@ class _Sites:
         )
 
     def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
-        return error_heatmap(outcome.sites, view.heatmap, selected=view.site, about=about)
+        return error_heatmap(outcome.sites, view, about=about)
 
     def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
-        heatmap = view.heatmap
-        if heatmap.difference:
-            return compares(sites, view.weighting, *heatmap.difference)
-        return stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else heatmap.strips[0])
+        if view.difference:
+            return compares(sites, view.weighting, *view.difference)
+        return stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else view.strips[0])
 
     def table(self, outcome: SiteOutcome, view: View) -> str:
         error = "Error" if view.weighting == "plain" else "Norm-aware error"

@@ -18,7 +18,7 @@ from components.takeaway.runs_table import runs_table, when_kept
 from liar.errors import LiarError, StorageError
 from liar.files import write_atomically
 from liar.report.export import as_json, file_stem
-from liar.report.plots import comparison_heatmap
+from liar.report.plots.heatmap import comparison_heatmap
 from liar.report.view import View
 from liar.report.words.metric_sentences import metric_change, value_words
 from liar.report.words.run_labels import run_labels

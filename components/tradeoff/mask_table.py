@@ -24,9 +24,8 @@ from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.files import write_atomically
 from liar.report.export import as_json, file_stem, mask_table_csv
-from liar.report.plots import mask_heatmap
+from liar.report.plots.masks import cell_words, mask_heatmap
 from liar.report.view import View
-from liar.report.words.mask_cells import cell_words
 from liar.report.words.metric_sentences import sample, stderr_words, value_words
 from liar.report.words.run_labels import choice
 from liar.results import Evaluation, MaskCell

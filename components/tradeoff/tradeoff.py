@@ -21,7 +21,7 @@ from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
 from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of_alike, sentence_of_all
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
-from liar.report.plots.pareto import COSTS, Cost
+from liar.report.plots.run_figures import COSTS, Cost
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import (

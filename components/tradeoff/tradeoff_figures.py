@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from components.takeaway.runs_table import Run, runs_table
-from liar.report.plots import pareto_figure, ratio_figure
-from liar.report.plots.pareto import Cost
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
+from liar.report.plots.run_figures import Cost, pareto_figure, ratio_figure
 from liar.spec import PruneSpec
 from liar.tasks.demo import PERPLEXITY
 

@@ -10,6 +10,7 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -80,24 +81,26 @@ def sites_csv(result: RunResult) -> str:
 
     Errors are shares of the output's energy, see :class:`liar.results.SiteReport`.
     """
-    file = io.StringIO()
-    writer = csv.writer(file)
-    kinds = ("error", "norm_aware_error")
-    writer.writerow(
-        ["site", "layer", "kind", "units", "kept", *(f"{kind}_{name}" for kind in kinds for name in RECONSTRUCTIONS)]
-    )
+    columns = [(kind, name) for kind in ("error", "norm_aware_error") for name in RECONSTRUCTIONS]
+    rows: list[list[Any]] = [["site", "layer", "kind", "units", "kept", *(f"{kind}_{name}" for kind, name in columns)]]
     for site in result.sites:
-        errors = [getattr(site, kind).get(name, "") for kind in kinds for name in RECONSTRUCTIONS]
-        writer.writerow([_no_formula(site.name), site.layer, site.kind, site.units, site.kept, *errors])
-    return file.getvalue()
+        errors = [getattr(site, kind).get(name, "") for kind, name in columns]
+        # A spreadsheet would compute such a name as a formula.
+        name = f"'{site.name}" if site.name.startswith(_FORMULA_STARTS) else site.name
+        rows.append([name, site.layer, site.kind, site.units, site.kept, *errors])
+    return _csv(rows)
 
 
 def mask_table_csv(table: MaskTable) -> str:
     """CSV, a line for each cell: criterion, reconstruction, mean error of the sites, task, metric, standard error, n."""
+    return _csv(
+        [MaskCell.model_fields, *([getattr(cell, name) for name in MaskCell.model_fields] for cell in table.cells)]
+    )
+
+
+def _csv(rows: Iterable[Iterable[Any]]) -> str:
     file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(MaskCell.model_fields)
-    writer.writerows([getattr(cell, name) for name in MaskCell.model_fields] for cell in table.cells)
+    csv.writer(file).writerows(rows)
     return file.getvalue()
 
 
@@ -133,8 +136,3 @@ def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return f"({', '.join(map(_literal, value))},)"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _no_formula(text: str) -> str:
-    """Prefix ``text`` with an apostrophe if a spreadsheet would compute it as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

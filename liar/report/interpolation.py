@@ -16,14 +16,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log
-from typing import Any
 
 from liar.errors import EmptySiteError, InvalidSpecError
-from liar.explore.atlas import WEIGHTINGS, Atlas, Weighting
+from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast
 from liar.explore.need import predicted_loss, ratio_of_loss
-from liar.report.words.site_sentences import errors_of
-from liar.results import Evaluation, RunResult, SiteReport, Variant
+from liar.report.words.metric_sentences import evaluation_of
+from liar.results import RunResult, SiteReport, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 from liar.store import RunSummary
 from liar.tasks.demo import PERPLEXITY
@@ -61,8 +60,8 @@ def interpolated(
     lower, upper = ends
     found: list[Interpolated] = []
     for task in spec.evaluate:
-        high = _measured(runs[upper], task, variant)
-        low = _measured(runs[lower], task, variant) if lower else _measured(runs[upper], task, "dense")
+        high = evaluation_of(runs[upper], task, variant)
+        low = evaluation_of(runs[lower], task, variant) if lower else evaluation_of(runs[upper], task, "dense")
         if low is None or high is None:
             continue
         metric, weight = METRICS[high.metric], (spec.ratio - lower) / (upper - lower)
@@ -99,8 +98,18 @@ def carried(expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]]) -> 
     """
     if not marks:
         return expected
-    factors = {weighting: _factors(expected, marks, weighting) for weighting in WEIGHTINGS}
-    sites = [site.model_copy(update=_multiplied(site, expected.spec, factors)) for site in expected.sites]
+    factors = {
+        kind: {name: _factor(expected, marks, kind, name) for name in RECONSTRUCTIONS}
+        for kind in ("error", "norm_aware_error")
+    }
+
+    def multiplied(site: SiteReport) -> dict[str, dict[Reconstruction, float]]:
+        return {
+            kind: {name: error * factor[name] for name, error in getattr(site, kind).items()}
+            for kind, factor in factors.items()
+        }
+
+    sites = [site.model_copy(update=multiplied(site)) for site in expected.sites]
     return replace(expected, sites=sites, runs=tuple(run.spec.ratio for run, _ in marks))
 
 
@@ -111,44 +120,25 @@ def neighbours(ratio: float, runs: Mapping[float, RunSummary]) -> list[RunSummar
     return [runs[near] for near in ratios[max(0, place - 1) : place + 1]]
 
 
-def _factors(
-    expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]], weighting: Weighting
-) -> dict[Reconstruction, float]:
-    """Factor of each reconstruction's mean error at the ratio of ``expected``."""
-    errors = {site.name: errors_of(site, weighting) for site in expected.sites}
-    found: dict[Reconstruction, float] = {}
-    for name in RECONSTRUCTIONS:
-        known = {site for site, error in errors.items() if name in error}
+def _factor(expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]], kind: str, name: Reconstruction) -> float:
+    """Measured over predicted mean error at the ratio of ``expected``; ``kind`` is the field of a site with its errors.
 
-        def total(sites: Sequence[SiteReport], name: Reconstruction = name, known: set[str] = known) -> float:
-            return sum(errors_of(site, weighting).get(name, 0.0) for site in sites if site.name in known)
-
-        points = [(total(forecast.sites), total(run.sites)) for run, forecast in marks]
-        found[name] = _factor(total(expected.sites), [point for point in points if min(point) > 0])
-    return found
-
-
-def _factor(predicted: float, points: Sequence[tuple[float, float]]) -> float:
-    """Measured over predicted error where ``predicted`` is forecast, from (predicted, measured) at one or two runs.
-
-    Its logarithm is linear in that of the predicted error, so the product grows with ``predicted`` wherever the measured
+    Its logarithm is linear in that of the predicted error, so the product grows with the predicted error wherever the measured
     errors grow, and is what each run measured.
     """
+    known = {site.name for site in expected.sites if name in getattr(site, kind)}
+
+    def total(sites: Sequence[SiteReport]) -> float:
+        return float(sum(getattr(site, kind).get(name, 0.0) for site in sites if site.name in known))
+
+    predicted = total(expected.sites)
+    found = [(total(forecast.sites), total(run.sites)) for run, forecast in marks]
+    points = [point for point in found if min(point) > 0]
     if not points or predicted <= 0:
         return 1.0
     (low, first), (high, last) = points[0], points[-1]
     weight = min(1.0, max(0.0, log(predicted / low) / log(high / low))) if high > low else 0.0
     return float((first / low) ** (1 - weight) * (last / high) ** weight)
-
-
-def _multiplied(
-    site: SiteReport, spec: PruneSpec, factors: Mapping[Weighting, Mapping[Reconstruction, float]]
-) -> dict[str, Any]:
-    plain, aware = factors["plain"], factors["norm-aware"]
-    return {
-        "error": {name: error * plain[name] for name, error in site.error.items()},
-        "norm_aware_error": {name: error * aware[name] for name, error in site.norm_aware_error.items()},
-    }
 
 
 def meet_perplexity(most: float, spec: PruneSpec, atlas: Atlas, runs: Mapping[float, RunSummary]) -> tuple[float, str]:
@@ -163,7 +153,7 @@ def meet_perplexity(most: float, spec: PruneSpec, atlas: Atlas, runs: Mapping[fl
         raise InvalidSpecError(f"{spec.model} has no perplexity; ask for a share of the parameters or a size.")
 
     highest = max(runs, default=0.0)
-    dense = _measured(runs[highest], PERPLEXITY.name, "dense") if runs else None
+    dense = evaluation_of(runs[highest], PERPLEXITY.name, "dense") if runs else None
 
     def at(ratio: float) -> PruneSpec:
         return spec.model_copy(update={"ratio": ratio})
@@ -202,7 +192,3 @@ def _ends(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> tuple[float, flo
     ratios = sorted({0.0, *runs})
     place = max(1, bisect_left(ratios, spec.ratio))
     return (ratios[place - 1], ratios[place]) if place < len(ratios) else None
-
-
-def _measured(run: RunSummary, task: str, variant: Variant) -> Evaluation | None:
-    return next((item for item in run.evaluations if (item.task, item.variant) == (task, variant)), None)

@@ -6,7 +6,6 @@ Plain data, shared by the page, reports and links; no figure and no model is loa
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -33,21 +32,13 @@ SHOWS: tuple[str, ...] = ("all", *RECONSTRUCTIONS, *DIFFERENCES)
 """All strips, one of them, or the change of the error from one reconstruction to another."""
 
 
-def _known(show: str) -> str:
-    if show not in SHOWS:
-        names = ", ".join(RECONSTRUCTIONS)
-        raise PydanticCustomError("show", "all, {names}, or two of them such as none-bias", {"names": names})
-    return show
-
-
-Show = Annotated[str, AfterValidator(_known)]
-
-_OF_UNITS = ("model", "targets", "ratio", "need", "criterion", "allocation", "edits", "multiple")
-_OF_REPAIR = ("reconstruction", "schedule", "calibration", "tokens", "separator", "seed")
-_OF_MEASURES = ("evaluate", "data", "evaluate-length", "quantize")
 PARTS = ("layout", "apply", "verdict", "before-after", "heatmap", "site", "generations")
 
-NAMED = (*_OF_UNITS, *_OF_REPAIR, *_OF_MEASURES, *PARTS)
+NAMED = (
+    *("model", "targets", "ratio", "need", "criterion", "allocation", "edits", "multiple"),
+    *("reconstruction", "schedule", "calibration", "tokens", "separator", "seed"),
+    *("evaluate", "data", "evaluate-length", "quantize", *PARTS),
+)
 """What a link can hide and a lesson can light: the controls of the recipe, and :data:`PARTS` of the page."""
 
 
@@ -58,28 +49,6 @@ def _hideable(names: str) -> str:
     return names
 
 
-SITE_PATTERN = r"^(layers\.\d{1,4}\.(ffn|attention))?$"
-
-
-@dataclass(frozen=True, slots=True)
-class HeatmapView:
-    """Settings of a heatmap."""
-
-    show: Show = "all"
-    weighting: Reported = "plain"
-    scale: Scale = "log"
-    colours: Colours = "same"
-
-    @property
-    def strips(self) -> tuple[Reconstruction, ...]:
-        """Reconstructions with a strip of their own; empty if a difference is shown."""
-        return RECONSTRUCTIONS if self.show == "all" else tuple(name for name in RECONSTRUCTIONS if name == self.show)
-
-    @property
-    def difference(self) -> tuple[Reconstruction, Reconstruction] | None:
-        return DIFFERENCES.get(self.show)
-
-
 class View(BaseModel):
     """Choices of what to show. No field name occurs in :class:`liar.spec.PruneSpec`, so one URL can hold both."""
 
@@ -87,18 +56,23 @@ class View(BaseModel):
 
     tab: Tab = "layers"
     layout: Layout = "simple"
-    show: Show = "all"
+    show: str = Field("all", pattern=f"^({'|'.join(SHOWS)})$")
     scale: Scale = "log"
     weighting: Reported = "plain"
     colours: Colours = "same"
-    site: str = Field("", pattern=SITE_PATTERN)
+    site: str = Field("", pattern=r"^(layers\.\d{1,4}\.(ffn|attention))?$")
     hide: Annotated[str, AfterValidator(_hideable)] = ""
     beside: str = Field("", pattern=r"^[a-z]{0,20}$")
     """Name of the lesson that is read beside the page."""
 
     @property
-    def heatmap(self) -> HeatmapView:
-        return HeatmapView(self.show, self.weighting, self.scale, self.colours)
+    def strips(self) -> tuple[Reconstruction, ...]:
+        """Reconstructions with a strip of their own in the heatmap; empty if a difference is shown."""
+        return RECONSTRUCTIONS if self.show == "all" else tuple(name for name in RECONSTRUCTIONS if name == self.show)
+
+    @property
+    def difference(self) -> tuple[Reconstruction, Reconstruction] | None:
+        return DIFFERENCES.get(self.show)
 
     def changed(self, **choices: Any) -> View:
         """Copy of this view with other ``choices``; the view itself if one of them is invalid."""
@@ -136,7 +110,11 @@ def query_of(spec: PruneSpec, view: View) -> str:
     return "&".join(query for query in (spec.to_query(), view.to_query()) if query)
 
 
-_PATTERNS = {"site": "a site such as layers.3.ffn", "beside": "the name of a lesson"}
+_PATTERNS = {
+    "show": f"all, {', '.join(RECONSTRUCTIONS)}, or two of them such as none-bias",
+    "site": "a site such as layers.3.ffn",
+    "beside": "the name of a lesson",
+}
 """Words for the fields that have a pattern."""
 
 

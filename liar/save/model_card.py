@@ -9,9 +9,8 @@ from huggingface_hub import EvalResult, ModelCardData
 from liar.loading.source import is_hub_id, local_folder
 from liar.presets import preset_of, split_revision
 from liar.report.export import as_command
-from liar.report.words.domain_sentences import domains
+from liar.report.words.findings import domains, quantizations
 from liar.report.words.metric_sentences import sample, stderr_words, value_words, variant_name
-from liar.report.words.quantized_sentences import quantizations
 from liar.report.words.sentences import parameters, recipe, shared_texts, verdict
 from liar.results import MEASURED, MeasuredVariant, RunResult
 from liar.statistics.compare import in_metric

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,30 +14,24 @@ from hypothesis import strategies as st
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import Forecast, forecast
 from liar.report.interpolation import between_words, carried, interpolated, meet_perplexity, neighbours, of_other_ratios
-from liar.results import Evaluation, RunResult, SiteReport
+from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
 from liar.store import RunStore, RunSummary
 from tests.fake_atlas import tiny_atlas
-from tests.fakes import classifier_run, language_run
+from tests.fakes import classifier_run, language_run, with_values
 from tests.shipped import shipped_pair
 
 PERPLEXITIES = {0.3: 20.0, 0.5: 45.0}
 DENSE = 16.2
 
 
-def summary(ratio: float, perplexity: float, **choices: object) -> RunSummary:
-    run = language_run(ratio=ratio, **choices)
-    evaluations = [
-        item.model_copy(update={"value": perplexity}) if item.variant == "reconstructed" else item
-        for item in run.evaluations
-    ]
-    return RunSummary.model_validate(
-        {**run.model_dump(include={"spec", "model", "totals"}), "evaluations": evaluations}
-    )
+def summary(run: RunResult, value: float) -> RunSummary:
+    """Of ``run``, with ``value`` as the metric of its reconstructed model."""
+    return RunSummary.model_validate(with_values(run, reconstructed=value).model_dump())
 
 
 def runs() -> dict[float, RunSummary]:
-    return {ratio: summary(ratio, perplexity) for ratio, perplexity in PERPLEXITIES.items()}
+    return {ratio: summary(language_run(ratio=ratio), value) for ratio, value in PERPLEXITIES.items()}
 
 
 def at(ratio: float) -> PruneSpec:
@@ -44,7 +39,8 @@ def at(ratio: float) -> PruneSpec:
 
 
 def test_only_runs_that_differ_in_nothing_but_the_ratio_count() -> None:
-    others = [summary(0.4, 30.0, seed=1), summary(0.4, 30.0, criterion="obs"), summary(0.4, 30.0, model="other/model")]
+    choices: list[dict[str, Any]] = [{"seed": 1}, {"criterion": "obs"}, {"model": "other/model"}]
+    others = [summary(language_run(ratio=0.4, **other), 30.0) for other in choices]
     assert list(of_other_ratios(at(0.4), [*others, *reversed(runs().values())])) == [0.3, 0.5]
 
 
@@ -57,24 +53,9 @@ def test_a_perplexity_lies_between_its_neighbours_and_grows(ratio: float) -> Non
 def test_a_perplexity_is_interpolated_by_its_logarithm_and_any_other_metric_by_itself() -> None:
     (found,) = interpolated(at(0.4), runs())
     assert found.value == pytest.approx(sqrt(20.0 * 45.0))
-    base = classifier_run()
-    measured = {0.2: 0.9, 0.6: 0.7}
-    several = {
-        ratio: RunSummary.model_validate(
-            {
-                **base.model_dump(include={"model", "totals"}),
-                "spec": base.spec.model_copy(update={"ratio": ratio}),
-                "evaluations": [of_value(item, value) for item in base.evaluations],
-            }
-        )
-        for ratio, value in measured.items()
-    }
-    (found,) = interpolated(base.spec.model_copy(update={"ratio": 0.3}), several)
+    several = {ratio: summary(classifier_run(ratio=ratio), value) for ratio, value in {0.2: 0.9, 0.6: 0.7}.items()}
+    (found,) = interpolated(classifier_run(ratio=0.3).spec, several)
     assert found.value == pytest.approx(0.85)
-
-
-def of_value(item: Evaluation, value: float) -> Evaluation:
-    return item.model_copy(update={"value": value}) if item.variant == "reconstructed" else item
 
 
 def test_the_dense_model_stands_at_the_start_and_nothing_at_the_end() -> None:
@@ -88,14 +69,9 @@ def test_the_dense_model_stands_at_the_start_and_nothing_at_the_end() -> None:
     assert between_words(at(0.2), {}) == ""
 
 
-def test_a_task_that_a_neighbour_lacks_is_left_out() -> None:
-    wanted = PruneSpec(ratio=0.4, evaluate=("perplexity", "out-of-domain"))
-    assert [each.task for each in interpolated(wanted, runs())] == ["perplexity"]
-
-
-def test_each_variant_is_interpolated() -> None:
-    (pruned,) = interpolated(at(0.4), runs(), "pruned")
-    assert pruned.value == pytest.approx(110.7), "both runs measured it"
+def test_each_variant_is_interpolated_but_no_task_that_a_neighbour_lacks() -> None:
+    (pruned,) = interpolated(PruneSpec(ratio=0.4, evaluate=("perplexity", "out-of-domain")), runs(), "pruned")
+    assert (pruned.task, pruned.value) == ("perplexity", pytest.approx(110.7)), "both runs measured it"
 
 
 # -- errors -------------------------------------------------------------------------------------------------------------
@@ -106,40 +82,33 @@ ATLAS = tiny_atlas()
 def mark(ratio: float, share: float) -> tuple[RunResult, Forecast]:
     """A run whose errors are this share of those forecast, and its forecast."""
     expected = forecast(at(ratio), ATLAS)
-    sites = [
-        site.model_copy(
-            update={
-                kind: {name: share * error for name, error in getattr(site, kind).items()}
-                for kind in ("error", "norm_aware_error")
-            }
-        )
-        for site in expected.sites
-    ]
+
+    def shares(site: SiteReport) -> dict[str, Any]:
+        return {kind: {name: share * error for name, error in getattr(site, kind).items()} for kind in KINDS}
+
+    sites = [site.model_copy(update=shares(site)) for site in expected.sites]
     return language_run(ratio=ratio).model_copy(update={"sites": sites}), expected
 
 
+KINDS = ("error", "norm_aware_error")
 MARKS = (mark(0.3, 0.9), mark(0.5, 0.6))
 
 
 def beside(ratio: float) -> Forecast:
     """Forecast made to agree with the nearest of the two runs."""
-    near = neighbours(ratio, {run.spec.ratio: summary(run.spec.ratio, 20.0) for run, _ in MARKS})
-    return carried(
-        forecast(at(ratio), ATLAS), [each for each in MARKS if each[0].spec.ratio in [run.spec.ratio for run in near]]
-    )
+    near = [run.spec.ratio for run in neighbours(ratio, runs())]
+    return carried(forecast(at(ratio), ATLAS), [each for each in MARKS if each[0].spec.ratio in near])
 
 
 def mean(sites: list[SiteReport], name: Reconstruction, kind: str = "error") -> float:
     return fmean(getattr(site, kind)[name] for site in sites)
 
 
-@pytest.mark.parametrize("kind", ["error", "norm_aware_error"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", RECONSTRUCTIONS)
 def test_an_error_meets_the_runs_and_grows_over_the_slider(name: Reconstruction, kind: str) -> None:
-    errors = {
-        percent: mean(beside(percent / 100).sites, name, kind)
-        for percent in range(1, 66)  # beyond it a site would be left without heads
-    }
+    percents = range(1, 66)  # beyond it a site would be left without heads
+    errors = {percent: mean(beside(percent / 100).sites, name, kind) for percent in percents}
     assert list(errors.values()) == sorted(errors.values())
     for run, _ in MARKS:
         assert errors[round(100 * run.spec.ratio)] == pytest.approx(mean(run.sites, name, kind))

@@ -116,12 +116,10 @@ def test_a_difference_that_is_small_beside_its_paired_error_is_chance() -> None:
 
 
 def test_sites_are_compared_by_what_each_run_installed() -> None:
+    """Runs of different models have no site in common."""
     first, second = language_run(reconstruction="none"), language_run(reconstruction="liar")
     (site, *_) = compare(first, second).sites
     assert (site.a, site.b) == (first.sites[0].error["none"], second.sites[0].error["liar"])
-
-
-def test_runs_of_different_models_have_no_site_in_common() -> None:
     found = compare(language_run(targets="both"), classifier_run())
     assert found.sites == []
     assert found.metrics == []

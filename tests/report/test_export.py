@@ -56,7 +56,9 @@ SPECS = [
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
-def test_the_command_holds_the_whole_spec(spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_and_script_hold_the_whole_spec(
+    spec: PruneSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     specs: list[PruneSpec] = []
     saved: list[Path] = []
     monkeypatch.chdir(tmp_path)
@@ -65,6 +67,9 @@ def test_the_command_holds_the_whole_spec(spec: PruneSpec, tmp_path: Path, monke
     program, *arguments = shlex.split(as_command(spec))
     done = CliRunner().invoke(cli.app, arguments)
     assert (program, done.exit_code, specs, saved) == ("liar", 0, [spec], [Path(file_stem(spec))]), done.output
+    monkeypatch.setattr(liar, "run", lambda spec: specs.append(spec) or language_run(layers=1), raising=False)
+    exec(compile(as_python(spec), "script", "exec"), {})
+    assert specs == [spec, spec]
 
 
 def test_the_program_is_called_as_a_shell_here_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,14 +94,6 @@ def test_the_program_is_called_as_a_shell_here_finds_it(tmp_path: Path, monkeypa
     assert program_here() == "./python -m liar", "a bare name would be looked for on the path"
     monkeypatch.chdir("/usr")
     assert program_here() == f"{folder}/python -m liar"
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.model)
-def test_the_script_holds_the_whole_spec(spec: PruneSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    specs: list[PruneSpec] = []
-    monkeypatch.setattr(liar, "run", lambda spec: specs.append(spec) or language_run(layers=1), raising=False)
-    exec(compile(as_python(spec), "script", "exec"), {})
-    assert specs == [spec]
 
 
 def test_what_is_at_its_default_is_left_out() -> None:
@@ -142,8 +139,9 @@ def test_command_and_script_do_the_same_run_for_real(tmp_path: Path) -> None:
     assert by_command.sites[0].kept == by_command.sites[0].units > by_command.sites[1].kept
 
 
-def test_the_table_holds_both_errors_of_every_site() -> None:
+def test_the_table_holds_both_errors_of_every_site_and_json_the_whole_run() -> None:
     run = classifier_run()
+    assert RunResult.model_validate_json(as_json(run)) == run
     rows = list(csv.DictReader(io.StringIO(sites_csv(run))))
     assert [(row["site"], int(row["kept"])) for row in rows] == [(site.name, site.kept) for site in run.sites]
     for row, site in zip(rows, run.sites, strict=True):
@@ -157,10 +155,6 @@ def test_a_spreadsheet_computes_nothing(start: str) -> None:
     name = f'{start}HYPERLINK("http://example.org")'
     named = run.model_copy(update={"sites": [run.sites[0].model_copy(update={"name": name})]})
     assert next(csv.DictReader(io.StringIO(sites_csv(named))))["site"] == f"'{name}"
-
-
-def test_json_is_read_back() -> None:
-    assert RunResult.model_validate_json(as_json(language_run())) == language_run()
 
 
 @pytest.mark.parametrize(

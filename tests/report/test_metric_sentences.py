@@ -11,37 +11,27 @@ from liar.report.words import metric_sentences as words
 from liar.results import Items, RunResult
 from liar.statistics.compare import Recovery
 from liar.tasks.metrics import METRICS
-from tests.fakes import classifier_run, language_run, with_answers
+from tests.fakes import classifier_run, language_run, with_answers, with_values
 
 
-def with_values(run: RunResult, *values: float) -> RunResult:
-    """A copy of the run with these metrics of the dense, the pruned and the reconstructed model."""
-    measured = zip(run.evaluations, values, strict=True)
-    return run.model_copy(
-        update={"evaluations": [item.model_copy(update={"value": value}) for item, value in measured]}
-    )
-
-
-def test_recovery_is_the_share_of_what_pruning_broke() -> None:
-    assert recovered(language_run(), "perplexity") == pytest.approx((110.7 - 42.4) / (110.7 - 16.2))
-    assert recovered(classifier_run(), "sentiment") == pytest.approx((0.847 - 0.808) / (0.863 - 0.808))
-    assert recovered(with_values(language_run(), 10, 50, 70), "perplexity") == pytest.approx(-0.5)
-    assert recovered(with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment") == pytest.approx(1.5)
-
-
-def recovered(run: RunResult, task: str) -> float:
+@pytest.mark.parametrize(
+    ("run", "task", "share"),
+    [
+        (language_run(), "perplexity", (110.7 - 42.4) / (110.7 - 16.2)),
+        (classifier_run(), "sentiment", (0.847 - 0.808) / (0.863 - 0.808)),
+        (with_values(language_run(), 10, 50, 70), "perplexity", -0.5),
+        (with_values(classifier_run(), 0.8, 0.6, 0.9), "sentiment", 1.5),
+        (with_values(language_run(), 20, 20, 15), "perplexity", None),
+        (with_values(language_run(), 20, 15, 25), "perplexity", None),
+        (with_values(classifier_run(), 0.8, 0.85, 0.7), "sentiment", None),
+        (language_run(), "topic", None),
+        (language_run().model_copy(update={"evaluations": language_run().evaluations[:2]}), "perplexity", None),
+    ],
+)
+def test_recovery_is_the_share_of_what_pruning_broke(run: RunResult, task: str, share: float | None) -> None:
+    """There is none where nothing broke or was measured."""
     found = words.recovery(run, task)
-    assert found is not None
-    return found.share
-
-
-def test_there_is_no_recovery_where_nothing_broke_or_was_measured() -> None:
-    assert words.recovery(with_values(language_run(), 20, 20, 15), "perplexity") is None
-    assert words.recovery(with_values(language_run(), 20, 15, 25), "perplexity") is None
-    assert words.recovery(with_values(classifier_run(), 0.8, 0.85, 0.7), "sentiment") is None
-    assert words.recovery(language_run(), "topic") is None
-    run = language_run()
-    assert words.recovery(run.model_copy(update={"evaluations": run.evaluations[:2]}), "perplexity") is None
+    assert (found and found.share) == (share and pytest.approx(share))
 
 
 def test_a_repair_is_described_by_what_it_changed() -> None:

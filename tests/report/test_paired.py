@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,9 +112,7 @@ def test_a_metric_without_spread_is_zero() -> None:
 # -- closed forms ------------------------------------------------------------------------------------------------------
 
 
-@given(
-    answers=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=200),
-)
+@given(answers=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=200))
 def test_two_accuracies_differ_by_the_error_of_mcnemars_test(answers: list[tuple[bool, bool]]) -> None:
     """Only the answers that one model alone has right count: b of the first model and c of the second."""
     first, second = (list(column) for column in zip(*answers, strict=True))
@@ -166,19 +165,14 @@ class World:
 
     def evaluations(self, random: np.random.Generator) -> list[Evaluation]:
         """Evaluations of the dense, the pruned and the reconstructed model on a new data set."""
-        found = []
-        for items in self.draw(random, self.n):
-            scores = scores_of(self.metric, items, self.n)
-            if scores is None:
-                figure = value(self.metric, items, np.ones(self.n))
-            else:
-                figure = math.exp(fmean(scores)) if METRICS[self.metric].by_ratio else fmean(scores)
-            found.append(
-                Evaluation(
-                    task="task", metric=self.metric, variant="dense", value=figure, n=self.n, stderr=0.0, items=items
-                )
-            )
-        return found
+        return [self.evaluated(items) for items in self.draw(random, self.n)]
+
+    def evaluated(self, items: Items) -> Evaluation:
+        scores = scores_of(self.metric, items, self.n)
+        figure = value(self.metric, items, np.ones(self.n)) if scores is None else fmean(scores)
+        figure = math.exp(figure) if METRICS[self.metric].by_ratio else figure
+        facts: dict[str, Any] = {"task": "task", "variant": "dense", "stderr": 0.0}
+        return Evaluation(metric=self.metric, value=figure, n=self.n, items=items, **facts)
 
 
 def draw_accuracy(random: np.random.Generator, n: int) -> list[Items]:
@@ -225,51 +219,50 @@ def drawn(world: World) -> list[list[Evaluation]]:
     return [world.evaluations(random) for _ in range(DATA_SETS)]
 
 
-def agrees(world: World, figure: Callable[..., float], error: Callable[..., float | None]) -> bool:
-    """Whether the mean of an estimated standard error is the spread of ``figure`` over data sets, within 10 %."""
-    spread = stdev(figure(*evaluations) for evaluations in drawn(world))
-    estimates = [error(*evaluations) for evaluations in drawn(world)[:ESTIMATES]]
-    return fmean(estimate or 0.0 for estimate in estimates) == pytest.approx(spread, rel=0.1)
+def share(dense: Evaluation, pruned: Evaluation, reconstructed: Evaluation) -> float:
+    return (pruned.value - reconstructed.value) / (pruned.value - dense.value)
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.metric)
-def test_the_paired_error_is_the_spread_of_the_difference(world: World) -> None:
-    assert agrees(
-        world,
+def error_of_share(*evaluations: Evaluation) -> float | None:
+    found = recovery_of(*evaluations)
+    assert found is not None
+    assert found.share == pytest.approx(share(*evaluations))
+    return found.stderr
+
+
+Figure, Error = Callable[..., float], Callable[..., float | None]
+ESTIMATED: dict[str, tuple[Figure, Error, list[World]]] = {
+    "difference": (
         lambda dense, pruned, _: pruned.value - dense.value,
         lambda dense, pruned, _: difference(dense, pruned).stderr,
-    )
-
-
-@pytest.mark.parametrize("world", WORLDS[2:], ids=lambda world: world.metric)
-def test_the_error_of_one_model_is_the_spread_of_its_metric(world: World) -> None:
-    assert agrees(
-        world,
+        WORLDS,
+    ),
+    "one model": (
         lambda dense, *_: dense.value,
-        lambda dense, *_: stderr_of(world.metric, dense.items, world.n),
-    )
-
-
-def test_the_error_of_a_ratio_is_the_spread_of_the_ratio() -> None:
-    assert agrees(
-        WORLDS[1],
+        lambda dense, *_: stderr_of(dense.metric, dense.items, dense.n),
+        WORLDS[2:],
+    ),
+    "ratio": (
         lambda dense, pruned, _: pruned.value / dense.value,
         lambda dense, pruned, _: difference(dense, pruned).ratio_stderr,
-    )
+        WORLDS[1:2],
+    ),
+    "recovery": (share, error_of_share, WORLDS),
+}
+"""A figure of three evaluations, its estimated standard error, and where the two are compared."""
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.metric)
-def test_the_error_of_a_recovery_is_its_spread(world: World) -> None:
-    def share(dense: Evaluation, pruned: Evaluation, reconstructed: Evaluation) -> float:
-        return (pruned.value - reconstructed.value) / (pruned.value - dense.value)
-
-    def error(*evaluations: Evaluation) -> float | None:
-        found = recovery_of(*evaluations)
-        assert found is not None
-        assert found.share == pytest.approx(share(*evaluations))
-        return found.stderr
-
-    assert agrees(world, share, error)
+@pytest.mark.parametrize(
+    ("what", "world"),
+    [(what, world) for what, (*_, worlds) in ESTIMATED.items() for world in worlds],
+    ids=lambda each: each if isinstance(each, str) else each.metric,
+)
+def test_an_error_is_the_spread_over_data_sets(what: str, world: World) -> None:
+    """The mean of the estimates, within 10 %."""
+    figure, error, _ = ESTIMATED[what]
+    spread = stdev(figure(*evaluations) for evaluations in drawn(world))
+    estimates = [error(*evaluations) for evaluations in drawn(world)[:ESTIMATES]]
+    assert fmean(estimate or 0.0 for estimate in estimates) == pytest.approx(spread, rel=0.1)
 
 
 def test_an_error_without_pairing_would_be_another() -> None:

@@ -13,6 +13,8 @@ from liar.spec import RECONSTRUCTIONS, Reconstruction
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import OLDER, older, site
 
+CHART = tiny_atlas().sites[0]  # layers.0.attention
+
 
 def with_errors(*errors: float) -> list[SiteReport]:
     return [
@@ -35,10 +37,7 @@ def test_the_worst_site_and_where_half_of_the_error_sits() -> None:
 
 def test_one_site_is_not_compared_with_others() -> None:
     assert stands_out(with_errors(0.4), "plain", "liar") == "Worst with liar: layer 0 FFN, 0.2 of its output's energy."
-
-
-def test_the_weighting_is_named() -> None:
-    assert "0.03 of its output's energy, norm-aware" in stands_out(with_errors(0.4), "norm-aware", "liar")
+    assert "0.03 of its output's energy, norm-aware." in stands_out(with_errors(0.4), "norm-aware", "liar")
 
 
 @pytest.mark.parametrize("sites", [[], with_errors(0.0, 0.0)])
@@ -80,9 +79,7 @@ def test_a_difference_names_the_site_that_changes_most() -> None:
 def test_formulas_have_the_shapes_of_the_site(
     reconstruction: Reconstruction, weight: str, bias: str, equations: int
 ) -> None:
-    chart = tiny_atlas().site("layers.0.attention")
-    assert chart is not None
-    first, second, *where = formula(chart, 2, reconstruction)  # keeps two groups of three heads of four channels
+    first, second, *where = formula(CHART, 2, reconstruction)  # keeps two groups of three heads of four channels
     assert first == rf"W \gets {weight}"
     assert second == rf"b \gets \underset{{36}}{{b}}{bias}"
     assert len(where) == equations
@@ -91,16 +88,12 @@ def test_formulas_have_the_shapes_of_the_site(
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS)
 @pytest.mark.parametrize("kept", [2, 3])
 def test_formulas_can_be_typeset(reconstruction: Reconstruction, kept: int) -> None:
-    chart = tiny_atlas().site("layers.0.attention")
-    assert chart is not None
-    for line in formula(chart, kept, reconstruction):
+    for line in formula(CHART, kept, reconstruction):
         assert not re.search(r"[\\<>_^]", re.sub("<[^>]+>", "", convert(line))), line
 
 
 def test_a_whole_site_is_left_as_it_is() -> None:
-    chart = tiny_atlas().site("layers.0.attention")
-    assert chart is not None
-    assert formula(chart, 3, "liar") == (r"W \gets \underset{36 \times 36}{W}", r"b \gets \underset{36}{b}")
+    assert formula(CHART, 3, "liar") == (r"W \gets \underset{36 \times 36}{W}", r"b \gets \underset{36}{b}")
 
 
 def test_a_reconstruction_that_an_older_result_lacks_is_said_to_be_missing() -> None:

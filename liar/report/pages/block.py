@@ -31,7 +31,8 @@ def block_picture(sites: Sequence[SiteReport]) -> Markup:
 
     Without ``sites`` nothing is known of the recipe, and all units are there.
     """
-    boxes = Markup("").join(_box(kind, place, sites) for place, kind in enumerate(_TITLES))
+    found = {kind: [site for site in sites if site.kind == kind] for kind in _TITLES}
+    boxes = Markup("").join(_box(kind, place, found) for place, kind in enumerate(found))
     stream = Markup(
         '<line class="stream" x1="6" x2="{}" y1="232" y2="232"/><path class="tip" d="M{} 226l10 6l-10 6z"/>'
         '<text x="6" y="256">residual stream: every part reads it and adds to it</text>'
@@ -41,19 +42,15 @@ def block_picture(sites: Sequence[SiteReport]) -> Markup:
         "<figcaption>A block of the model, which is one layer after the other of these. A head gathers from other tokens, a "
         "neuron responds to a pattern; a neuron writes one channel, a head several, and the next matrix reads them. A unit "
         "that goes takes its rows of that matrix with it, and the repair changes the rows that stay. {}</figcaption></figure>"
-    ).format(_WIDTH, _HEIGHT, boxes, stream, " ".join(_words(sites)))
+    ).format(_WIDTH, _HEIGHT, boxes, stream, " ".join(_words(found)))
 
 
-def _of(kind: SiteKind, sites: Sequence[SiteReport]) -> list[SiteReport]:
-    return [site for site in sites if site.kind == kind]
-
-
-def _words(sites: Sequence[SiteReport]) -> Iterator[str]:
-    if not sites:
+def _words(sites: Mapping[SiteKind, Sequence[SiteReport]]) -> Iterator[str]:
+    if not any(sites.values()):
         yield "What stays is not known yet."
         return
     for kind, name in UNITS.items():
-        if found := _of(kind, sites):
+        if found := sites[kind]:
             kept, units = sum(site.kept for site in found), sum(site.units for site in found)
             layers = "1 layer" if len(found) == 1 else f"{len(found)} layers"
             yield f"Of the {units:,} {name} of {layers} {kept:,} stay."
@@ -61,9 +58,9 @@ def _words(sites: Sequence[SiteReport]) -> Iterator[str]:
             yield f"The {name} are not touched by this recipe."
 
 
-def _box(kind: SiteKind, place: int, sites: Sequence[SiteReport]) -> Markup:
+def _box(kind: SiteKind, place: int, sites: Mapping[SiteKind, Sequence[SiteReport]]) -> Markup:
     """One site: its units, the matrix that reads them, and the arrows from and to the residual stream."""
-    found, left = _of(kind, sites), 6 + place * (_BOX + _GAP)
+    found, left = sites[kind], 6 + place * (_BOX + _GAP)
     units = min(_DRAWN[kind], found[0].units) if found else _DRAWN[kind]
     share = sum(site.kept for site in found) / sum(site.units for site in found) if found else 1.0
     kept, columns = round(share * units), _COLUMNS[kind]
@@ -85,7 +82,7 @@ def _box(kind: SiteKind, place: int, sites: Sequence[SiteReport]) -> Markup:
         '<path class="arrow" d="M{into} 232V188"/><path class="tip" d="M{into} 184l-5 9h10z"/>'
         '<path class="arrow" d="M{out} 184V222"/><path class="tip" d="M{out} 229l-5 -9h10z"/></g>'
     ).format(
-        "site" if found or not sites else "site untouched",
+        "site" if found or not any(sites.values()) else "site untouched",
         _BOX,
         _TITLES[kind],
         UNITS[kind],

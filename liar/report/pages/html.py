@@ -51,21 +51,11 @@ ENVIRONMENT.filters["variant_name"] = variant_name
 ENVIRONMENT.filters["speed_words"] = speed_words
 ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
 
-SETTINGS = {
-    "model": "Model",
-    "targets": "Targets",
-    "criterion": "Criterion",
-    "ratio": "Ratio",
-    "allocation": "Allocation",
-    "reconstruction": "Reconstruction",
-    "schedule": "Schedule",
+SETTINGS = {name: name.capitalize().replace("_", " ") for name in PruneSpec.model_fields} | {
     "calibration": "Calibration text",
     "tokens": "Calibration tokens",
-    "sequence_length": "Sequence length",
     "separator": "Between two texts",
     "multiple": "Neurons rounded to a multiple of",
-    "seed": "Seed",
-    "device": "Device",
     "dtype": "Number format",
     "evaluate": "Measured tasks",
     "data": "Data of your own",
@@ -74,6 +64,7 @@ SETTINGS = {
     "edits": "Decided by hand",
     "quantize": "Weights also measured as",
 }
+"""Names of the choices for display."""
 
 
 def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequence[str] = ()) -> str:
@@ -84,34 +75,13 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
     :class:`liar.errors.InvalidSpecError` if the atlas has no curves of one of them.
     """
     live = None if atlas is None else exploration(result, atlas, criteria)
-    shown = contents(result) | ({"reconstructions": live["repairs"]} if live else {})
-    styles = ("report.css.j2", "interactive.css.j2")
-    style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in styles)
-    scripts = ("print.js", "forecast.js", "interactive.js") if live else ("print.js",)
-    script = script_of(*(Path(__file__).with_name(name) for name in scripts))
-    return ENVIRONMENT.get_template("report.html.j2").render(
-        shown,
-        live=live,
-        picture=picture_of(result),
-        settings=_settings(result.spec),
-        command=as_command(result.spec),
-        python=as_python(result.spec),
-        style=Markup(style),
-        style_hash=content_hash(style),
-        script=Markup(script),
-        script_hash=content_hash(script),
-    )
-
-
-def contents(result: RunResult) -> dict[str, Any]:
-    """What the templates show of a run, by name."""
-    return {
+    shown = {
         "result": result,
         "verdict": verdict(result),
         "parameters": parameters(result),
         "recipe": recipe(result.spec),
         "calibrated_on": calibrated_on(result),
-        "reconstructions": reconstructions_of(result.sites),
+        "reconstructions": live["repairs"] if live else reconstructions_of(result.sites),
         "variants": VARIANTS,
         "measurements": _measurements(result),
         "extents": _extents(result),
@@ -120,19 +90,31 @@ def contents(result: RunResult) -> dict[str, Any]:
         "judged": judged,
         "findings": findings(result),
         "colours": VARIANT_COLOURS,
+        "live": live,
+        "picture": picture_of(result),
+        "settings": _settings(result.spec),
+        "command": as_command(result.spec),
+        "python": as_python(result.spec),
     }
+    styles = ("report.css.j2", "interactive.css.j2")
+    style = "".join(ENVIRONMENT.get_template(name).render(shown) for name in styles)
+    scripts = ("print.js", "forecast.js", "interactive.js") if live else ("print.js",)
+    script = script_of(*(Path(__file__).with_name(name) for name in scripts))
+    return ENVIRONMENT.get_template("report.html.j2").render(
+        shown,
+        style=Markup(style),
+        style_hash=content_hash(style),
+        script=Markup(script),
+        script_hash=content_hash(script),
+    )
 
 
 def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:
     """Name, value and default of every choice, in words."""
     defaults = PruneSpec()
     return [
-        (
-            SETTINGS.get(name, name),
-            _setting_words(name, getattr(spec, name)),
-            _setting_words(name, getattr(defaults, name)),
-        )
-        for name in PruneSpec.model_fields
+        (words, _setting_words(name, getattr(spec, name)), _setting_words(name, getattr(defaults, name)))
+        for name, words in SETTINGS.items()
     ]
 
 
@@ -152,13 +134,9 @@ def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
     """Measurement -> variant -> its value with one standard error, and its comparison with the dense model."""
     values: dict[str, dict[str, tuple[str, str]]] = {}
     for item in (figure for evaluation in result.evaluations for figure in evaluation.figures):
-        value, stderr = value_words(item), stderr_words(item)
-        what = measurement(item)
+        what, value = measurement(item), f"{value_words(item)} ± {stderr_words(item)}"
         comparison = "" if item.variant == "dense" else beside_dense(result, item) or ""
-        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (
-            f"{value} ± {stderr}",
-            comparison,
-        )
+        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (value, comparison)
     return values
 
 

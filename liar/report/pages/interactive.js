@@ -25,10 +25,6 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
-function isTheRun() {
-  return CHOICES.every((name) => chosen[name] === data.run[name]);
-}
-
 /** Forecast of choices, under the criterion of the run unless they name another one, which has been read. */
 function forecast({ criterion = data.run.criterion, ...choices }) {
   return forecasters[criterion](choices);
@@ -140,19 +136,18 @@ function drawSite(found) {
 }
 
 function drawTable(found) {
-  one('#sites').replaceChildren(...data.sites.map((site, index) => element('tr', {},
-    element('th', { scope: 'row' }, site.name),
-    element('td', { class: 'number' },
-      `${found.sites[index].kept.toLocaleString('en')} of ${(site.bundles * site.group).toLocaleString('en')}`),
-    ...repairs.map((repair) => {
-      const error = found.sites[index].errors[repair], aware = found.sites[index].aware?.[repair];  // of the run alone
-      return element('td', { class: 'number' },
-        (error?.toFixed(4) ?? '') + (aware === undefined ? '' : ` (${aware.toFixed(4)})`));
-    }))));
+  one('#sites').replaceChildren(...data.sites.map(({ name, bundles, group }, index) => {
+    const { kept, errors, aware } = found.sites[index], units = bundles * group;  // the norm-aware error is of the run alone
+    const words = [`${kept.toLocaleString('en')} of ${units.toLocaleString('en')}`, ...repairs.map((repair) =>
+      (errors[repair]?.toFixed(4) ?? '') + (aware?.[repair] === undefined ? '' : ` (${aware[repair].toFixed(4)})`))];
+    const cells = words.map((each) => element('td', { class: 'number' }, each));
+    return element('tr', {}, element('th', { scope: 'row' }, name), ...cells);
+  }));
 }
 
 function draw() {
-  const measured = isTheRun(), found = measured ? data.run : forecast(chosen);
+  const measured = CHOICES.every((name) => chosen[name] === data.run[name]);
+  const found = measured ? data.run : forecast(chosen);
   one('#problem').textContent = found.problem ?? '';
   one('#ratio').value = one('#ratio-number').value = chosen.ratio;
   for (const name of ['criterion', 'allocation', 'repair']) {

@@ -17,12 +17,12 @@ from plotly.colors import sequential
 
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import FLOOR, STEPS, global_order
-from liar.explore.atlas import WEIGHTINGS, Atlas, Floats, SiteAtlas
+from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, Floats, SiteAtlas, Weighting
 from liar.explore.forecast import candidate_of, forecast, targeted
 from liar.explore.reconstructions import REPAIRS
 from liar.report.words.sentences import UNITS
 from liar.results import RunResult
-from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
+from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec, Reconstruction
 
 
 def exploration(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -> dict[str, Any]:
@@ -30,14 +30,22 @@ def exploration(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -
     spec = result.spec.model_copy(update={"edits": ()})
     for criterion in (spec.criterion, *criteria):
         forecast(spec.model_copy(update={"criterion": criterion}), atlas)
+    run = {
+        "ratio": spec.ratio,
+        "criterion": spec.criterion,
+        "allocation": spec.allocation,
+        "repair": spec.reconstruction,
+        "sites": [{"kept": site.kept, "errors": site.error, "aware": site.norm_aware_error} for site in result.sites],
+        "after": result.totals.parameters_after,
+        "blocks": result.totals.block_parameters_after,
+    }
     return {
         "repairs": atlas.facts.reconstructions,
         "allocations": [name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
         "most": MAX_RATIO,
         "edited": bool(result.spec.edits),
         "criteria": list(dict.fromkeys([spec.criterion, *criteria])),
-        "data": curves_data(spec, atlas, criteria)
-        | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": _run_data(result)},
+        "data": curves_data(spec, atlas, criteria) | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": run},
     }
 
 
@@ -65,13 +73,8 @@ def curves_data(spec: PruneSpec, atlas: Atlas, criteria: Sequence[str] = ()) -> 
     charts = targeted(atlas, spec)
     return {
         "repairs": [
-            {
-                "name": name,
-                "meaning": REPAIRS[name].meaning,
-                "colour": REPAIRS[name].colour,
-                "bias": REPAIRS[name].changes_bias,
-            }
-            for name in atlas.facts.reconstructions
+            {"name": name, "meaning": repair.meaning, "colour": repair.colour, "bias": repair.changes_bias}
+            for name, repair in ((name, REPAIRS[name]) for name in atlas.facts.reconstructions)
         ],
         "multiple": spec.multiple,
         "floor": FLOOR,
@@ -97,18 +100,6 @@ def _of_criterion(charts: Sequence[SiteAtlas], spec: PruneSpec, atlas: Atlas) ->
     }
 
 
-def _run_data(result: RunResult) -> dict[str, Any]:
-    return {
-        "ratio": result.spec.ratio,
-        "criterion": result.spec.criterion,
-        "allocation": result.spec.allocation,
-        "repair": result.spec.reconstruction,
-        "sites": [{"kept": site.kept, "errors": site.error, "aware": site.norm_aware_error} for site in result.sites],
-        "after": result.totals.parameters_after,
-        "blocks": result.totals.block_parameters_after,
-    }
-
-
 def _site(chart: SiteAtlas) -> dict[str, Any]:
     site, facts = chart.site, chart.facts
     return {
@@ -128,22 +119,15 @@ def _curves(chart: SiteAtlas, criterion: str) -> Floats:
     """Errors (weightings, reconstructions, 101), or of a site of few bundles (weightings, reconstructions, bundles + 1) by the
     number of removed ones.
     """
-    every = np.stack(
-        [[chart.curve(criterion, name, weighting) for name in chart.reconstructions] for weighting in WEIGHTINGS]
-    )
     bundles = chart.site.bundles
-    if bundles >= every.shape[-1]:
-        return every
-    return np.array(
-        [
-            [
-                [chart.error_at(criterion, name, bundles - removed, weighting) for removed in range(bundles + 1)]
-                for name in chart.reconstructions
-            ]
-            for weighting in WEIGHTINGS
-        ],
-        np.float32,
-    )
+
+    def curve(name: Reconstruction, weighting: Weighting) -> Floats | list[float]:
+        if bundles >= len(RATIOS):
+            return chart.curve(criterion, name, weighting)
+        return [chart.error_at(criterion, name, bundles - removed, weighting) for removed in range(bundles + 1)]
+
+    every = [[curve(name, weighting) for name in chart.reconstructions] for weighting in WEIGHTINGS]
+    return np.array(every, np.float32)
 
 
 def _packed(array: Floats | np.ndarray[Any, Any]) -> str:

@@ -13,14 +13,17 @@ from liar.results import RunResult
 
 _LEFT, _WIDTH, _HIGH = 84, 916, 22
 
+Cell = tuple[float, int, float, int, str, bool]
+"""x, y, width, height, colour, and whether it is outlined."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Texts as (x, y, words), and cells as (x, y, width, height, colour, whether it is outlined); 1,000 wide."""
+    """Texts as (x, y, words), and cells; 1,000 wide."""
 
     height: int
     titles: list[tuple[float, int, str]]
-    cells: list[tuple[float, int, float, int, str, bool]]
+    cells: list[Cell]
 
 
 def picture_of(result: RunResult) -> Picture:
@@ -33,14 +36,7 @@ def _of_sites(result: RunResult) -> Picture:
     width = _WIDTH / (1 + max(site.layer for site in result.sites))
     strip = _HIGH * len(kinds) + 30
     cells = [
-        (
-            _LEFT + site.layer * width,
-            row * strip + 24 + kinds.index(site.kind) * _HIGH,
-            width - 1,
-            _HIGH - 1,
-            _colour(site.error[name]),
-            False,
-        )
+        _cell(site.layer * width, row * strip + kinds.index(site.kind) * _HIGH, width, site.error[name])
         for row, name in enumerate(names)
         for site in result.sites
         if name in site.error
@@ -53,12 +49,11 @@ def _of_layers(result: RunResult) -> Picture:
     gone, longest = removed_layers(result.sites), max((run.layers for run in result.tried), default=0)
     width = _WIDTH / max((run.first for run in result.tried), default=1)
     cells = [
-        (
-            _LEFT + (run.first - 1) * width,
-            24 + (run.layers - 1) * _HIGH,
-            width - 1,
-            _HIGH - 1,
-            _colour(run.norm_aware_error),
+        _cell(
+            (run.first - 1) * width,
+            (run.layers - 1) * _HIGH,
+            width,
+            run.norm_aware_error,
             [*range(run.first, run.first + run.layers)] == gone,
         )
         for run in result.tried
@@ -68,7 +63,8 @@ def _of_layers(result: RunResult) -> Picture:
     return Picture(_HIGH * longest + 42, [*first, *titles], cells)
 
 
-def _colour(error: float) -> str:
-    """Colour of the heatmap: logarithmic from 0.001 to 1."""
+def _cell(x: float, y: int, width: float, error: float, outlined: bool = False) -> Cell:
+    """A cell of a strip in the colours of the heatmap: logarithmic from 0.001 to 1."""
     place = min(1.0, max(0.0, 1 + log10(max(error, 1e-9)) / 3))
-    return str(sample_colorscale("Viridis", [place])[0])
+    colour = str(sample_colorscale("Viridis", [place])[0])
+    return (_LEFT + x, 24 + y, width - 1, _HIGH - 1, colour, outlined)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from liar.explore.every_criterion import Loss
-from liar.report.plots.frame import FONT, axis, drawing, vertical
+from liar.report.plots.frame import axis, drawing, legend, vertical
 from liar.report.plots.recipe_lines import PALETTE
 from liar.report.words.site_sentences import error_words
 
@@ -46,7 +46,7 @@ def every_criterion_figure(
     layout: dict[str, Any] = {
         "xaxis": axis("share of the targeted units removed", tickformat=".0%"),
         "yaxis": axis(f"{QUANTITIES[quantity]}, predicted", type="log"),
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": FONT},
+        "legend": legend(-0.2),
         "showlegend": True,
         "shapes": [vertical(ratio)],
     }

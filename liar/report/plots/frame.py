@@ -28,6 +28,9 @@ STANDOFF = {"ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)"}
 TOP = 48
 """Top margin in pixels: Gradio lays a component's label over the first pixels of a figure."""
 
+BARE = {"showgrid": False, "zeroline": False, "fixedrange": True}
+"""An axis without lines."""
+
 FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
@@ -53,28 +56,28 @@ DIVERGING = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b
 """Vermilion: the second of two is worse; blue: it is better."""
 
 
-def flush_left(figure: go.Figure, titles: int, shift: int) -> None:
-    """Move the subplot titles, which are the first annotations, to the left edge."""
-    for annotation in figure.layout.annotations[:titles]:
-        annotation.update(x=0, xanchor="left", align="left", xshift=shift, font=FONT)
+def drawing(data: list[dict[str, Any]], layout: dict[str, Any], **size: int) -> go.Figure:
+    """Figure in a :func:`frame` of this ``size``, from plain dicts: fast enough to redraw while a slider moves, without
+    ``make_subplots`` (30 ms) and without plotly's validation, so only a test that validates it finds a misspelt property.
+    """
+    return go.Figure(data, {**layout, **frame(**size)}, _validate=False)
 
 
-def framed(figure: go.Figure, drawn: int, bottom: int, left: int, right: int) -> go.Figure:
-    """Apply the common layout; its paper is transparent, to show the page's light or dark background.
+def frame(drawn: int, bottom: int, left: int, right: int, top: int = TOP) -> dict[str, Any]:
+    """The common layout; its paper is transparent, to show the page's light or dark background.
 
     ``drawn`` is the height of the plots without margins, in pixels.
     """
-    figure.update_layout(**_frame(drawn, bottom, left, right))
-    return figure
-
-
-def drawing(
-    data: list[dict[str, Any]], layout: dict[str, Any], *, drawn: int, bottom: int, left: int, right: int
-) -> go.Figure:
-    """Framed figure from plain dicts, fast enough to redraw while a slider moves: without ``make_subplots`` (30 ms) and
-    without plotly's validation, so only a test that validates the figure finds a misspelt property.
-    """
-    return go.Figure(data, {**layout, **_frame(drawn, bottom, left, right)}, _validate=False)
+    return {
+        "height": top + drawn + bottom,
+        "autosize": True,
+        "margin": {"l": left, "r": right, "t": top, "b": bottom},
+        "font": FONT,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "hoverlabel": {"align": "left", "bgcolor": "#1e293b", "bordercolor": "#64748b", "font": {"color": "white"}},
+        "dragmode": False,
+    }
 
 
 def title(words: str, y: float = 1.0) -> dict[str, Any]:
@@ -93,16 +96,33 @@ def title(words: str, y: float = 1.0) -> dict[str, Any]:
     }
 
 
-def axis(words: str, **more: Any) -> dict[str, Any]:
+def axis(words: str, standoff: int = 8, **more: Any) -> dict[str, Any]:
     """Axis with the title ``words`` and ``more`` properties, for :func:`drawing`."""
-    heading = {"text": words, "font": FONT, "standoff": 8}
+    heading = {"text": words, "font": FONT, "standoff": standoff}
     return {"title": heading, "gridcolor": GRID, "zeroline": False, "fixedrange": True, "tickfont": FONT, **more}
+
+
+def legend(y: float) -> dict[str, Any]:
+    """Legend below the plot, its upper end at ``y`` in paper coordinates."""
+    return {"orientation": "h", "y": y, "yanchor": "top", "x": 0, "font": FONT}
 
 
 def vertical(x: float) -> dict[str, Any]:
     """Dashed line over the whole height at ``x``, for :func:`drawing`."""
     line = {"color": LINE, "width": 2, "dash": "dash"}
     return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def cells(x: Sequence[Any], y: Sequence[Any], z: Sequence[Any], words: Sequence[Any], **more: Any) -> dict[str, Any]:
+    """Cells of a map, for :func:`drawing`: the first of the ``words`` of a cell is its text on hover."""
+    hover = {"customdata": words, "hovertemplate": "%{customdata[0]}<extra></extra>"}
+    return {"type": "heatmap", "x": x, "y": y, "z": z, **hover, "xgap": 1, "ygap": 1, **more}
+
+
+def outlines(x: int, y: int, axis: str = "y") -> list[dict[str, Any]]:
+    """A white line within a black one around the cell at ``x`` and ``y``, visible on every cell, light page and dark page."""
+    box = {"type": "rect", "xref": "x", "yref": axis, "x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+    return [{**box, "line": {"color": colour, "width": width}} for colour, width in (("black", 4), ("white", 1.5))]
 
 
 def rounded(values: NDArray[np.floating[Any]]) -> list[float]:
@@ -115,22 +135,7 @@ def positive(values: Sequence[float], least: float = 0.0) -> list[float | None]:
     return [value if value > least else None for value in values]
 
 
-def _frame(drawn: int, bottom: int, left: int, right: int) -> dict[str, Any]:
-    return {
-        "height": TOP + drawn + bottom,
-        "autosize": True,
-        "margin": {"l": left, "r": right, "t": TOP, "b": bottom},
-        "font": FONT,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "hoverlabel": {"align": "left", "bgcolor": "#1e293b", "bordercolor": "#64748b", "font": {"color": "white"}},
-        "dragmode": False,
-    }
-
-
 def empty(words: str) -> go.Figure:
-    figure = go.Figure()
-    figure.add_annotation(text=words, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return framed(figure, drawn=60, bottom=24, left=8, right=8)
+    text = {"text": words, "x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    layout = {"annotations": [text], "xaxis": {"visible": False}, "yaxis": {"visible": False}}
+    return drawing([], layout, drawn=60, bottom=24, left=8, right=8)

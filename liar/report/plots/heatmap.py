@@ -1,20 +1,31 @@
-"""Heatmap of the error of every site, layer x site, on one colour scale."""
+"""Heatmaps of every site, layer x site: its errors on one colour scale, and those of two runs compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import floor, log10
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
-from liar.report.plots.frame import DIVERGING, FONT, SMALLEST_ERROR, STANDOFF, drawing, title
-from liar.report.view import HeatmapView, Scale
-from liar.report.words.site_sentences import error_words, errors_of, reconstructions_of
+from liar.report.plots.frame import (
+    BARE,
+    DIVERGING,
+    FONT,
+    SMALLEST_ERROR,
+    STANDOFF,
+    cells,
+    drawing,
+    empty,
+    outlines,
+    title,
+)
+from liar.report.view import Scale, View
+from liar.report.words.site_sentences import KINDS, error_words, errors_of, reconstructions_of
 from liar.results import SiteReport
 from liar.spec import Reconstruction, SiteKind
+from liar.statistics.compare import RunComparison, SiteDifference
 
 DECADES = 2.0
 """Length of a fitted colour scale below the largest error. Smaller errors, as of a site dominated by a few massive
@@ -25,101 +36,113 @@ SAME_DIFFERENCES: dict[Scale, tuple[float, float]] = {"log": (0.1, 10.0), "linea
 """Ends of the colour scale that is the same for all recipes. An error of 1 is all of a site's output for any model; a
 difference on the log scale is a ratio."""
 
-_BY_HAND = "error not known for units chosen by hand"
-
-DEFAULT_VIEW = HeatmapView()
+DEFAULT_VIEW = View()
 
 _CELL, _GAP = 34, 34
 """Height of a site in the heatmap and of the space for a strip's title, in pixels."""
 
-_KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}  # from the bottom of a strip upwards
+_WIDEST_RATIO = 100.0
+"""Largest ratio of the errors of two runs that has a colour of its own."""
+
 _TICKS = tuple(digit * 10.0**power for power in range(-6, 7) for digit in (1, 3))
 
-_OUTLINE = (("black", 4), ("white", 1.5))
-"""Colours and widths: a white line within a black one is visible on every cell and on a light or dark page."""
+_UNITS: dict[SiteKind, str] = {"ffn": "neurons", "attention": "query heads"}
 
+_LAYERS = {**BARE, "title": {"text": "layer", "standoff": 4, "font": FONT}}
+_SITES = {**BARE, "automargin": True, **STANDOFF}
+"""Axes of layers and of kinds of sites."""
 
-@dataclass(frozen=True, slots=True)
-class _Strip:
-    """Title of a strip, and for each site its value on the colour axis and the text of its cell."""
-
-    title: str
-    value: Callable[[SiteReport], float | None]
-    words: Callable[[SiteReport], str]
+_Cell = TypeVar("_Cell", SiteReport, SiteDifference)
+_Names = tuple[Reconstruction, ...]
+"""What a strip shows: the error of one reconstruction, or the difference of two."""
 
 
 def error_heatmap(
-    sites: Sequence[SiteReport],
-    view: HeatmapView = DEFAULT_VIEW,
-    *,
-    selected: str = "",
-    about: Mapping[str, str] | None = None,
+    sites: Sequence[SiteReport], view: View = DEFAULT_VIEW, *, about: Mapping[str, str] | None = None
 ) -> go.Figure:
     """Layer x site: a strip for each reconstruction on one colour scale, or the difference of two.
 
     A difference is the error of the first reconstruction divided by that of the second on the log scale, and minus it
-    on the linear one. ``customdata`` of a cell holds its text and the name of its site; ``selected`` names the site to
-    outline, ``about`` is stored as ``layout.meta``. Fast enough to follow a slider.
+    on the linear one. ``customdata`` of a cell holds its text and the name of its site; the site of ``view`` is outlined,
+    ``about`` is stored as ``layout.meta``. Fast enough to follow a slider.
     """
-    kinds = [kind for kind in _KINDS if any(site.kind == kind for site in sites)]
-    layers = sorted({site.layer for site in sites})
-    at = {(site.layer, site.kind): site for site in sites}
-    cells = [[at.get((layer, kind)) for layer in layers] for kind in kinds]
-    strips = _strips(sites, view)
+    kinds, layers, grid = _grid(sites)
+    known = reconstructions_of(sites)
+    strips: list[_Names] = [(name,) for name in view.strips if name in known or view.show != "all"]
+    strips += [view.difference] if view.difference else []
+    missing = [_missing(known, names) for names in strips]
     height = _CELL * max(len(kinds), 1)
     drawn = len(strips) * height + (len(strips) - 1) * _GAP
     bottoms = [drawn - height - index * (height + _GAP) for index in range(len(strips))]
-    names = ["y", *(f"y{index + 1}" for index in range(1, len(strips)))]
+    axes = ["y", *(f"y{index + 1}" for index in range(1, len(strips)))]
     layout: dict[str, Any] = {
-        "xaxis": {
-            "anchor": names[-1],
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
-            "constrain": "domain",
-            "title": {"text": "layer", "standoff": 4, "font": FONT},
-            "dtick": layer_ticks(layers),
-        },
+        "xaxis": {**_LAYERS, "anchor": axes[-1], "constrain": "domain", "dtick": layer_ticks(layers)},
         "coloraxis": coloraxis(view, colour_limits(sites, view), -62 / drawn),
         "meta": dict(about or {}),
         "annotations": [
-            title(strip.title, (bottom + height) / drawn) for strip, bottom in zip(strips, bottoms, strict=True)
+            title(_title(sites, view, names, reason), (bottom + height) / drawn)
+            for names, reason, bottom in zip(strips, missing, bottoms, strict=True)
         ],
         "shapes": [
             shape
-            for name in names
+            for axis in axes
             for site in sites
-            if site.name == selected
-            for shape in _outlines(name, site.layer, kinds.index(site.kind))
+            if site.name == view.site
+            for shape in outlines(site.layer, kinds.index(site.kind), axis)
         ],
     }
-    for name, bottom in zip(names, bottoms, strict=True):
-        layout[name.replace("y", "yaxis")] = {
-            "anchor": "x",
-            "domain": [bottom / drawn, (bottom + height) / drawn],
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
-            "automargin": True,
-            **STANDOFF,
-        }
+    for axis, bottom in zip(axes, bottoms, strict=True):
+        domain = [bottom / drawn, (bottom + height) / drawn]
+        layout[axis.replace("y", "yaxis")] = {**_SITES, "anchor": "x", "domain": domain}
     data = [
-        {
-            "type": "heatmap",
-            "x": layers,
-            "y": [_KINDS[kind] for kind in kinds],
-            "z": [[strip.value(cell) if cell else None for cell in line] for line in cells],
-            "customdata": [[[strip.words(cell), cell.name] if cell else ["", ""] for cell in line] for line in cells],
-            "hovertemplate": "%{customdata[0]}<extra></extra>",
-            "hoverongaps": True,  # the hover text explains why a cell has no colour
-            "coloraxis": "coloraxis",
-            "xgap": 1,
-            "ygap": 1,
-            "yaxis": name,
-        }
-        for name, strip in zip(names, strips, strict=True)
+        cells(
+            layers,
+            [KINDS[kind] for kind in kinds],
+            [[_value(site, view, names) if site else None for site in line] for line in grid],
+            [
+                [[_site_words(site, view, names, reason), site.name] if site else ["", ""] for site in line]
+                for line in grid
+            ],
+            hoverongaps=True,  # the hover text explains why a cell has no colour
+            coloraxis="coloraxis",
+            yaxis=axis,
+        )
+        for axis, names, reason in zip(axes, strips, missing, strict=True)
     ]
     return drawing(data, layout, drawn=drawn, bottom=114, left=8, right=8)
+
+
+def comparison_heatmap(comparison: RunComparison) -> go.Figure:
+    """Layer x site: error of run A over that of run B, each with its reconstruction, on a log scale; blue: B is better.
+
+    ``customdata`` of a cell holds its text and the name of its site.
+    """
+    if not comparison.sites:
+        return empty("The two runs have no site in common.")
+    kinds, layers, grid = _grid(comparison.sites)
+    ratios = [_ratio(site.a, site.b) for site in comparison.sites]
+    widest = log10(min(max([1.1, *ratios, *(1 / ratio for ratio in ratios)]), _WIDEST_RATIO))
+    data = cells(
+        layers,
+        [KINDS[kind] for kind in kinds],
+        [[log10(_ratio(site.a, site.b)) if site else None for site in line] for line in grid],
+        [[[_compared_words(site), site.name] if site else ["", ""] for site in line] for line in grid],
+        hoverongaps=False,
+        coloraxis="coloraxis",
+    )
+    drawn = 44 * len(kinds)
+    bar = _bar("error of A ÷ error of B (log scale)", -62 / drawn, _ratio_ticks(widest))
+    colours = {"colorscale": DIVERGING, "cmin": -widest, "cmax": widest, "colorbar": bar}
+    layout = {"xaxis": _LAYERS, "yaxis": _SITES, "coloraxis": colours}
+    return drawing([data], layout, drawn=drawn, bottom=114, left=8, right=8)
+
+
+def _grid(sites: Sequence[_Cell]) -> tuple[list[SiteKind], list[int], list[list[_Cell | None]]]:
+    """Kinds from the bottom upwards, layers, and the site of each kind in each layer."""
+    kinds = [kind for kind in KINDS if any(site.kind == kind for site in sites)]
+    layers = sorted({site.layer for site in sites})
+    at = {(site.layer, site.kind): site for site in sites}
+    return kinds, layers, [[at.get((layer, kind)) for layer in layers] for kind in kinds]
 
 
 def layer_ticks(layers: Sequence[int]) -> int:
@@ -127,7 +150,7 @@ def layer_ticks(layers: Sequence[int]) -> int:
     return 5 if len(layers) > 12 else 1
 
 
-def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float, float]:
+def colour_limits(sites: Sequence[SiteReport], view: View) -> tuple[float, float]:
     """Ends of the colour scale, as errors, ratios or differences. By default constant, so that colours of recipes compare.
     Fitted ones depend on all reconstructions of ``sites``, so that colours of views of the same sites compare.
     """
@@ -135,7 +158,7 @@ def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float
         return (SAME_DIFFERENCES if view.difference else SAME_ERRORS)[view.scale]
     errors = [list(found.values()) for site in sites if (found := errors_of(site, view.weighting))]
     if view.difference and view.scale == "log":
-        ratios = [max(*values, SMALLEST_ERROR) / max(min(values), SMALLEST_ERROR) for values in errors]
+        ratios = [_ratio(max(values), min(values)) for values in errors]
         widest = min(max([1.1, *ratios]), 10**DECADES)
         return 1 / widest, widest
     if view.difference:
@@ -150,54 +173,37 @@ def colour_limits(sites: Sequence[SiteReport], view: HeatmapView) -> tuple[float
     return 10**low, 10**high
 
 
-def _strips(sites: Sequence[SiteReport], view: HeatmapView) -> list[_Strip]:
-    if view.difference:
-        return [_difference(sites, view, *view.difference)]
-    known = reconstructions_of(sites)
-    return [_strip(sites, view, name) for name in view.strips if name in known or view.show != "all"]
+def _value(site: SiteReport, view: View, names: _Names) -> float | None:
+    """Value on the colour axis; None if an error is not known."""
+    errors = errors_of(site, view.weighting)
+    if not set(names) <= errors.keys():
+        return None
+    first, *second = (_colour(errors[name], view) for name in names)
+    return first - sum(second)
 
 
-def _strip(sites: Sequence[SiteReport], view: HeatmapView, name: Reconstruction) -> _Strip:
-    def value(site: SiteReport) -> float | None:
-        error = errors_of(site, view.weighting).get(name)
-        return None if error is None else _colour(error, view)
+def _title(sites: Sequence[SiteReport], view: View, names: _Names, missing: str) -> str:
+    """Names of a strip, and the mean of what it shows over the sites at which that is known, else why it is ``missing``."""
+    heading = f"<b>{(' - ' if view.scale == 'linear' else ' ÷ ').join(names)}</b>"
+    known = [site for site in sites if set(names) <= errors_of(site, view.weighting).keys()]
+    if not known:
+        return f"{heading}  {missing}"
+    some = "" if len(known) == len(sites) else f" of {len(known)} of {len(sites)} sites"
+    if len(names) == 1:
+        return (
+            f"{heading}  mean {error_words(fmean(errors_of(site, view.weighting)[names[0]] for site in known))}{some}"
+        )
+    mean = fmean(_value(site, view, names) or 0.0 for site in known)
+    return f"{heading}  {f'mean {mean:.3g}' if view.scale == 'linear' else f'geometric mean {10**mean:.3g}'}{some}"
 
-    missing = _missing(sites, name)
-    known = [errors[name] for site in sites if name in (errors := errors_of(site, view.weighting))]
-    mean = f"mean {error_words(fmean(known))}{_of_known(len(known), len(sites))}" if known else missing
-    return _Strip(f"<b>{name}</b>  {mean}", value, lambda site: _site_words(site, name, missing))
 
-
-def _missing(sites: Sequence[SiteReport], *names: Reconstruction) -> str:
+def _missing(known: Sequence[Reconstruction], names: _Names) -> str:
     """Why a cell has no error of ``names``: an older result lacks newer ones, a forecast some of units chosen by hand."""
-    known = reconstructions_of(sites)
-    return next((f"no error of {name} is known" for name in names if name not in known), _BY_HAND)
+    absent = (f"no error of {name} is known" for name in names if name not in known)
+    return next(absent, "error not known for units chosen by hand")
 
 
-def _of_known(known: int, sites: int) -> str:
-    return "" if known == sites else f" of {known} of {sites} sites"
-
-
-def _difference(
-    sites: Sequence[SiteReport], view: HeatmapView, first: Reconstruction, second: Reconstruction
-) -> _Strip:
-    def value(site: SiteReport) -> float | None:
-        errors = errors_of(site, view.weighting)
-        if not {first, second} <= errors.keys():
-            return None
-        return _colour(errors[first], view) - _colour(errors[second], view)
-
-    known = [difference for site in sites if (difference := value(site)) is not None]
-    words = missing = _missing(sites, first, second)
-    if known and view.scale == "linear":
-        words = f"mean {fmean(known):.3g}{_of_known(len(known), len(sites))}"
-    elif known:
-        words = f"geometric mean {10 ** fmean(known):.3g}{_of_known(len(known), len(sites))}"
-    title = f"<b>{first} {'-' if view.scale == 'linear' else '÷'} {second}</b>  {words}"
-    return _Strip(title, value, lambda site: _difference_words(site, view, first, second, missing))
-
-
-def _colour(error: float, view: HeatmapView) -> float:
+def _colour(error: float, view: View) -> float:
     """Value on the colour axis of an error or a ratio of errors."""
     return log10(max(error, SMALLEST_ERROR)) if view.scale == "log" else error
 
@@ -205,12 +211,19 @@ def _colour(error: float, view: HeatmapView) -> float:
 # -- the colour scale -----------------------------------------------------------------------------------------------------
 
 
-def coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict[str, Any]:
+def coloraxis(view: View, limits: tuple[float, float], y: float) -> dict[str, Any]:
     """Colour axis of errors between ``limits``, its bar below the plot at ``y`` in paper coordinates."""
     low, high = (_colour(end, view) for end in limits)
-    bar: dict[str, Any] = {
-        "orientation": "h",  # below the plot, to leave the width of a narrow page to the layers
-        "title": {"text": _unit(view), "side": "top", "font": FONT},
+    ticks = _ratio_ticks(high) if view.difference else _error_ticks(low, high)
+    bar = _bar(_unit(view), y, ticks if view.scale == "log" else {})
+    return {"colorscale": DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
+
+
+def _bar(words: str, y: float, ticks: Mapping[float, str]) -> dict[str, Any]:
+    """Colour bar below the plot, to leave the width of a narrow page to the layers; without ``ticks`` plotly chooses them."""
+    bar = {
+        "orientation": "h",
+        "title": {"text": words, "side": "top", "font": FONT},
         "tickangle": 0,
         "nticks": 6,
         "thickness": 10,
@@ -219,13 +232,10 @@ def coloraxis(view: HeatmapView, limits: tuple[float, float], y: float) -> dict[
         "yanchor": "top",
         "ypad": 0,
     }
-    if view.scale == "log":
-        ticks = _ratio_ticks(high) if view.difference else _error_ticks(low, high)
-        bar |= {"tickvals": list(ticks), "ticktext": list(ticks.values())}
-    return {"colorscale": DIVERGING if view.difference else "Viridis", "cmin": low, "cmax": high, "colorbar": bar}
+    return bar | ({"tickvals": list(ticks), "ticktext": list(ticks.values())} if ticks else {})
 
 
-def _unit(view: HeatmapView) -> str:
+def _unit(view: View) -> str:
     error = "error" if view.weighting == "plain" else "norm-aware error"
     if view.difference is None:
         return f"{error} ({view.scale} scale)"
@@ -247,39 +257,29 @@ def _ratio_ticks(high: float) -> dict[float, str]:
 # -- cells ----------------------------------------------------------------------------------------------------------------
 
 
-def _outlines(axis: str, layer: int, row: int) -> list[dict[str, Any]]:
-    """Rectangles around one cell of a strip."""
-    box = {"x0": layer - 0.5, "x1": layer + 0.5, "y0": row - 0.5, "y1": row + 0.5}
-    return [
-        {"type": "rect", "xref": "x", "yref": axis, **box, "line": {"color": colour, "width": width}}
-        for colour, width in _OUTLINE
-    ]
+def _ratio(first: float, second: float) -> float:
+    return max(first, SMALLEST_ERROR) / max(second, SMALLEST_ERROR)
 
 
-def _site_words(site: SiteReport, name: Reconstruction, missing: str) -> str:
-    if name not in site.error:
-        return f"<b>{site.name}</b>, {name}<br>{missing}<br>{_kept_words(site)}"
-    return (
-        f"<b>{site.name}</b>, {name}<br>error {error_words(site.error[name])} of the output's energy"
-        f"<br>norm-aware error {error_words(site.norm_aware_error[name])}<br>{_kept_words(site)}"
-    )
-
-
-def _difference_words(
-    site: SiteReport, view: HeatmapView, first: Reconstruction, second: Reconstruction, missing: str
-) -> str:
+def _site_words(site: SiteReport, view: View, names: _Names, missing: str) -> str:
     errors = errors_of(site, view.weighting)
-    if not {first, second} <= errors.keys():
-        return f"<b>{site.name}</b>, {first} to {second}<br>{missing}<br>{_kept_words(site)}"
-    label = "error" if view.weighting == "plain" else "norm-aware error"
-    ratio = max(errors[first], SMALLEST_ERROR) / max(errors[second], SMALLEST_ERROR)
-    change = f"{ratio:.3g} times smaller" if ratio >= 1 else f"{1 / ratio:.3g} times larger"
+    if not set(names) <= errors.keys():
+        words = missing
+    elif len(names) == 1:
+        plain, aware = error_words(site.error[names[0]]), error_words(site.norm_aware_error[names[0]])
+        words = f"error {plain} of the output's energy<br>norm-aware error {aware}"
+    else:
+        label = "error" if view.weighting == "plain" else "norm-aware error"
+        first, second = (errors[name] for name in names)
+        ratio = _ratio(first, second)
+        change = f"{ratio:.3g} times smaller" if ratio >= 1 else f"{1 / ratio:.3g} times larger"
+        words = f"{label} {first:.4g} → {second:.4g} of the output's energy<br>{change}"
+    kept = f"{site.kept:,} of {site.units:,} {_UNITS[site.kind]} kept"
+    return f"<b>{site.name}</b>, {' to '.join(names)}<br>{words}<br>{kept}"
+
+
+def _compared_words(site: SiteDifference) -> str:
     return (
-        f"<b>{site.name}</b>, {first} to {second}<br>{label} {errors[first]:.4g} → {errors[second]:.4g} of the "
-        f"output's energy<br>{change}<br>{_kept_words(site)}"
+        f"<b>{site.name}</b><br>error A {site.a:.4g}, B {site.b:.4g} of the output's energy"
+        f"<br>kept A {site.kept_a:,}, B {site.kept_b:,} of {site.units:,} {_UNITS[site.kind]}"
     )
-
-
-def _kept_words(site: SiteReport) -> str:
-    unit = "neurons" if site.kind == "ffn" else "query heads"
-    return f"{site.kept:,} of {site.units:,} {unit} kept"

@@ -7,7 +7,7 @@ from textwrap import wrap
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from liar.report.plots.frame import FONT, GRID, STANDOFF, VARIANT_COLOURS, empty, flush_left, framed
+from liar.report.plots.frame import FONT, GRID, STANDOFF, TOP, VARIANT_COLOURS, empty, frame
 from liar.report.words.metric_sentences import measurement, repair, stderr_words, value_words, variant_name
 from liar.results import MEASURED, QUANTIZED, VARIANTS, Evaluation, RunResult
 from liar.tasks.metrics import METRICS
@@ -84,23 +84,18 @@ def metric_bars(result: RunResult) -> go.Figure:
         )
     figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=6)
     figure.update_yaxes(fixedrange=True, autorange="reversed", showgrid=False, **STANDOFF)
-    flush_left(figure, len(tasks), shift=-labels)
-    framed(figure, drawn, bottom=52, left=labels, right=4)
-    return figure.update_layout(height=figure.layout.height + extra, margin_t=figure.layout.margin.t + extra)
+    for annotation in figure.layout.annotations[: len(tasks)]:  # the titles, moved to the left edge
+        annotation.update(x=0, xanchor="left", align="left", xshift=-labels, font=FONT)
+    return figure.update_layout(**frame(drawn, bottom=52, left=labels, right=4, top=TOP + extra))
 
 
 def _title(result: RunResult, task: str) -> list[str]:
     """Lines of a title that fit a narrow page: the measurement, then the recovery."""
     sentences = [measurement(_items(result, task)[0]), repair(result, task)]
-    return [line for words in sentences if words for line in wrap(_capital(words), _WIDEST)]
+    return [line for words in sentences if words for line in wrap(f"{words[:1].upper()}{words[1:]}", _WIDEST)]
 
 
 def _items(result: RunResult, task: str) -> list[Evaluation]:
     """Evaluations of a task, in the order of the bars."""
-    return sorted(
-        (item for item in result.evaluations if item.task == task), key=lambda item: MEASURED.index(item.variant)
-    )
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    found = [item for item in result.evaluations if item.task == task]
+    return sorted(found, key=lambda item: MEASURED.index(item.variant))

@@ -6,22 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from liar.explore.reconstructions import REPAIRS
-from liar.report.plots.frame import FONT, GRID, framed
-from liar.report.words.metric_sentences import beside_dense, sample, stderr_words, value_words
+from liar.report.plots.frame import FONT, GRID, drawing, legend
+from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, sample, stderr_words, value_words
 from liar.report.words.run_labels import choice
-from liar.results import Evaluation, RunResult, Variant
+from liar.results import Evaluation
 from liar.spec import PruneSpec
 from liar.statistics.compare import differing
-from liar.store import RunSummary
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named
-
-Run = RunResult | RunSummary
 
 _MOST_LINES = 8
 PALETTE = (  # colours of Okabe and Ito, and two darker ones
@@ -35,8 +32,6 @@ PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#8c6d31", "triangle-down"),
 )
 OTHERS = "#9aa1ad"
-
-_DRAWN, _BOTTOM, _LEFT, _RIGHT = 340, 116, 62, 10
 
 
 def tasks_of(runs: Iterable[Run]) -> list[str]:
@@ -100,51 +95,57 @@ def _style(recipe: PruneSpec, place: int, names: Sequence[str]) -> tuple[str, st
     return colour, "solid", symbol
 
 
-def marks(
-    line: Line,
-    runs: Sequence[Run],
-    x: Sequence[float],
-    items: Sequence[Evaluation],
-    words: Sequence[str],
-    selected: str,
-) -> go.Scatter:
-    """Marks of ``items`` at ``x`` with whiskers of one standard error; the run with the key ``selected`` has a ring."""
-    keys = [run.spec.key for run in runs]
-    return go.Scatter(
-        x=list(x),
-        y=[item.value for item in items],
-        mode="lines+markers" if line.dash else "markers",
-        line={"color": line.colour, "width": 2, "dash": line.dash or "solid"},
-        marker={
+class Point(NamedTuple):
+    """A run in a figure, what it measured, its place on the x axis, and the last line of its text on hover."""
+
+    run: Run
+    item: Evaluation
+    x: float
+    words: str
+
+
+def marks(line: Line, points: Sequence[Point], selected: str, **more: Any) -> dict[str, Any]:
+    """Marks of ``points`` with whiskers of one standard error; the run with the key ``selected`` has a ring."""
+    keys = [point.run.spec.key for point in points]
+    return {
+        "type": "scatter",
+        "x": [point.x for point in points],
+        "y": [point.item.value for point in points],
+        "mode": "lines+markers" if line.dash else "markers",
+        "line": {"color": line.colour, "width": 2, "dash": line.dash or "solid"},
+        "marker": {
             "color": line.colour,
             "symbol": line.symbol,
             "opacity": 1,  # marks of several sizes are translucent otherwise
             "size": [13 if key == selected else 8 for key in keys],
             "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
         },
-        error_y={  # another colour would hide the marks if the error is small
+        "error_y": {  # another colour would hide the marks if the error is small
             "type": "data",
-            "array": [item.stderr for item in items],
+            "array": [point.item.stderr for point in points],
             "color": line.colour,
             "thickness": 1.2,
             "width": 4,
         },
-        customdata=keys,
-        hovertext=list(words),
-        hovertemplate="%{hovertext}<extra></extra>",
-        name=line.name,
-    )
+        "customdata": keys,
+        "hovertext": [_words(line, point) for point in points],
+        "hovertemplate": "%{hovertext}<extra></extra>",
+        "name": line.name,
+        **more,
+    }
 
 
-def laid_out(figure: go.Figure) -> go.Figure:
-    """Apply the common frame, x axis and legend."""
-    figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=7, automargin=True)
-    figure.update_layout(
-        hovermode="closest",
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.22, "yanchor": "top", "font": FONT},
-    )
-    return framed(figure, drawn=_DRAWN, bottom=_BOTTOM, left=_LEFT, right=_RIGHT)
+def laid_out(data: list[dict[str, Any]], runs: Sequence[Run], task: str, x: str, tickformat: str) -> go.Figure:
+    """Figure of the metric by which ``runs`` measured ``task``, with the title and number format of its x axis."""
+    common = {"zeroline": False, "fixedrange": True, "gridcolor": GRID, "automargin": True}
+    layout = {
+        "xaxis": {**common, "nticks": 7, "title": {"text": x, "font": FONT, "standoff": 6}, "tickformat": tickformat},
+        "yaxis": {**common, **_metric_axis(data, task, metric_of(runs, task))},
+        "hovermode": "closest",
+        "showlegend": True,
+        "legend": legend(-0.22),
+    }
+    return drawing(data, layout, drawn=340, bottom=116, left=62, right=10)
 
 
 def metric_of(runs: Sequence[Run], task: str) -> Metric:
@@ -153,10 +154,10 @@ def metric_of(runs: Sequence[Run], task: str) -> Metric:
     return next(found, task_named(task).metric)
 
 
-def metric_axis(figure: go.Figure, task: str, metric: Metric) -> None:
-    """Set the y axis: accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
+def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> dict[str, Any]:
+    """Accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
     axis: dict[str, Any] = {"title": {"text": f"{metric.title_of(task)}, {metric.better}", "font": FONT, "standoff": 8}}
-    values = [value for trace in figure.data for value in trace.y]
+    values = [value for trace in data for value in trace["y"]]
     low, high = min(values), max(values)
     if metric.by_ratio and low > 0 and high > 4 * low:
         ticks = [
@@ -167,18 +168,7 @@ def metric_axis(figure: go.Figure, task: str, metric: Metric) -> None:
         axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
     elif metric.percent:
         axis["tickformat"] = ".1~%"
-    figure.update_yaxes(fixedrange=True, zeroline=False, gridcolor=GRID, automargin=True, **axis)
-
-
-def evaluation_of(run: Run, task: str, variant: Variant) -> Evaluation | None:
-    """Evaluation of ``variant`` on ``task``, else None."""
-    return next((item for item in run.evaluations if item.task == task and item.variant == variant), None)
-
-
-def run_words(line: Line, run: Run, item: Evaluation) -> str:
-    """Hover text of a run: its recipe and ratio, ``item``, and the difference to the dense model."""
-    heading = f"<b>{line.name}, {100 * run.spec.ratio:.0f} % removed</b>"
-    return f"{heading}<br>{measured_words(item)}{_difference_words(run, item)}"
+    return axis
 
 
 def measured_words(item: Evaluation) -> str:
@@ -187,7 +177,9 @@ def measured_words(item: Evaluation) -> str:
     return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
 
 
-def _difference_words(run: Run, item: Evaluation) -> str:
-    """Additional line with the difference to the dense model, and its paired standard error if that is known."""
-    words = beside_dense(run, item)
-    return f"<br>{words}{'' if words.endswith('dense') else ' beside dense'}" if words else ""
+def _words(line: Line, point: Point) -> str:
+    """Recipe and ratio of a run, its metric, and the difference to the dense model with its paired standard error if known."""
+    heading = f"<b>{line.name}, {100 * point.run.spec.ratio:.0f} % removed</b>"
+    change = beside_dense(point.run, point.item)
+    beside = f"<br>{change}{'' if change.endswith('dense') else ' beside dense'}" if change else ""
+    return f"{heading}<br>{measured_words(point.item)}{beside}<br>{point.words}"

@@ -17,6 +17,7 @@ from liar.report.plots.frame import (
     SITE_HEIGHT,
     axis,
     drawing,
+    legend,
     positive,
     rounded,
     title,
@@ -50,7 +51,7 @@ def site_errors(
         {
             "type": "scatter",
             "x": ratios,
-            "y": positive(curves[name], NO_ERROR) if scale == "log" else curves[name],
+            "y": positive(curve, NO_ERROR) if scale == "log" else curve,
             "mode": "lines+markers" if site.bundles <= MOST_POINTS else "lines",
             "name": name,
             "marker": {"size": 5},
@@ -61,33 +62,22 @@ def site_errors(
             },
             "hovertemplate": f"{name}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
         }
-        for name in curves
+        for name, curve in curves.items()
     ]
     if measured is not None:
-        lines += [
-            {
-                "type": "scatter",
-                "x": [1 - measured.kept / measured.units],
-                "y": [error],
-                "mode": "markers",
-                "name": f"{name}, measured",
-                "marker": {"size": 10, "symbol": "diamond-open", "color": REPAIRS[name].colour},
-                "showlegend": False,
-                "hovertemplate": f"{name}, measured: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
-            }
-            for name, error in errors_of(measured, weighting).items()
-        ]
+        found = errors_of(measured, weighting)
+        lines += [_mark(measured, found[name], name, "diamond-open", f"{name}, measured") for name in found]
     chosen = 1 - predicted.kept / predicted.units
     error = errors_of(predicted, weighting).get(reconstruction)
     on_the_line = chart.error_at(criterion, reconstruction, predicted.kept // site.group, weighting)
     by_hand = error is None or abs(error - on_the_line) > 0.01 * on_the_line + NO_ERROR
     if by_hand and error is not None:
-        lines.append(_chosen_units(chosen, error, reconstruction))
+        lines.append(_mark(predicted, error, reconstruction, "x", "units chosen by hand"))
     heading = "Error over the ratio" if weighting == "plain" else "Norm-aware error over the ratio"
     layout: dict[str, Any] = {
         "xaxis": axis("share of the site's units removed", tickformat=".0%"),
         "yaxis": axis("share of the output's energy", **_error_range(lines, scale)),
-        "legend": {"orientation": "h", "y": -0.3, "yanchor": "top", "x": 0, "font": FONT},
+        "legend": legend(-0.3),
         "shapes": [vertical(chosen)],
         "annotations": [
             title(f"<b>{heading}</b>" + ("  ◇ measured" if measured else "")),
@@ -106,16 +96,17 @@ def site_errors(
     return drawing(lines, layout, drawn=SITE_HEIGHT, bottom=96, left=64, right=8)
 
 
-def _chosen_units(removed: float, error: float, reconstruction: Reconstruction) -> dict[str, Any]:
-    """The error of units chosen by hand, which is on no line: those are of the units that the criterion keeps."""
+def _mark(site: SiteReport, error: float, reconstruction: Reconstruction, symbol: str, words: str) -> dict[str, Any]:
+    """An error that is on no line, since those are of the units that the criterion keeps in the dense model."""
     return {
         "type": "scatter",
-        "x": [removed],
+        "x": [1 - site.kept / site.units],
         "y": [error],
         "mode": "markers",
-        "marker": {"size": 10, "symbol": "x", "color": REPAIRS[reconstruction].colour},
+        "name": words,
+        "marker": {"size": 10, "symbol": symbol, "color": REPAIRS[reconstruction].colour},
         "showlegend": False,
-        "hovertemplate": "units chosen by hand: %{y:.3g} at %{x:.0%} removed<extra></extra>",
+        "hovertemplate": f"{words}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
     }
 
 

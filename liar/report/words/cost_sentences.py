@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from liar.report.costs import CostsResult, SpeedComparison
 from liar.report.words.metric_sentences import percent
-from liar.report.words.sentences import counts
+from liar.report.words.sentences import counts, share_gone
 from liar.report.words.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
 from liar.results import Quartiles, Workload
 
@@ -54,9 +54,9 @@ def sentences(result: CostsResult) -> list[str]:
 def _saved(result: CostsResult) -> str:
     dense, pruned = result.dense, result.pruned
     shares = {
-        "parameters": _share(dense.model.parameters, pruned.model.parameters),
-        "multiplications a token": _share(dense.macs_per_token, pruned.macs_per_token),
-        "bytes in memory": _share(dense.bytes_in_memory, pruned.bytes_in_memory),
+        "parameters": share_gone(dense.model.parameters, pruned.model.parameters),
+        "multiplications a token": share_gone(dense.macs_per_token, pruned.macs_per_token),
+        "bytes in memory": share_gone(dense.bytes_in_memory, pruned.bytes_in_memory),
     }
     fewer = [f"{name} ({percent(share)})" for name, share in shares.items() if share >= NEGLIGIBLE]
     return f"Fewer {', '.join(fewer)}." if fewer else "Nothing was saved: both models are of one size."
@@ -79,7 +79,7 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
     """Likeliest reason for no gain that the figures do not rule out."""
     if result.pruned.rounded and not result.dense.rounded:
         return "weights of eight bits are turned back before every product, which takes time; what they save is memory."
-    fewer = _share(result.dense.macs_per_token, result.pruned.macs_per_token)
+    fewer = share_gone(result.dense.macs_per_token, result.pruned.macs_per_token)
     if fewer < NEGLIGIBLE:
         return "it multiplies hardly less than the dense one."
     if not is_slower(speed.gain) and speed.gain.upper >= 1 / (1 - fewer):
@@ -140,7 +140,3 @@ def _change(before: int, after: int) -> str:
     change = round(100 * (after / before - 1))
     sign = "+" if change > 0 else "\N{MINUS SIGN}" if change < 0 else ""
     return f"{sign}{abs(change)} %"
-
-
-def _share(before: int, after: int) -> float:
-    return 1 - after / before

@@ -1,22 +1,63 @@
-"""Sentences on what a run found beside its metrics, in the order in which page, report and command line show them."""
+"""Sentences on what a run found beside its metrics: layers that went, other text, the last norm, and int8 weights."""
 
 from __future__ import annotations
 
-from liar.report.words.domain_sentences import domains
-from liar.report.words.layer_sentences import removal
-from liar.report.words.quantized_sentences import quantizations
-from liar.results import RunResult
+from liar.report.words.layer_sentences import what_went
+from liar.report.words.metric_sentences import beside_dense, recovery, source_words
+from liar.report.words.speed_sentences import is_faster, is_noisy, is_slower
+from liar.results import QUANTIZED, Evaluation, Quartiles, RunResult
+from liar.statistics.compare import is_chance
+from liar.tasks.metrics import METRICS
+from liar.tasks.mixes import sources_of
+
+_DOUBT = {
+    (True, True): ", both within the standard errors",
+    (True, False): ", the first within the standard errors",
+    (False, True): ", the second within the standard errors",
+    (False, False): ", both beyond the standard errors",
+}
 
 
 def findings(result: RunResult) -> list[str]:
-    """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8
-    weights.
+    """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8 weights, in the order in
+    which page, report and command line show them.
     """
-    found = (removal(result), domains(result), attenuated(result), *quantizations(result))
+    went = what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None
+    found = (went, domains(result), _attenuated(result), *quantizations(result))
     return [sentence for sentence in found if sentence]
 
 
-def attenuated(result: RunResult) -> str | None:
+def domains(result: RunResult) -> str | None:
+    """Text like the calibration text beside other text, on which a repair is worth less.
+
+    ``The reconstructed model has 1.25 ± 0.03 x dense perplexity in-domain (Wikipedia leads) and 1.52 ...``.
+
+    None if perplexity was not measured on two texts, or the calibration text is not known.
+    """
+    measured = [
+        item
+        for item in result.evaluations
+        if item.variant == "reconstructed" and METRICS[item.metric].of_windows and item.source is not None
+    ]
+    if len(measured) < 2 or result.calibration is None:
+        return None
+    words = [
+        f"{beside} {_domain(item, result.calibration.source)} ({source_words(item.source or '')})"
+        for item in measured
+        if (beside := beside_dense(result, item)) is not None
+    ]
+    whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
+    return f"Perplexity of the {whom} model: {', '.join(words[:-1])} and {words[-1]}." if len(words) > 1 else None
+
+
+def _domain(item: Evaluation, calibration: str) -> str:
+    """``in-domain`` if all of its texts are calibration texts, other parts of them; else out of it, or partly."""
+    sources = (item.source or "").split(", ")
+    inside = sum(source in sources_of(calibration) for source in sources)
+    return "in-domain" if inside == len(sources) else "partly in-domain" if inside else "out-of-domain"
+
+
+def _attenuated(result: RunResult) -> str | None:
     """``The gain of the last norm is 0.93 times the dense one ...``; None if the run left it as it was."""
     if result.attenuation is None:
         return None
@@ -24,3 +65,63 @@ def attenuated(result: RunResult) -> str | None:
         f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much less "
         "sure as the noise that remains asks for."
     )
+
+
+def quantizations(result: RunResult) -> list[str]:
+    """A sentence for each task on whether the repair is compatible with int8 weights, and one on memory and speed.
+
+    Empty if no int8 model was measured.
+    """
+    tasks = dict.fromkeys(item.task for item in result.evaluations)
+    sentences = [*(_effect(result, task) for task in tasks), _savings(result)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _effect(result: RunResult, task: str) -> str | None:
+    """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
+
+    The standard errors are those of the differences, see :func:`liar.statistics.compare.is_chance`. If the repair recovered
+    something, the share of it that int8 weights keep is added. None if a model or its int8 copy was not measured.
+    """
+    values = {item.variant: item for item in result.evaluations if item.task == task}
+    if not values.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
+        return None
+    pairs = [(values[exact], values[quantized]) for exact, quantized in QUANTIZED.items()]
+    metric = METRICS[values["dense"].metric]
+    dense, repaired = (f"{metric.scale * (quantized.value - exact.value):+.2f}" for exact, quantized in pairs)
+    covers = [is_chance(exact, quantized) for exact, quantized in pairs]
+    what = f"points of {metric.title_of(task)}" if metric.percent else metric.title_of(task)
+    whom = "pruned" if result.spec.reconstruction == "none" else "reconstructed"
+    sentence = f"Int8 weights: {dense} {what} on the dense model and {repaired} on the {whom} one{_DOUBT[covers[0], covers[1]]}"
+    found = recovery(result, task)
+    if found is None or found.share <= 0:
+        return f"{sentence}."
+    pruned, exact, quantized = (values[name].value for name in ("pruned", "reconstructed", "reconstructed-int8"))
+    left = 100 * (pruned - quantized) / (pruned - exact)
+    return f"{sentence}; {left:.0f} % of what the repair recovered remains."
+
+
+def _savings(result: RunResult) -> str | None:
+    """``They take 220 instead of 538 MB of memory ...``, with the time of a forward pass if it was measured."""
+    sizes = result.weight_bytes
+    if not sizes.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
+        return None
+    memory = [
+        f"{sizes[quantized] / 1e6:,.0f} instead of {sizes[exact] / 1e6:,.0f} MB"
+        for exact, quantized in QUANTIZED.items()
+    ]
+    sentence = f"They take {memory[0]} of memory in the dense model and {memory[1]} in the smaller one"
+    gains = {(item.than, item.variant): item.gain for item in result.gains}
+    if not gains.keys() >= set(QUANTIZED.items()):
+        return f"{sentence}."
+    factors = [_slowness(gains[pair]) for pair in QUANTIZED.items()]
+    return f"{sentence}; timed in turns, reading takes {factors[0]} in the first and {factors[1]} in the second."
+
+
+def _slowness(gain: Quartiles) -> str:
+    """``1.12 times as long``, or that the turns show no difference or are too noisy."""
+    if is_noisy(gain):
+        return "an unknown time (the machine was too noisy)"
+    if is_faster(gain) or is_slower(gain):
+        return f"{1 / gain.median:.2f} times as long"
+    return "as long as before"

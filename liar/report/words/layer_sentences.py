@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from liar.report.words.site_sentences import error_words
-from liar.results import RunResult, SiteReport
+from liar.results import SiteReport
 from liar.spec import Reconstruction
 
 
@@ -41,8 +41,3 @@ def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> st
         f"{words}, and layer {patched.layer} replaces them: the norm-aware error of the residual stream behind them is "
         f"{error_words(error)}, and {error_words(bare)} without the patch."
     )
-
-
-def removal(result: RunResult) -> str | None:
-    """:func:`what_went` for a run with the stage depth; None for any other."""
-    return what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None

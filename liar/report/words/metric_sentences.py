@@ -8,13 +8,13 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Protocol
 
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Separator
 from liar.statistics.compare import Recovery, difference, in_metric, is_chance, recovery_of
+from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import ITEM_WORDS
 from liar.tasks.registry import task_named
@@ -27,12 +27,7 @@ _BETWEEN: Mapping[Separator | None, str] = {
     "end": "end tokens",
 }
 
-
-class Measurements(Protocol):
-    """Common part of a run and its summary."""
-
-    @property
-    def evaluations(self) -> Sequence[Evaluation]: ...
+Run = RunResult | RunSummary
 
 
 def measured_on(result: RunResult) -> str | None:
@@ -102,12 +97,12 @@ def metric_change(a: Evaluation, b: Evaluation) -> str:
     return f"{change} (paired standard error {stderr}{ratio})"
 
 
-def beside_dense(result: Measurements, evaluation: Evaluation) -> str | None:
+def beside_dense(result: Run, evaluation: Evaluation) -> str | None:
     """``2.61 ± 0.08 x dense`` or ``94 %, -5.5 ± 0.7 points``; without the paired standard error if it is not known.
 
     None if the dense model was not measured or its metric is zero.
     """
-    measured = _values(result, evaluation.task).get("dense")
+    measured = evaluation_of(result, evaluation.task, "dense")
     dense = None if measured is None else in_metric(measured, evaluation.metric)
     if dense is None or not dense.value:
         return None
@@ -170,15 +165,16 @@ def variant_name(variant: MeasuredVariant) -> str:
 
 def variants_of(result: RunResult, task: str) -> dict[MeasuredVariant, Evaluation] | None:
     """The task's evaluation of each variant; None if one is missing."""
-    values = _values(result, task)
+    values = {item.variant: item for item in result.evaluations if item.task == task}
     return values if values.keys() >= set(VARIANTS) else None
 
 
-def _values(result: Measurements, task: str) -> dict[MeasuredVariant, Evaluation]:
-    return {item.variant: item for item in result.evaluations if item.task == task}
+def evaluation_of(result: Run, task: str, variant: MeasuredVariant) -> Evaluation | None:
+    """Evaluation of ``variant`` on ``task``, else None."""
+    return next((item for item in result.evaluations if (item.task, item.variant) == (task, variant)), None)
 
 
-def measured_tasks(result: Measurements) -> list[str]:
+def measured_tasks(result: Run) -> list[str]:
     """Names of the tasks, in the order in which they were measured."""
     return list(dict.fromkeys(item.task for item in result.evaluations))
 

@@ -41,13 +41,11 @@ def choice(spec: PruneSpec, name: str) -> str:
     return str(value) if name in _SELF_EXPLAINING else f"{name.replace('_', ' ')} {value}"
 
 
-def short_recipe(spec: PruneSpec) -> str:
-    """Label of a recipe: ``50 % of neurons: obs, loss-curve, least-squares, sequential``."""
-    return _recipe(spec, ())
+def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
+    """Label of a recipe: ``50 % of neurons: obs, loss-curve, least-squares, sequential``.
 
-
-def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
-    """The short recipe, with the words ``apart`` near its start, since a menu cuts the end of a long label."""
+    The words ``apart`` stand near its start, since a menu cuts the end of a long label.
+    """
     of_width = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
     choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
     choices += ["edited by hand"] if spec.edits else []
@@ -58,23 +56,17 @@ def _recipe(spec: PruneSpec, apart: Sequence[str]) -> str:
 def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
     """:func:`short_recipe` of each spec; equal ones also get the choices that differ: ``50 % of neurons, seed 3: ...``.
 
-    Only specs of one model are compared, since a list of runs shows the model beside the label.
+    Only specs of one model are compared, since a list of runs shows the model beside the label. The run key is added if the
+    choices in words are equal too (two hand edits).
     """
     alike: dict[tuple[str, str], list[PruneSpec]] = {}
     for spec in specs:
         alike.setdefault((spec.model, short_recipe(spec)), []).append(spec)
     labels: dict[PruneSpec, str] = {}
     for group in alike.values():
-        labels |= _distinguished(group)
+        names = differing(group)
+        words = {spec: tuple(choice(spec, name) for name in names) for spec in group}
+        uses = Counter(words.values())
+        for spec, apart in words.items():
+            labels[spec] = short_recipe(spec, apart if uses[apart] == 1 else (*apart, f"run {spec.key[:8]}"))
     return [labels[spec] for spec in specs]
-
-
-def _distinguished(alike: Sequence[PruneSpec]) -> dict[PruneSpec, str]:
-    """Labels of specs with equal short recipes; the run key is added if the words are equal too (two hand edits)."""
-    names = differing(alike)
-    words = {spec: tuple(choice(spec, name) for name in names) for spec in alike}
-    uses = Counter(words.values())
-    return {
-        spec: _recipe(spec, apart if uses[apart] == 1 else (*apart, f"run {spec.key[:8]}"))
-        for spec, apart in words.items()
-    }

@@ -27,7 +27,7 @@ _IN_RECIPE = (
     *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
     *("quantize", "evaluate"),
 )
-"""Choices that :func:`_unusual` leaves out: :func:`recipe` always states them, and tasks appear with their figures."""
+"""Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -95,7 +95,7 @@ def _expected_errors(forecast: Forecast) -> str:
 def parameters(result: Outcome) -> str:
     """Sentence on the parameters removed, of the blocks and of the whole model."""
     totals = result.totals
-    blocks = _share(totals.block_parameters_before, totals.block_parameters_after)
+    blocks = share_gone(totals.block_parameters_before, totals.block_parameters_after)
     return (
         f"{' → '.join(counts(totals.parameters_before, totals.parameters_after))} parameters; "
         f"{percent(blocks)} of the blocks and {percent(_saved(result))} of the whole model removed."
@@ -108,7 +108,7 @@ def recipe(spec: PruneSpec) -> str:
     how = ", ".join(_HOW[stage].format(spec=spec) for stage in spec.stages)
     return (
         f"{spec.model}: {percent(spec.ratio)} of the {targets[spec.targets]}, {how}, "
-        f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_edited(spec)}{_quantized(spec)}{_unusual(spec)}."
+        f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_additions(spec)}."
     )
 
 
@@ -162,19 +162,13 @@ def duration(seconds: float) -> str:
     return f"about {round(seconds / 60)} min"
 
 
-def _unusual(spec: PruneSpec) -> str:
-    """Choices that differ from their defaults and that the other words of a recipe leave out."""
-    names = [name for name in differing([spec, PruneSpec()]) if name not in _IN_RECIPE]
-    return "".join(f", {choice(spec, name)}" for name in names)
-
-
-def _edited(spec: PruneSpec) -> str:
+def _additions(spec: PruneSpec) -> str:
+    """Edits, int8 weights, and the other choices that differ from their defaults and that a recipe does not always state."""
     sites = len({edit.split(":")[0] for edit in spec.edits})
-    return f", edited by hand at {sites} {'site' if sites == 1 else 'sites'}" if sites else ""
-
-
-def _quantized(spec: PruneSpec) -> str:
-    return f", also measured with {spec.quantize} weights" if spec.quantize != "none" else ""
+    words = [f"edited by hand at {sites} {'site' if sites == 1 else 'sites'}"] if sites else []
+    words += [f"also measured with {spec.quantize} weights"] if spec.quantize != "none" else []
+    words += [choice(spec, name) for name in differing([spec, PruneSpec()]) if name not in _IN_RECIPE]
+    return "".join(f", {each}" for each in words)
 
 
 def _removed(result: Outcome) -> str:
@@ -194,7 +188,7 @@ def _removed_units(result: Outcome) -> str:
     for kind in ("attention", "ffn"):
         sites = [site for site in result.sites if site.kind == kind]
         if sites:
-            shares[kind] = _share(sum(site.units for site in sites), sum(site.kept for site in sites))
+            shares[kind] = share_gone(sum(site.units for site in sites), sum(site.kept for site in sites))
     spoken = {kind: _fraction(share) for kind, share in shares.items()}
     if len(set(spoken.values())) == 1:
         return f"{next(iter(spoken.values()))} of the {' and '.join(UNITS[kind] for kind in spoken)}"
@@ -221,10 +215,11 @@ def _effect(result: RunResult, task: str) -> str | None:
 
 
 def _saved(result: Outcome) -> float:
-    return _share(result.totals.parameters_before, result.totals.parameters_after)
+    return share_gone(result.totals.parameters_before, result.totals.parameters_after)
 
 
-def _share(before: int, after: int) -> float:
+def share_gone(before: int, after: int) -> float:
+    """Share of a number that pruning removed."""
     return 1 - after / before if before else 0.0
 
 

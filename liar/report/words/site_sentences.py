@@ -12,7 +12,7 @@ from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction, SiteKind
 
-_KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
+KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
 _ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}
 
 NO_ERROR = 1e-9
@@ -21,7 +21,7 @@ NO_ERROR = 1e-9
 
 def place(site: SiteReport | Site) -> str:
     """Name of a site for display: ``layers.3.ffn`` -> ``layer 3 FFN``."""
-    return f"layer {site.layer} {_KINDS[site.kind]}"
+    return f"layer {site.layer} {KINDS[site.kind]}"
 
 
 def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction: Reconstruction) -> str:

@@ -9,21 +9,15 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.explore.atlas import SiteAtlas
-from liar.report.plots import site_correlations, site_errors, site_scores, site_spectrum, site_units
+from liar.report.plots.site_errors import site_errors
+from liar.report.plots.site_units import site_correlations, site_scores, site_spectrum, site_units
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import site
 
-
-def chart(name: str) -> SiteAtlas:
-    found = tiny_atlas().site(name)
-    assert found is not None
-    return found
-
-
-FFN, ATTENTION = chart("layers.1.ffn"), chart("layers.1.attention")
+ATTENTION, FFN = (of for of in tiny_atlas().sites if of.site.layer == 1)
 
 
 def left(of: SiteAtlas, kept: int) -> SiteReport:
@@ -73,11 +67,8 @@ def test_the_chosen_ratio_is_marked_with_its_error() -> None:
     assert [trace.name for trace in figure.data] == list(RECONSTRUCTIONS)
     assert len({trace.line.color for trace in figure.data}) == len({trace.line.dash for trace in figure.data}) == 5
     assert max(figure.data, key=lambda trace: trace.line.width).name == "least-squares"
-
-
-def test_few_bundles_have_only_the_ratios_that_exist() -> None:
-    figure = site_errors(ATTENTION, "obs", left(ATTENTION, 2), "none")
-    assert list(figure.data[0].x) == pytest.approx([0, 1 / 3, 2 / 3])
+    few = site_errors(ATTENTION, "obs", left(ATTENTION, 2), "none")
+    assert list(few.data[0].x) == pytest.approx([0, 1 / 3, 2 / 3]), "few bundles have only the ratios that exist"
 
 
 def test_what_a_run_measured_stands_at_its_own_ratio() -> None:
@@ -96,12 +87,6 @@ def test_what_rounding_leaves_of_no_error_is_not_drawn() -> None:
     figure = site_errors(of, "obs", left(of, 15), "liar")
     assert {trace.y[0] for trace in figure.data} == {None}
     assert 10 ** figure.layout.yaxis.range[0] > 1e-7
-
-
-def test_the_matrix_stands_below_its_title() -> None:
-    """By default plotly would centre the square matrix, which is narrower than its frame."""
-    figure = site_correlations(FFN, best(FFN, 30))
-    assert (figure.layout.xaxis.constraintoward, figure.layout.yaxis.constraintoward) == ("left", "top")
 
 
 def test_scores_fall_and_are_cut_where_the_kept_end() -> None:
@@ -137,22 +122,20 @@ def test_heads_that_go_together_have_a_note() -> None:
 def test_correlations_put_the_kept_channels_first() -> None:
     units = best(FFN, 30)
     figure = site_correlations(FFN, units)
-    order = [pair[0] for pair in figure.data[0].customdata[0]], [line[0][1] for line in figure.data[0].customdata]
+    ends = figure.layout.xaxis.constraintoward, figure.layout.yaxis.constraintoward
+    assert ends == ("left", "top"), "plotly would centre the square matrix, which is narrower than its frame"
     first = [row[0][0] for row in figure.data[0].customdata]
     assert sorted(first) == sorted(FFN.sample.tolist())
     inside = [channel in units for channel in first]
-    assert inside == sorted(inside, reverse=True), order
+    assert inside == sorted(inside, reverse=True)
     assert figure.layout.shapes[0].x0 == sum(inside) - 0.5
     assert list(figure.layout.xaxis.ticktext) == ["kept", "removed"]
     where = {int(channel): index for index, channel in enumerate(FFN.sample)}
     a, b = where[first[0]], where[first[-1]]
     assert figure.data[0].z[0][-1] == pytest.approx(float(FFN.correlation[a, b]), abs=1e-3)
-
-
-def test_correlations_of_a_whole_site_have_no_divider() -> None:
-    figure = site_correlations(FFN, list(range(60)))
-    assert not figure.layout.shapes
-    assert list(figure.layout.xaxis.ticktext) == ["kept"]
+    whole = site_correlations(FFN, list(range(60))).layout
+    assert not whole.shapes
+    assert list(whole.xaxis.ticktext) == ["kept"]
 
 
 def test_the_spectrum_states_its_condition() -> None:

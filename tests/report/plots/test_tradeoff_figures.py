@@ -10,27 +10,25 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.explore.reconstructions import REPAIRS
-from liar.report.plots import comparison_heatmap, mask_heatmap, pareto_figure, ratio_figure
-from liar.report.plots.pareto import COSTS, pareto_front
+from liar.report.plots.heatmap import comparison_heatmap, error_heatmap
+from liar.report.plots.masks import mask_heatmap
+from liar.report.plots.metric_bars import metric_bars
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
+from liar.report.plots.run_figures import COSTS, pareto_figure, pareto_front, ratio_figure
 from liar.report.words.metric_sentences import beside_dense
-from liar.results import Items, MaskCell, RunResult, Variant
+from liar.results import Items, MaskCell, RunResult
 from liar.spec import RECONSTRUCTIONS
 from liar.statistics.compare import compare
-from tests.fakes import classifier_run, gain, language_run, speed
+from tests.fakes import classifier_run, gain, language_run, speed, with_values
 
 
 def run(ratio: float, value: float = 42.4, **choices: Any) -> RunResult:
     """A run with the size that its ratio leaves and with ``value`` as the metric of its reconstructed model."""
-    made = language_run(ratio=ratio, **choices)
-    evaluations = [
-        item.model_copy(update={"value": value, "stderr": 1.5}) if item.variant == "reconstructed" else item
-        for item in made.evaluations
-    ]
+    made = with_values(language_run(ratio=ratio, **choices), reconstructed=value)
     left = round(made.totals.parameters_before * (1 - ratio / 2))
     return made.model_copy(
         update={
-            "evaluations": evaluations,
+            "evaluations": [item.model_copy(update={"stderr": 1.5}) for item in made.evaluations],
             "totals": made.totals.model_copy(update={"parameters_after": left}),
             "environment": {"dtype": "float32"},
         }
@@ -91,22 +89,17 @@ def test_a_text_that_somebody_wrote_is_no_markup() -> None:
 
 def test_a_point_is_compared_with_the_dense_model() -> None:
     item = run(0.5)
-    for figure in (ratio_figure([item], "perplexity"), pareto_figure([item], "perplexity")):
-        (words,) = lines(figure)["least-squares"].hovertext
+    for draw in (ratio_figure, pareto_figure):
+        (words,) = lines(draw([item], "perplexity"))["least-squares"].hovertext
         assert f"<br>{beside_dense(item, item.evaluations[2])}<br>" in words
 
 
-def test_whiskers_have_the_colour_of_their_marks() -> None:
-    for figure in (ratio_figure([run(0.2), run(0.5)], "perplexity"), pareto_figure([run(0.2), run(0.5)], "perplexity")):
-        marked = [trace for trace in figure.data if trace.error_y.array is not None]
-        assert marked
-        assert all(trace.error_y.color == trace.marker.color for trace in marked)
-
-
-def test_the_selected_run_stands_out() -> None:
+def test_the_selected_run_stands_out_and_whiskers_have_the_colour_of_their_marks() -> None:
     runs = [run(0.2), run(0.5)]
-    marker = lines(ratio_figure(runs, "perplexity", selected=runs[1].spec.key))["least-squares"].marker
-    assert list(marker.line.width) == [0, 3]
+    for draw in (ratio_figure, pareto_figure):
+        drawn = lines(draw(runs, "perplexity", selected=runs[1].spec.key))["least-squares"]
+        assert list(drawn.marker.line.width) == [0, 3]
+        assert drawn.error_y.color == drawn.marker.color
 
 
 def test_perplexity_that_spans_much_has_round_numbers_on_a_log_axis() -> None:
@@ -189,11 +182,12 @@ def test_accuracy_is_better_when_it_is_higher_and_errors_stand_in_for_a_metric()
 
 def test_blue_is_where_the_second_run_is_better() -> None:
     first, second = run(0.5, reconstruction="none"), run(0.5)
-    (grid,) = comparison_heatmap(compare(first, second)).data
+    figure = comparison_heatmap(compare(first, second))
+    (grid,), colours = figure.data, figure.layout.coloraxis
     assert len(grid.z[0]) == len(first.sites)
     assert grid.z[0][0] == pytest.approx(log10(4)), "none has four times the error of least-squares"
-    assert grid.zmax == -grid.zmin == pytest.approx(log10(4))
-    assert grid.colorscale[-1][1] == "#0072b2"
+    assert colours.cmax == -colours.cmin == pytest.approx(log10(4))
+    assert colours.colorscale[-1][1] == "#0072b2"
     assert grid.customdata[0][3][1] == "layers.3.ffn"
 
 
@@ -201,10 +195,7 @@ def test_blue_is_where_the_second_run_is_better() -> None:
 
 
 def test_tasks_are_those_of_reconstructed_models() -> None:
-    pruned: list[Variant] = ["dense", "pruned"]
-    unfinished = run(0.5).model_copy(
-        update={"evaluations": [item for item in run(0.5).evaluations if item.variant in pruned]}
-    )
+    unfinished = run(0.5).model_copy(update={"evaluations": run(0.5).evaluations[:2]})
     assert tasks_of([unfinished]) == []
     assert tasks_of([classifier_run(), run(0.5)]) == ["sentiment", "perplexity"]
 
@@ -217,12 +208,15 @@ FIGURES = [
     mask_heatmap([cell("obs", "bias")], ("obs", "wanda"), RECONSTRUCTIONS),
     comparison_heatmap(compare(run(0.5), classifier_run())),
     comparison_heatmap(compare(run(0.5), run(0.2))),
+    error_heatmap(language_run().sites),
+    metric_bars(classifier_run()),
 ]
 
 
 @pytest.mark.parametrize("figure", FIGURES, ids=range(len(FIGURES)))
 def test_frames_suit_the_page(figure: go.Figure) -> None:
     layout = figure.layout
+    assert go.Figure(figure.to_dict()), "figures are drawn without validation"
     assert json.loads(figure.to_json())
     assert layout.margin.t >= 48, "the frame's first 48 pixels belong to the component's label"
     assert layout.height, "without a height the page jumps when the figure arrives"
@@ -232,21 +226,13 @@ def test_frames_suit_the_page(figure: go.Figure) -> None:
 
 def test_only_what_was_measured_on_the_same_items_stands_on_one_axis() -> None:
     """Perplexities of windows of other lengths are not comparable, those of the dense model included."""
-    longer = [
-        item.model_copy(update={"sequence_length": 1_024, "value": item.value / 2}) for item in run(0.3).evaluations
-    ]
+    longer = [item.model_copy(update={"sequence_length": 1_024}) for item in run(0.3).evaluations]
     long = run(0.3, evaluate_length=1_024).model_copy(update={"evaluations": longer})
     runs: list[Any] = [run(0.2), long, run(0.5)]
     assert on_the_same_items(runs, "perplexity") == [runs[0], runs[2]]
     assert on_the_same_items(runs, "perplexity", long.spec.key) == [long]
     assert on_the_same_items(runs, "perplexity", "a run that is not among them") == [runs[0], runs[2]]
     assert on_the_same_items(runs, "topic") == []
-    digests = [
-        made.model_copy(
-            update={
-                "evaluations": [item.model_copy(update={"items": Items(digest=digest)}) for item in made.evaluations]
-            }
-        )
-        for made, digest in zip(runs, ["a", "b", "a"], strict=True)
-    ]
-    assert on_the_same_items(digests, "perplexity") == [digests[0], digests[2]]
+    for made, digest in zip(runs, "aba", strict=True):
+        made.evaluations[:] = [item.model_copy(update={"items": Items(digest=digest)}) for item in made.evaluations]
+    assert on_the_same_items(runs, "perplexity") == [runs[0], runs[2]]
