@@ -74,8 +74,8 @@ LOOK_SECONDS = 0.02
 """Pause of Gradio between looks for new events; its default, a millisecond, costs a run a twentieth of its time."""
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """Build the whole page, with a finished run in it if one is stored."""
+def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
+    """Build the whole page, with a finished run in it if one is stored; the parts beside it lead to all others."""
     spec = default_spec()
     result = first_run(studio.store, spec)
     view = View()
@@ -95,7 +95,7 @@ def build(studio: Studio) -> gr.Blocks:
                     explorer = Explorer(studio, bus, recipe, apply.work.status)
                     gr.HTML(NEXT, elem_id="next", elem_classes=["simple-only"])
             with gr.Column(scale=1, min_width=320, elem_id="results"):
-                verdict = VerdictPanel(studio, bus, result)
+                verdict = VerdictPanel(result)
                 before_after = BeforeAfterPanel(result)
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:
                     with _tab("Layers", "layers"):
@@ -105,7 +105,7 @@ def build(studio: Studio) -> gr.Blocks:
                         accuracy = AccuracyPanel(studio, bus, result)
                     _tab("Generations", "generations")  # its panel is below the tabs: the simple layout shows it too
                     with _tab("Trade-off", "trade-off"):
-                        tradeoff = TradeoffPanel(studio, bus, result)
+                        tradeoff = TradeoffPanel(studio, bus)
                     with _tab("Runs", "runs"):
                         runs = RunsPanel(studio, bus, result)
                     with _tab("Take away", "take-away"):
@@ -127,7 +127,7 @@ def build(studio: Studio) -> gr.Blocks:
             working.resume_with(loaded)
         page.unload(apply.leave)
         Api(studio)
-    return page
+    return page, apply, opening
 
 
 def _tab(label: str, id: str) -> gr.Tab:
@@ -200,7 +200,7 @@ def serve(profile: Profile) -> None:
 
     jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
     studio = Studio(store, AtlasStore(default_folder()), registry, jobs, profile)
-    page = build(studio)
+    page, *_ = build(studio)
     page.queue(max_size=WAITING_EVENTS, api_open=False)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS
     page._queue.pending_messages_per_session.max_size = profile.sessions

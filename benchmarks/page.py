@@ -146,7 +146,7 @@ def draw() -> list[Measured]:
 
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(RunStore(Path(folder)), AtlasStore(Path(folder)), ModelRegistry(), JobQueue(), LOCAL)
-        page = build(studio)
+        page, *_ = build(studio)
         session, request = SessionState(page), gr.Request(session_hash="benchmark")
         explore = next(function for function in page.fns.values() if function.name == "explore")
         names = [block.elem_id for block in explore.inputs]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 from urllib.parse import urlencode
 
 import gradio as gr
-from gradio.blocks import Block
 
 from components.rail.recipe import default_of
-from components.shared.panel import QUEUED, UNQUEUED
 from liar.errors import InvalidSpecError
 from liar.report.view import View
 from liar.spec import VERSION, PruneSpec
@@ -53,7 +50,8 @@ window.addEventListener('liar:returned', () => setTimeout(() => {
   write(false);
 }));
 """
-_RETURNED = "() => window.dispatchEvent(new Event('liar:returned'))"
+RETURNED = "() => window.dispatchEvent(new Event('liar:returned'))"
+"""Script that ends a return to an entry of the history, which the address reports as a ``select``: writes wait until then."""
 
 
 def address_bar() -> gr.HTML:
@@ -64,12 +62,6 @@ def address_bar() -> gr.HTML:
     """
     script = _WRITE.replace("DEFAULT_MODEL", PruneSpec().model)
     return gr.HTML(value="", html_template="", js_on_load=script, elem_id="address", container=False)
-
-
-def on_return(address: gr.HTML, follow: Callable[..., Any], inputs: list[Block], outputs: list[Block]) -> None:
-    """Call ``follow`` with the ``query`` of the entry when the visitor returns to one; writes wait until its answer."""
-    returned = address.select(follow, inputs, outputs, **QUEUED)
-    returned.then(None, None, None, js=_RETURNED, **UNQUEUED)
 
 
 def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, View, str | None]:

@@ -15,11 +15,9 @@ from components.rail.recipe import measured_on_its_task
 from components.shared.job_bodies import pruning
 from components.shared.studio import Studio
 from liar.errors import InvalidSpecError, LiarError
-from liar.events import Progress
 from liar.explore.forecast import forecast
 from liar.report.pages.html import SETTINGS
 from liar.spec import ALLOCATIONS, CRITERIA, PruneSpec
-from server.job import Snapshot
 from server.rate import client_of
 
 
@@ -73,18 +71,14 @@ class Api:
                 yield _answer("done", "This run was stored.", result=stored.model_dump(mode="json"))
                 return
             title = f"Applying the recipe to {spec.model}"
-            job = self.studio.jobs.submit(
-                str(request.session_hash),
-                spec.key,
-                title,
-                lambda: pruning(self.studio, spec),
-                client=client_of(request),
-            )
+            session, client = str(request.session_hash), client_of(request)
+            job = self.studio.jobs.submit(session, spec.key, title, lambda: pruning(self.studio, spec), client=client)
         except LiarError as error:
             raise gr.Error(str(error), print_exception=False) from None
         for snapshot in self.studio.jobs.watch(job):
             if not snapshot.ended:
-                yield _progress(title, snapshot)
+                message = snapshot.event.message if snapshot.event else title
+                yield _answer(snapshot.state, message, snapshot.place, snapshot.seconds_left)
         if snapshot.state != "done":
             raise gr.Error(snapshot.error or "The run was stopped.", print_exception=False)
         yield _answer("done", "Done.", result=snapshot.result.model_dump(mode="json"))
@@ -139,12 +133,6 @@ def _described(function: Callable[..., Any], method: Callable[..., Any], more: t
     }
     described.__doc__ = "\n".join([inspect.cleandoc(method.__doc__ or ""), "", "Args:", *lines])
     return described
-
-
-def _progress(title: str, snapshot: Snapshot) -> dict[str, Any]:
-    event = snapshot.event
-    message = event.message if isinstance(event, Progress) else title
-    return _answer(snapshot.state, message, snapshot.place, snapshot.seconds_left)
 
 
 def _answer(

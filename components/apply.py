@@ -54,6 +54,8 @@ class Apply:
         # The keys of runs have no prefix, since panels look up the job of a recipe.
         self.work = JobButton(studio.jobs, "Apply", "apply", line=status_line("status", script=_RERUN), stop_id="stop")
         self.drawing = gr.State(Drawing())
+        # Components updated every second. Few, since each one takes interpreter time from the thread of the run.
+        self.outputs: list[Block] = [*self.work.outputs, self.drawing]
 
     def wire(self, explorer: Explorer) -> None:
         """Connect the buttons, once the explorer is wired."""
@@ -61,13 +63,7 @@ class Apply:
         inputs = self.recipe.inputs
         self.work.button.click(self.apply, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.status.select(self.rerun, inputs, self.outputs, trigger_mode="once", **QUEUED)
-        self.work.wire()
         self.drawing.change(self.show, [self.drawing, *explorer.seen], explorer.outputs, **QUEUED)
-
-    @property
-    def outputs(self) -> list[Block]:
-        """Components updated every second. Few, since each one takes interpreter time from the thread of the run."""
-        return [*self.work.outputs, self.drawing]
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the job of the recipe if there is one."""

@@ -17,7 +17,7 @@ from components.shared import status
 from components.shared.job_bodies import loaded_for
 from components.shared.job_button import JobButton
 from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
-from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, blank_all, over, show_all, states_first
+from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, over, states_first
 from components.shared.provenance import Provenance
 from components.shared.studio import Bus, Studio
 from liar.errors import InvalidSpecError, LiarError
@@ -72,7 +72,6 @@ class Explorer:
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
-        self.work.wire()
         self.recipe.marks.wire(self.bus)
 
     @property
@@ -92,7 +91,7 @@ class Explorer:
         shown = [component for panel in self.panels for component in panel.outputs]
         hidden = [self.bus.spec, self.bus.shown, self.layers.inspector.by_hand.taken, self.line, self.work.row]
         # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
-        return states_first([*hidden, *self.recipe.outputs, *self.pictures, *shown])
+        return states_first([*hidden, *self.recipe.inputs, *self.pictures, *shown])
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -133,7 +132,9 @@ class Explorer:
 
     def show_model(self, spec: PruneSpec, view: View) -> Updates:
         """Draw a recipe of another model than the run shown, and remove that run from the page."""
-        nothing: Updates = {self.bus.shown: "", **blank_all(self.panels, spec)}
+        nothing: Updates = {self.bus.shown: ""}
+        for panel in self.panels:
+            nothing |= panel.blank(spec)
         return over(nothing, {**self.draw(spec, view, ""), **self.recipe.fill(spec)})
 
     def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
@@ -201,7 +202,8 @@ class Explorer:
         if known.run is not None:
             updates[self.bus.shown] = spec.key
             if shown != spec.key:
-                updates |= show_all(self.panels, known.run)
+                for panel in self.panels:
+                    updates |= panel.show(known.run)
             shown = spec.key
         return updates | self._picture(known, view, shown)
 

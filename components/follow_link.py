@@ -9,12 +9,12 @@ from urllib.parse import parse_qsl
 import gradio as gr
 from gradio.blocks import Block
 
-from components.address import on_return, read_address
+from components.address import RETURNED, read_address
 from components.explorer import Explorer
 from components.lesson_beside import LessonBeside, complaint_about
 from components.rail.recipe import measured_on_its_task
 from components.shared import status
-from components.shared.panel import Updates, states_first
+from components.shared.panel import QUEUED, UNQUEUED, Updates, states_first
 from components.simple_or_full import mark
 from liar.errors import LiarError
 from liar.report.view import Layout, View
@@ -35,15 +35,13 @@ class Opening:
         self, explorer: Explorer, tabs: gr.Tabs, layout: gr.Radio, marker: gr.HTML, beside: LessonBeside
     ) -> None:
         self.explorer, self.tabs, self.layout, self.marker, self.beside = explorer, tabs, layout, marker, beside
-
-    @property
-    def outputs(self) -> list[Block]:
         own: list[Block] = [self.explorer.bus.view, self.tabs, self.layout, self.marker, self.beside.frame]
-        return states_first([*own, *self.explorer.outputs])
+        self.outputs: list[Block] = states_first([*own, *self.explorer.outputs])
 
     def wire(self) -> None:
         bus = self.explorer.bus
-        on_return(self.explorer.address, self.back, [bus.spec, bus.shown], self.outputs)
+        returned = self.explorer.address.select(self.back, [bus.spec, bus.shown], self.outputs, **QUEUED)
+        returned.then(None, None, None, js=RETURNED, **UNQUEUED)
 
     def open(self, remembered: str | None, request: gr.Request) -> Updates:
         # multi_items, because a choice may be named several times and each value counts.

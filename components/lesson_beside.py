@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import gradio as gr
 
 from components.shared.panel import QUEUED, Updates
+from components.shared.studio import Bus
 from components.simple_or_full import selector
 from liar.course.lesson import lessons
 from liar.course.site import file_of
 from liar.report.view import NAMED, View
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus
 
 # The frame stands outside of the component, since Gradio draws a component anew when its value changes. Messages are exchanged
 # with pages of the same origin only, and carry the names of parts, never a selector.

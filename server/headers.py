@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -20,7 +19,9 @@ class Headers:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self.link = ", ".join(f"<assets/{name}>; rel=modulepreload" for name in _plotly())
+        bundled = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+        # None if Gradio bundles plotly differently, which only loses the early start.
+        self.link = ", ".join(f"<assets/{file.name}>; rel=modulepreload" for file in bundled.glob("PlotlyPlot-*.js"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
@@ -35,9 +36,3 @@ class Headers:
             await send(message)
 
         await self.app(scope, receive, send_more if scope["type"] == "http" else send)
-
-
-def _plotly() -> Iterator[str]:
-    """File names of the bundled plotly; none if Gradio bundles it differently, which only loses the early start."""
-    bundled = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
-    return (file.name for file in bundled.glob("PlotlyPlot-*.js"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
@@ -13,6 +13,7 @@ from plotly.graph_objects import Figure
 from components.layers.by_hand import ByHand
 from components.shared.markup import cell, row, table
 from components.shared.panel import Updates
+from components.shared.studio import Bus, Studio
 from liar.explore.atlas import SiteAtlas
 from liar.report.plots.site_errors import site_errors
 from liar.report.plots.site_units import site_correlations, site_scores, site_spectrum, site_units
@@ -21,9 +22,6 @@ from liar.report.words.site_sentences import error_words, errors_of, formula, pl
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import PruneSpec
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
 
 _EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look into a site."
 _EXPLAINED = {
@@ -43,6 +41,21 @@ _EXPLAINED = {
 _NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and channels of the site are not known."
 
 
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """The site that ``view`` selects: its ``chart``, and the ``report`` that is shown of it in a recipe ``spec``.
+
+    ``measured`` is that report if it was measured, and ``predicted`` what the curves alone say.
+    """
+
+    view: View
+    spec: PruneSpec
+    report: SiteReport | None
+    chart: SiteAtlas | None
+    predicted: SiteReport | None
+    measured: SiteReport | None
+
+
 class _Figure:
     """A figure of the site with a sentence below it; both are hidden if there is nothing to draw."""
 
@@ -51,15 +64,8 @@ class _Figure:
             self.plot = gr.Plot(show_label=False, container=False, elem_id=f"site-{name}")
             gr.HTML(f"<p>{_EXPLAINED[name]}</p>", elem_classes=["caption"])
 
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.column, self.plot]
-
     def show(self, figure: Figure) -> Updates:
         return {self.column: gr.update(visible=True), self.plot: figure}
-
-    def hide(self) -> Updates:
-        return {self.column: gr.update(visible=False)}
 
 
 class Inspector:
@@ -78,106 +84,71 @@ class Inspector:
                 self.spectrum = _Figure("spectrum")
                 self.correlations = _Figure("correlations")
             self.by_hand.lay_out()
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.hint, self.body, self.words, *(part for figure in self._figures for part in figure.outputs)]
-
-    @property
-    def _figures(self) -> list[_Figure]:
-        return [self.errors, self.scores, self.units, self.spectrum, self.correlations]
+        self._figures: list[_Figure] = [self.errors, self.scores, self.units, self.spectrum, self.correlations]
+        figures = [part for figure in self._figures for part in (figure.column, figure.plot)]
+        self.outputs: list[Block] = [self.hint, self.body, self.words, *figures]
 
     # -- figures and words --------------------------------------------------------------------------------------
 
-    def draw(
-        self,
-        report: SiteReport | None,
-        view: View,
-        chart: SiteAtlas | None,
-        predicted: SiteReport | None,
-        measured: SiteReport | None,
-        spec: PruneSpec,
-    ) -> Updates:
-        """Show the site that ``view`` selects; ``report`` is its ``measured`` report, else the ``predicted`` one."""
+    def draw(self, site: Selected) -> Updates:
+        """Show the selected site."""
+        view, spec, report = site.view, site.spec, site.report
         if not spec.cuts_width:
-            return {self.hint: "", self.body: gr.update(visible=False)}
+            return self.clear()
         if report is None:
             hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY
-            return {self.hint: f"<p>{escape(hint)}</p>", self.body: gr.update(visible=False)}
-        chart = chart if predicted else None
+            return {**self.clear(), self.hint: f"<p>{escape(hint)}</p>"}
+        updates = {self.body: gr.update(visible=True), self.words: _site_words(site, report)}
+        chart, predicted, kept = site.chart, site.predicted, report.kept_units
+        if chart is None or predicted is None:
+            hidden = {figure.column: gr.update(visible=False) for figure in self._figures}
+            units = site_units(Site(report.layer, report.kind, report.units), kept)
+            return {**updates, self.hint: f"<p>{_NO_CURVES}</p>", **hidden, **self.units.show(units)}
+        errors = site_errors(
+            chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, site.measured
+        )
         return {
-            self.hint: "" if chart else f"<p>{_NO_CURVES}</p>",
-            self.body: gr.update(visible=True),
-            self.words: _site_words(report, view, chart, predicted, measured, spec),
-            **self._draw_figures(report, view, chart, predicted, measured, spec),
+            **updates,
+            self.hint: "",
+            **self.units.show(site_units(chart.site, kept)),
+            **self.errors.show(errors),
+            **self.scores.show(site_scores(chart, spec.criterion, kept)),
+            **self.spectrum.show(site_spectrum(chart)),
+            **self.correlations.show(site_correlations(chart, kept)),
         }
 
     def clear(self) -> Updates:
         """Hide the site and the hint, because no site is known."""
         return {self.hint: "", self.body: gr.update(visible=False)}
 
-    def _draw_figures(
-        self,
-        report: SiteReport,
-        view: View,
-        chart: SiteAtlas | None,
-        predicted: SiteReport | None,
-        measured: SiteReport | None,
-        spec: PruneSpec,
-    ) -> Updates:
-        site = Site(report.layer, report.kind, report.units) if chart is None else chart.site
-        updates = self.units.show(site_units(site, report.kept_units))
-        if chart is None or predicted is None:
-            for figure in self._figures:
-                updates |= {} if figure is self.units else figure.hide()
-            return updates
-        return (
-            updates
-            | self.errors.show(
-                site_errors(chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, measured)
-            )
-            | self.scores.show(site_scores(chart, spec.criterion, report.kept_units))
-            | self.spectrum.show(site_spectrum(chart))
-            | self.correlations.show(site_correlations(chart, report.kept_units))
-        )
 
-
-def _site_words(
-    report: SiteReport,
-    view: View,
-    chart: SiteAtlas | None,
-    predicted: SiteReport | None,
-    measured: SiteReport | None,
-    spec: PruneSpec,
-) -> str:
+def _site_words(site: Selected, report: SiteReport) -> str:
     unit = "neurons" if report.kind == "ffn" else "query heads"
-    name = place(report)
-    kept = report.kept // chart.site.group if chart else 0
-    lines = formula(chart, kept, spec.reconstruction) if chart else ()
+    name, spec, chart = place(report), site.spec, site.chart if site.predicted else None
+    lines = formula(chart, report.kept // chart.site.group, spec.reconstruction) if chart else ()
     typeset = "".join(convert(line, display="block") for line in lines)
-    why = f"<p>{escape(why_they_differ(spec))}</p>" if predicted and measured else ""
+    why = f"<p>{escape(why_they_differ(spec))}</p>" if site.predicted and site.measured else ""
     return (
         f'<h3 data-site="{escape(report.name)}">{escape(name[:1].upper() + name[1:])}</h3>'
         f"<p>{report.kept:,} of {report.units:,} {unit} kept, scored by {spec.criterion}.</p>"
         + (f'<div class="formula" role="region" aria-label="Formula" tabindex="0">{typeset}</div>' if lines else "")
-        + _predicted_and_measured(view, predicted, measured, spec)
+        + _predicted_and_measured(site)
         + why
     )
 
 
-def _predicted_and_measured(
-    view: View, predicted: SiteReport | None, measured: SiteReport | None, spec: PruneSpec
-) -> str:
+def _predicted_and_measured(site: Selected) -> str:
     """Table of the known errors, a column each; the chosen reconstruction is highlighted."""
-    found = {"Predicted": predicted, "Measured": measured}
-    columns = {name: errors_of(site, view.weighting) for name, site in found.items() if site}
-    error = "Error" if view.weighting == "plain" else "Norm-aware error"
+    both, weighting = {"Predicted": site.predicted, "Measured": site.measured}, site.view.weighting
+    found = {name: report for name, report in both.items() if report}
+    columns = {name: errors_of(report, weighting) for name, report in found.items()}
+    error = "Error" if weighting == "plain" else "Norm-aware error"
     rows = (
         row(
             name,
             *(cell(error_words(errors.get(name))) for errors in columns.values()),
-            class_="chosen" if name == spec.reconstruction else None,
+            class_="chosen" if name == site.spec.reconstruction else None,
         )
-        for name in reconstructions_of([site for site in found.values() if site])
+        for name in reconstructions_of(list(found.values()))
     )
     return table(("Reconstruction", *columns), rows, caption=f"{error}, share of the output's energy")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from html import escape
 from textwrap import wrap
-from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
 
-from components.layers.inspector import Inspector
+from components.layers.inspector import Inspector, Selected
 from components.layers.maps import map_of
 from components.rail.glossary import PICTURE
 from components.shared.browser import button_clicks, figure_clicks
 from components.shared.panel import QUEUED, Updates
 from components.shared.provenance import Origin, of_another, pill
+from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
@@ -25,9 +25,6 @@ from liar.report.view import DIFFERENCES, View
 from liar.report.words.sentences import SiteOutcome, recipe
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
 
 _LINE = 112
 """Characters in a line of a picture 960 pixels wide, in any font that a browser uses for pictures."""
@@ -111,20 +108,9 @@ class LayersPanel:
             twin = drawn.table(result, view) if result else ""
             self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [
-            self.heading,
-            self.block,
-            self.controls,
-            *self._controls,
-            self.sentence,
-            self.plot,
-            self.accordion,
-            self.table,
-            *self.inspector.outputs,
-        ]
+        self._controls = self.show_control, self.scale, self.weighting, self.fit
+        above: list[Block] = [self.heading, self.block, self.controls, *self._controls, self.sentence]
+        self.outputs: list[Block] = [*above, self.plot, self.accordion, self.table, *self.inspector.outputs]
 
     def wire(self) -> None:
         bus = self.bus
@@ -133,14 +119,7 @@ class LayersPanel:
         for source in (self.clicks, self.table):
             source.select(_with_site, bus.view, bus.view, **QUEUED)
 
-    def draw(
-        self,
-        outcome: SiteOutcome,
-        view: View,
-        atlas: Atlas | None,
-        origin: Origin,
-        chosen: PruneSpec,
-    ) -> Updates:
+    def draw(self, outcome: SiteOutcome, view: View, atlas: Atlas | None, origin: Origin, chosen: PruneSpec) -> Updates:
         """Show a run or a forecast, fast enough for every move of a slider.
 
         ``atlas`` is that of the outcome's calibration, None if none was drawn. If the outcome is not of the ``chosen``
@@ -150,7 +129,8 @@ class LayersPanel:
         chart = atlas.site(view.site) if atlas and view.site else None
         report = next((site for site in sites if site.name == view.site), None)
         measured = report if origin == "Measured" else None
-        predicted, drawn = _predicted(spec, view, atlas), map_of(spec)
+        selected = Selected(view, spec, report, chart, _predicted(spec, view, atlas), measured)
+        drawn = map_of(spec)
         return {
             self.heading: _heading(spec, origin, chosen),
             self.block: block_picture(sites),
@@ -163,7 +143,7 @@ class LayersPanel:
             self.sentence: f"<p>{escape(drawn.sentence(sites, view, spec))}</p>",
             self.plot: drawn.picture(outcome, view, _about(spec, origin)),
             self.table: drawn.table(outcome, view),
-            **self.inspector.draw(report, view, chart, predicted, measured, spec),
+            **self.inspector.draw(selected),
         }
 
     def clear(self) -> Updates:
@@ -176,10 +156,6 @@ class LayersPanel:
             self.table: "",
             **self.inspector.clear(),
         }
-
-    @property
-    def _controls(self) -> tuple[gr.Dropdown, gr.Radio, gr.Radio, gr.Checkbox]:
-        return self.show_control, self.scale, self.weighting, self.fit
 
 
 # -- events ---------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
@@ -12,6 +11,7 @@ from gradio.blocks import Block
 from components.measured.size_and_speed import CostsPanel
 from components.shared.markup import Markup, cell, element, table
 from components.shared.panel import NO_RUN, Updates
+from components.shared.studio import Bus, Studio
 from liar.report.change_groups import changes_of, group_extent
 from liar.report.plots.metric_bars import metric_bars
 from liar.report.view import View, query_of
@@ -28,18 +28,13 @@ from liar.report.words.metric_sentences import (
     value_words,
     variant_name,
 )
-from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, ChangeGroup, Evaluation, RunResult, Variant
+from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import credits_of, questions
 from liar.tasks.texts import Credit
 
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
-
 _NO_LABELS = "Nothing measured here is simply right or wrong, so no answer can turn from one to the other."
-_NOTHING_MEASURED = "No task was measured in this run, so there is nothing to compare."
-_NO_CHANGES = "No changed text is stored with this run."
 
 _HEAD = ("Task", "Model", "Value", "Standard error", "Beside dense", "Recovery")
 
@@ -60,10 +55,7 @@ class AccuracyPanel:
         self.store = studio.store
         self.changes = gr.HTML(self._what_changed(result) if result else "", elem_id="changes")
         self.costs = CostsPanel(studio, bus)
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.plot, self.table, self.changes]
+        self.outputs: list[Block] = [self.plot, self.table, self.changes]
 
     def show(self, result: RunResult) -> Updates:
         return {self.plot: metric_bars(result), self.table: _table(result), self.changes: self._what_changed(result)}
@@ -143,19 +135,13 @@ def _rows(result: RunResult, task: str) -> Iterator[Markup]:
 
 
 def _figures(result: RunResult, item: Evaluation, *, is_main: bool) -> list[str]:
-    return [
-        value_words(item),
-        f"± {stderr_words(item)}",
-        beside_dense(result, item) or "—",
-        _recovery(result, item.task) if item.variant == "reconstructed" and is_main else "—",
-    ]
-
-
-def _recovery(result: RunResult, task: str) -> str:
-    found = recovery(result, task)
-    if found is not None:
-        return recovery_words(found)
-    return "within the error" if in_doubt(result, task) else "—"
+    recovered = "—"
+    if item.variant == "reconstructed" and is_main:
+        if (found := recovery(result, item.task)) is not None:
+            recovered = recovery_words(found)
+        elif in_doubt(result, item.task):
+            recovered = "within the error"
+    return [value_words(item), f"± {stderr_words(item)}", beside_dense(result, item) or "—", recovered]
 
 
 # -- changed answers ---------------------------------------------------------------------------------------------------
@@ -167,11 +153,11 @@ def _changes(result: RunResult) -> str:
         dict.fromkeys(item.task for item in result.evaluations if METRICS[item.metric].reads not in ("nll", "numbers"))
     )
     if not result.evaluations:
-        return _empty(_NOTHING_MEASURED)
+        return _empty("No task was measured in this run, so there is nothing to compare.")
     if not labelled:
         return ""
     if not result.changes:
-        return _empty(_NO_CHANGES)
+        return _empty("No changed text is stored with this run.")
     return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
 
 
@@ -180,30 +166,21 @@ def _empty(sentence: str) -> str:
 
 
 def _groups(result: RunResult, task: str) -> str:
-    credit = "".join(map(_credit, credits_of([task])))
-    return "".join(
-        _group(group, changes_of(result, task, group), group_extent(result, task, group), credit)
-        for group in CHANGE_GROUPS
-    )
+    """Each group of changed texts, with their attribution."""
+    credit, markup = "".join(map(_credit, credits_of([task]))), ""
+    for group, (title, meaning) in CHANGE_GROUPS.items():
+        markup += f"<h5>{title}: {group_extent(result, task, group)}</h5><p>{meaning}</p>"
+        if changes := changes_of(result, task, group):
+            texts = "1 text" if len(changes) == 1 else f"{len(changes)} texts"
+            items = "".join(f"<li>{_change(change)}</li>" for change in changes)
+            summary = f'<summary aria-label="Show {texts}, {title.lower()}">Show {texts}</summary>'
+            markup += f"<details>{summary}<ul>{items}</ul>{credit}</details>"
+    return markup
 
 
 def _credit(credit: Credit) -> str:
     link = f'<a href="{escape(credit.link)}" target="_blank" rel="noreferrer">{escape(credit.licence)}</a>'
     return f"<p>{escape(credit.words)}; licence {link}.</p>"
-
-
-def _group(group: ChangeGroup, changes: list[Change], extent: str, credit: str) -> str:
-    """A group of changed texts; ``credit`` is the markup of their attribution, which is shown with them."""
-    title, meaning = CHANGE_GROUPS[group]
-    if not changes:
-        return f"<h5>{title}: {extent}</h5><p>{meaning}</p>"
-    texts = "1 text" if len(changes) == 1 else f"{len(changes)} texts"
-    items = "".join(f"<li>{_change(change)}</li>" for change in changes)
-    return (
-        f"<h5>{title}: {extent}</h5><p>{meaning}</p>"
-        f'<details><summary aria-label="Show {texts}, {title.lower()}">Show {texts}</summary><ul>{items}</ul>'
-        f"{credit}</details>"
-    )
 
 
 def _change(change: Change) -> str:

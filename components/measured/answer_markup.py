@@ -10,9 +10,6 @@ from components.shared.markup import element
 from liar.report.words.answer_sentences import judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
-_NO_ANSWERS = "No answers are stored with this run."
-_EMPTY_ANSWER = "The model ends its answer at once."
-
 _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.001, "0.001 to 0.01"))
 """Least probability of each colour and its name, the highest first."""
 _RAREST = "below 0.001"
@@ -31,7 +28,7 @@ def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
 def stored_answers(result: RunResult) -> str:
     prompts = by_prompt(result)
     if not prompts:
-        return f"<p>{_NO_ANSWERS}</p>"
+        return "<p>No answers are stored with this run.</p>"
     return "<h4>Stored with this run</h4>" + "".join(_answers(prompt, answers) for prompt, answers in prompts.items())
 
 
@@ -68,7 +65,7 @@ def _answers(prompt: str, answers: dict[Variant, Generation], unfinished: Varian
 def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
     text = answer.text or ""
     if is_whole and not text.strip():
-        return f'<p class="measures">{_EMPTY_ANSWER}</p>'
+        return '<p class="measures">The model ends its answer at once.</p>'
     differs = None if dense is None else _first_difference(text, dense.text or "", is_whole)
     measures = _measures(answer, dense, is_whole, is_same=is_whole and dense is not None and differs is None)
     return f'<p class="text">{_pieces(answer, differs)}</p><p class="measures">{measures}</p>'
@@ -134,4 +131,4 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
 
 def _likeliest(answer: Generation) -> str:
     probabilities = answer.probabilities or {}
-    return max(probabilities, key=lambda label: probabilities[label], default="")
+    return max(probabilities, key=probabilities.__getitem__, default="")

@@ -63,10 +63,7 @@ class BeforeAfterPanel:
             gr.HTML("<h3>Before and after</h3>")
             bars = _measured(result) if result else f"<p>{NO_RUN}</p>"
             self.bars = gr.HTML(bars, js_on_load=KEEP_HEIGHT, elem_id="before-after")
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.bars]
+        self.outputs: list[Block] = [self.bars]
 
     def show(self, known: Known, run: RunResult | None) -> Updates:
         """Bars of the current recipe. ``run`` is the one in the other panels, None if there is none."""

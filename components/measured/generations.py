@@ -11,12 +11,14 @@ from gradio.blocks import Block
 
 from components.measured.answer_markup import legend, live_answers, stored_answers
 from components.shared import status
-from components.shared.job_bodies import handing_out, stored, with_models
+from components.shared.job_bodies import stored, with_models
 from components.shared.job_button import JobButton, status_line
 from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates
 from components.shared.prompts import is_preset, preset_prompts, read_prompt
 from liar.errors import InvalidSpecError, LiarError
+from liar.events import Progress
 from liar.presets import preset_of
+from liar.progress import relay
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
@@ -26,7 +28,6 @@ from server.job import HandOut, Job
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
     from liar.evaluate.answering.ask import PartialAnswer
-    from liar.events import Progress
     from liar.models.variants import Variants
 
     Answers = Generator[Progress | HandOut[PartialAnswer | Generation], None, None]
@@ -93,11 +94,8 @@ class GenerationsPanel:
         self.stored = gr.HTML(
             stored_answers(result) if result else "", elem_id="generations-stored", elem_classes=["answers"]
         )
-
-    @property
-    def outputs(self) -> list[Block]:
         by_kind: list[Block] = [self.prompt, self.settings, self.work.button, self.colour, self.legend]
-        return [*self.presets, *by_kind, self.work.status, self.live, self.stored]
+        self.outputs: list[Block] = [*self.presets, *by_kind, self.work.status, self.live, self.stored]
 
     def show(self, result: RunResult) -> Updates:
         return {
@@ -142,7 +140,6 @@ class GenerationsPanel:
             trigger_mode="once",
             **QUEUED,
         )
-        self.work.wire()
         self.bus.shown.change(
             self.change_run,
             [self.work.job, self.prompt, self.presets[0]],
@@ -190,7 +187,8 @@ class GenerationsPanel:
         from liar.evaluate.answering.ask import ask
 
         def answers(variants: Variants) -> Answers:
-            return handing_out(ask(variants, prompt, **choices))
+            steps = ask(variants, prompt, **choices)
+            return relay(steps, lambda step: step if isinstance(step, Progress) else HandOut(step))
 
         # The models of a run that could not be stored answer while they are in memory.
         variants = self.studio.registry.variants(key)

@@ -19,7 +19,7 @@ from liar.events import Progress
 from liar.report.costs import CostsResult
 from liar.report.words.cost_sentences import rows, sentences
 from liar.results import RunResult
-from server.job import Job, Snapshot
+from server.job import Job
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
@@ -38,15 +38,11 @@ class CostsPanel:
         )
         self.work = JobButton(studio.jobs, "Measure size and speed", "costs-measure", "costs:")
         self.table = gr.HTML("", elem_id="costs", elem_classes=["runs-table"])
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [*self.work.outputs, self.table]
+        self.outputs: list[Block] = [*self.work.outputs, self.table]
 
     def wire(self) -> None:
         """Connect the buttons, and change the table when another run is shown."""
         self.work.button.click(self.measure, self.bus.shown, self.outputs, trigger_mode="once", **QUEUED)
-        self.work.wire()
         self.bus.shown.change(self.change_run, [self.work.job, self.bus.shown], self.outputs, **UNQUEUED)
 
     def resume_with(self, event: Any) -> None:
@@ -85,11 +81,8 @@ class CostsPanel:
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         for snapshot, line in self.work.follow(job, request):
-            yield self._ended(snapshot) if snapshot.ended else line
-
-    def _ended(self, snapshot: Snapshot) -> Updates:
-        updates = self._idle(status.end(snapshot, done="Done.", stopped="Stopped."))
-        return {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
+            updates = self._idle(status.end(snapshot, done="Done.", stopped="Stopped.")) if snapshot.ended else line
+            yield {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
 
     def _idle(self, words: str) -> Updates:
         return {**self.work.idle(words), self.work.job: ""}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
@@ -18,19 +17,13 @@ from liar.report.words.sentences import Outcome, outlook, parameters, recipe, ve
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
-
 
 class VerdictPanel:
     """Headline, two lines of detail, and whether it was measured or is predicted."""
 
-    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+    def __init__(self, result: RunResult | None) -> None:
         self.text = gr.HTML(_measured(result), js_on_load=KEEP_HEIGHT, elem_id="verdict")
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.text]
+        self.outputs: list[Block] = [self.text]
 
     def show(self, known: Known) -> Updates:
         """Headline of the current recipe, even if the panels below still show another run."""

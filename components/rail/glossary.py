@@ -23,14 +23,10 @@ class Term:
 
     def markup(self) -> str:
         """HTML disclosure, which can be opened with the keyboard."""
-        listed = ""
-        if self.choices:
-            rows = (f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())
-            listed = f"<dl>{''.join(rows)}</dl>"
-        return (
-            f"<details class='term'><summary>{escape(self.question)}</summary>"
-            f"<p>{escape(self.answer)}</p>{listed}</details>"
-        )
+        rows = (f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in (self.choices or {}).items())
+        listed = f"<dl>{''.join(rows)}</dl>" if self.choices else ""
+        question = f"<summary>{escape(self.question)}</summary>"
+        return f"<details class='term'>{question}<p>{escape(self.answer)}</p>{listed}</details>"
 
 
 _OF_LANGUAGE_MODELS = [task.name for task in TASKS if task.head in OF_LANGUAGE_MODELS and task.is_bundled]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
-from typing import TYPE_CHECKING
 
 import gradio as gr
 
 from components.shared.browser import button_clicks
 from components.shared.panel import Updates
-from components.takeaway.runs import open_run_on, picked
+from components.shared.studio import Bus
+from components.takeaway.runs import open_run_on
 from liar.report.words.metric_sentences import measured_tasks, value_words
 from liar.spec import MAX_RATIO, PruneSpec
 from liar.store import RunSummary
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus
 
 _ROOM = 0.08
 """Difference of two ratios at which both can be written without touching."""
@@ -46,10 +43,9 @@ class RatioMarks:
         self.row = gr.HTML(
             _markup(spec, measured), js_on_load=button_clicks("key") + _PLACE, elem_id="ratio-marks", container=False
         )
-        self.chosen = gr.State("")
 
     def wire(self, bus: Bus) -> None:
-        open_run_on(self.row.select, picked, None, self.chosen, bus)
+        open_run_on(self.row.select, bus)
 
     def show(self, spec: PruneSpec, measured: Mapping[float, RunSummary]) -> Updates:
         return {self.row: _markup(spec, measured)}

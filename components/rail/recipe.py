@@ -35,6 +35,9 @@ from server.profile import TEXTS, Profile
 _OPTIONAL = ("evaluate_length", "data", "tokens", "edits")
 """Choices whose field may be empty."""
 
+_OF_MODEL = {"evaluate": (), "data": None, "edits": (), "calibration": AUTO, "evaluate_length": None}
+"""Choices that belong to a model, as they are for another one unless they are changed together with it."""
+
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both"), ("Layers", "layers")]
 
 QUANTIZE = [("No", "none"), ("Also int8", "int8")]
@@ -117,21 +120,10 @@ class Recipe:
         with _choice("edits") as shared:
             self.edits = gr.Textbox("\n".join(spec.edits), label="Edited by hand", lines=1, max_lines=6, **shared)
         self.quantize = _radio("quantize", "Quantise", QUANTIZE, spec.quantize)
-
-    @property
-    def controls(self) -> dict[str, Block]:
-        """Controls by the name of their choice in a spec."""
-        names = ("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "calibration")
-        more = ("tokens", "separator", "evaluate", "data", "evaluate_length", "multiple", "seed", "edits", "quantize")
-        return {name: getattr(self, name) for name in names + more}
-
-    @property
-    def inputs(self) -> list[Block]:
-        return [self.base, *self.controls.values()]
-
-    @property
-    def outputs(self) -> list[Block]:
-        return self.inputs
+        # Controls by the name of their choice in a spec.
+        self.controls: dict[str, Block] = {name: getattr(self, name) for name in TERMS if name != "need"}
+        # Inputs of `read`, and outputs of `fill`.
+        self.inputs: list[Block] = [self.base, *self.controls.values()]
 
     @property
     def moves(self) -> list[Any]:
@@ -157,18 +149,9 @@ class Recipe:
         choices |= {name: getattr(base, name) for name in wrong}
         choices["edits"] = edits_in(choices["edits"])
         kept = base.model_dump()
-        if choices["model"] != base.model:  # evaluation and edits belong to the former model
-            kept = {name: kept[name] for name in kept if name != "evaluate_limit"}
-            if choices["evaluate"] == base.evaluate:
-                choices["evaluate"] = ()
-            if choices["data"] == base.data:
-                choices["data"] = None
-            if choices["edits"] == base.edits:
-                choices["edits"] = ()
-            if choices["calibration"] == base.calibration:
-                choices["calibration"] = AUTO
-            if choices["evaluate_length"] == base.evaluate_length:
-                choices["evaluate_length"] = None
+        if choices["model"] != base.model:
+            del kept["evaluate_limit"]
+            choices |= {name: value for name, value in _OF_MODEL.items() if choices[name] == getattr(base, name)}
         complaints = [f"{'; '.join(wrong.values())}; the other fields stay as they are."] if wrong else []
         try:
             spec = PruneSpec.create(**{**kept, **choices})
@@ -209,16 +192,15 @@ class Recipe:
     def fill(self, spec: PruneSpec) -> Updates:
         """Values of the controls for ``spec``. A custom criterion, an allocation that went and other texts join the choices."""
         values: Updates = {control: getattr(spec, name) for name, control in self.controls.items()}
-        length = spec.evaluate_length or 0
-        values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or ""}
-        values |= {self.calibration: _mix(spec), self.tokens: _typed(spec.tokens)}
+        values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or "", self.calibration: _mix(spec)}
+        values |= {self.tokens: _typed(spec.tokens), self.evaluate_length: spec.evaluate_length or 0}
         if spec.allocation not in ALLOCATIONS:
             values[self.allocation] = gr.update(value=spec.allocation, choices=[*ALLOCATIONS, spec.allocation])
         if is_custom(spec.criterion):
             values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
         if not set(_mix(spec)) <= set(TEXTS):
             values[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
-        return {**values, self.evaluate_length: length, self.edits: "\n".join(spec.edits), self.base: spec}
+        return {**values, self.edits: "\n".join(spec.edits), self.base: spec}
 
 
 @contextmanager
@@ -247,10 +229,8 @@ def edits_in(text: str | None) -> tuple[str, ...]:
     return tuple(line.strip() for line in (text or "").splitlines() if line.strip())
 
 
-def _mixed(chosen: str | list[str], base: PruneSpec) -> str:
+def _mixed(chosen: list[str], base: PruneSpec) -> str:
     """The calibration texts as one choice. A text of one's own that ``base`` does not have replaces the automatic one."""
-    if isinstance(chosen, str):
-        return chosen
     own = set(sources_of(MIXED.join(chosen))).difference(TEXTS, base.sources)
     return MIXED.join(text for text in chosen if not own or text != AUTO)
 

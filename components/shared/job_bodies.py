@@ -10,7 +10,6 @@ from components.shared.lookup import Pruned
 from components.shared.prompts import preset_prompts
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
-from liar.progress import relay
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.tasks.registry import usual_tasks
@@ -55,15 +54,6 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned
             reports.append(event.report)
             if event.done == event.total:
                 yield HandOut(Pruned(asked, reports))
-
-
-def handing_out(steps: Generator[Progress | E, None, T]) -> Generator[Progress | HandOut[E], None, T]:
-    """Relay the steps of the library in a job: progress as it is, and each of the other items as a value to hand out."""
-
-    def item(step: Progress | E) -> Progress | HandOut[E]:
-        return step if isinstance(step, Progress) else HandOut(step)
-
-    return (yield from relay(steps, item))
 
 
 def stored(studio: Studio, key: str) -> RunResult:

@@ -47,14 +47,9 @@ class JobButton:
         if not self.status.is_rendered:
             self.status.render()
         self.job = gr.State("")
-
-    @property
-    def outputs(self) -> list[Block]:
-        """Components that are updated at least once a second, and therefore few."""
-        return [self.button, self.stop, self.status, self.job]
-
-    def wire(self) -> None:
         self.stop.click(self.end, self.job, self.stop, trigger_mode="once", **UNQUEUED)
+        # Components that are updated at least once a second, and therefore few.
+        self.outputs: list[Block] = [self.button, self.stop, self.status, self.job]
 
     def key_of(self, key: str) -> str:
         """Key of the job about ``key`` in the queue."""
@@ -64,13 +59,9 @@ class JobButton:
         self, request: gr.Request, key: str, title: str, make: Make, expected_seconds: float | None = None
     ) -> Job:
         """Start the job about ``key``, or join it; raises :class:`QueueFullError`."""
+        session, client = str(request.session_hash), client_of(request)
         return self.jobs.submit(
-            str(request.session_hash),
-            self.key_of(key),
-            title,
-            make,
-            expected_seconds=expected_seconds,
-            client=client_of(request),
+            session, self.key_of(key), title, make, expected_seconds=expected_seconds, client=client
         )
 
     def find(self, key: str, request: gr.Request) -> Job | None:
@@ -95,7 +86,7 @@ class JobButton:
         arrive together.
         """
         return {
-            **self.busy(""),
+            self.button: gr.update(interactive=False),
             self.stop: gr.update(interactive=not snapshot.stopping),
             self.status: status.follow(job.title, snapshot, self.pieces),
             self.job: job.id,
@@ -107,13 +98,6 @@ class JobButton:
         if job is not None:
             self.jobs.stop(job, str(request.session_hash))
         return {self.stop: gr.update(interactive=False)}
-
-    def busy(self, words: str) -> Updates:
-        return {
-            self.button: gr.update(interactive=False),
-            self.stop: gr.update(interactive=True),
-            self.status: status.running(words),
-        }
 
     def idle(self, line: str) -> Updates:
         """Updates after the job, with the HTML of the final line."""
@@ -130,10 +114,7 @@ class RememberedJobButton(JobButton):
     def __init__(self, jobs: JobQueue, words: str, name: str, prefix: str, *, pieces: str = "") -> None:
         super().__init__(jobs, words, name, prefix, pieces=pieces)
         self.remembered = gr.BrowserState("", storage_key=f"liar-{name}")
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [*super().outputs, self.remembered]
+        self.outputs.append(self.remembered)
 
     def at_work(self, job: Job, snapshot: Snapshot) -> Updates:
         return {**super().at_work(job, snapshot), self.remembered: job.id}

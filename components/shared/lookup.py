@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
+from components.shared.provenance import Origin
+from components.shared.studio import Studio
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
@@ -15,10 +16,6 @@ from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 from server.job import Job
-
-if TYPE_CHECKING:
-    from components.shared.provenance import Origin
-    from components.shared.studio import Studio
 
 NO_ATLAS = (
     "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "

@@ -51,22 +51,6 @@ class Panel(Protocol):
         """New values for a model that has no run yet; nothing of another model is left."""
 
 
-def show_all(panels: list[Panel], result: RunResult) -> Updates:
-    """Show one result in every panel."""
-    updates: Updates = {}
-    for panel in panels:
-        updates |= panel.show(result)
-    return updates
-
-
-def blank_all(panels: list[Panel], spec: PruneSpec) -> Updates:
-    """Remove everything of another model from every panel."""
-    updates: Updates = {}
-    for panel in panels:
-        updates |= panel.blank(spec)
-    return updates
-
-
 def over(below: Updates, above: Updates) -> Updates:
     """Merge two sets of updates: ``above`` wins, but two ``gr.update`` of one component are merged by property."""
     merged = {**below, **above}

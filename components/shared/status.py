@@ -46,10 +46,9 @@ def end(snapshot: Snapshot, *, done: str, stopped: str) -> str:
     """Status line of a job that has ended, at least for this visitor."""
     if snapshot.state == "failed":
         return problem(snapshot.error or "The job failed; the log of the server has more.")
-    return note({"left": GOES_ON, "stopped": stopped}.get(snapshot.state, done))
-
-
-GOES_ON = "Stopped for you; another visitor wants the same, so the job itself goes on."
+    if snapshot.state == "left":
+        return note("Stopped for you; another visitor wants the same, so the job itself goes on.")
+    return note(stopped if snapshot.state == "stopped" else done)
 
 
 def _step(event: Progress, pieces: str) -> str:

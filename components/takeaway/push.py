@@ -48,19 +48,14 @@ class PushPanel:
             self.private = gr.Checkbox(False, label="Private", min_width=120)
         self.work = RememberedJobButton(studio.jobs, "Push to the Hub", "push", "push:")
 
-    @property
-    def outputs(self) -> list[Block]:
-        return self.work.outputs
-
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.shown, self.dtype, self.repo, self.private]
-        pushing = self.work.button.click(self.push, inputs, self.outputs, trigger_mode="once", **QUEUED)
-        self.work.wire()
-        self.bus.shown.change(self.clear, None, self.outputs, cancels=[pushing], **UNQUEUED)
+        pushing = self.work.button.click(self.push, inputs, self.work.outputs, trigger_mode="once", **QUEUED)
+        self.bus.shown.change(self.clear, None, self.work.outputs, cancels=[pushing], **UNQUEUED)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the push of this browser if it has not ended."""
-        self.work.resume_with(event, self._watch, self.outputs)
+        self.work.resume_with(event, self._watch, self.work.outputs)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -72,8 +67,13 @@ class PushPanel:
             result = stored(self.studio, key)
             if login is None:
                 raise InvalidSpecError("Sign in first: the model goes to your own account.")
+            from liar.save.push import Credential  # torch takes seconds to load
+
             name = (repo or "").strip() or file_stem(result.spec)
-            job = self._submitted(result, dtype, name, private, login.token, request)
+            title, credential = f"Pushing {file_stem(result.spec)}", Credential.of_login(login.token)
+            # The session is part of the key, so that nobody joins the push of another account.
+            key = f"{request.session_hash}:{key}:{dtype}:{name}:{private}"
+            job = self.work.submit(request, key, title, lambda: self._pushing(result, dtype, name, private, credential))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
@@ -86,16 +86,6 @@ class PushPanel:
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         for snapshot, line in self.work.follow(job, request):
             yield self.work.idle(_end(snapshot)) if snapshot.ended else line
-
-    def _submitted(
-        self, result: RunResult, dtype: str, repo: str, private: bool, token: str, request: gr.Request
-    ) -> Job:
-        from liar.save.push import Credential
-
-        title, login = f"Pushing {file_stem(result.spec)}", Credential.of_login(token)
-        # The session is part of the key, so that nobody joins the push of another account.
-        key = f"{request.session_hash}:{result.spec.key}:{dtype}:{repo}:{private}"
-        return self.work.submit(request, key, title, lambda: self._pushing(result, dtype, repo, private, login))
 
     # -- in the worker ------------------------------------------------------------------------------------------
 

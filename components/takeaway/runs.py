@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components.shared import status
-from components.shared.browser import DOWNLOAD, button_clicks
-from components.shared.downloads import served_folder
-from components.shared.markup import cell, row, table
+from components.shared.browser import button_clicks
+from components.shared.downloads import Content, Download
+from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from components.takeaway.runs_table import runs_table, when_kept
+from components.shared.studio import Bus, Studio
 from liar.errors import LiarError, StorageError
-from liar.files import write_atomically
-from liar.report.export import as_json, file_stem
+from liar.report.export import as_json
 from liar.report.plots.heatmap import comparison_heatmap
 from liar.report.view import View
 from liar.report.words.metric_sentences import metric_change, value_words
 from liar.report.words.run_labels import run_labels
-from liar.results import RunResult
+from liar.report.words.sentences import counts
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import RunComparison, compare
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
-
 Opened = tuple[str, str]
+Run = RunResult | RunSummary
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
 
@@ -54,7 +51,6 @@ class RunsPanel:
         self.table = gr.HTML(
             _listing(runs, shown), js_on_load=button_clicks("key"), elem_id="runs-table", elem_classes=["runs-table"]
         )
-        self.chosen = gr.State("")
         choices = _choices(runs)
         with gr.Row(elem_id="runs-choice"):
             self.a = gr.Dropdown(choices, value=_among(choices, shown), label="Run A", min_width=260, elem_id="run-a")
@@ -63,29 +59,18 @@ class RunsPanel:
             )
         with gr.Row(elem_id="runs-actions"):
             self.open = gr.Button("Open run A", size="md", min_width=120)
-            self.download = gr.Button("Download run A (JSON)", size="md", min_width=120)
+            self.save = gr.Button("Download run A (JSON)", size="md", min_width=120)
             self.delete = gr.Button(
                 "Delete run A", size="md", min_width=120, variant="stop", visible=self._may_go(runs, shown)
             )
         self.message = gr.HTML("", elem_id="runs-said")
         self.comparison = gr.HTML("", elem_id="runs-comparison", elem_classes=["runs-table"])
         self.heatmap = gr.Plot(visible=False, show_label=False, container=False, elem_id="runs-heatmap")
-        self.file = gr.DownloadButton(visible="hidden")
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.table, self.a, self.b, self.delete]
+        self.download = Download("runs", self.message)
+        self.outputs: list[Block] = [self.table, self.a, self.b, self.delete]
 
     def show(self, result: RunResult) -> Updates:
-        runs = self.studio.store.summaries()
-        choices = _choices(runs)
-        key = result.spec.key
-        return {
-            self.table: _listing(runs, key),
-            self.a: gr.update(choices=choices, value=_among(choices, key)),
-            self.b: gr.update(choices=choices),
-            self.delete: gr.update(visible=self._may_go(runs, key)),
-        }
+        return self._listed(result.spec.key, result.spec.key)
 
     def blank(self, spec: PruneSpec) -> Updates:
         return {self.table: _listing(self.studio.store.summaries(), "")}
@@ -93,13 +78,12 @@ class RunsPanel:
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store again each time the tab is opened."""
         bus = self.bus
-        open_run_on(self.table.select, picked, None, self.chosen, bus)
-        open_run_on(self.open.click, _named, self.a, self.chosen, bus)
+        open_run_on(self.table.select, bus)
+        open_run_on(self.open.click, bus, _named, self.a)
         bus.view.change(self.refresh, [bus.view, bus.shown], [self.table, self.a, self.b], **UNQUEUED)
         compared: list[Block] = [self.comparison, self.heatmap, self.message]
         gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], [*compared, self.delete], **UNQUEUED)
-        made = self.download.click(self.file_of, self.a, [self.file, self.message], **UNQUEUED)
-        made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
+        self.download.wire(self.save, self.content, self.a)
         if self.may_delete:
             self.delete.click(self.drop, [self.a, bus.shown], [*self.outputs, *compared], js=_CONFIRM, **UNQUEUED)
 
@@ -133,12 +117,12 @@ class RunsPanel:
             self.message: "",
         }
 
-    def file_of(self, key: str | None) -> Updates:
-        """Write run A as a JSON file, or show why that failed."""
-        try:
-            return {self.file: str(self._write(key)), self.message: ""}
-        except LiarError as error:
-            return {self.file: None, self.message: status.problem(str(error))}
+    def content(self, key: str | None) -> Content:
+        """Run A as JSON; raises :class:`StorageError` if none is chosen or it is not kept any more."""
+        result = self.studio.store.load(key) if key else None
+        if result is None:
+            raise StorageError("Choose run A first." if not key else _GONE)
+        return Content(result.spec, ".json", as_json(result))
 
     def drop(self, key: str | None, shown: str) -> Updates:
         """Delete run A; ``key`` is None if the confirmation was cancelled."""
@@ -151,15 +135,8 @@ class RunsPanel:
             self.studio.store.delete(key)
         except LiarError as error:
             message = status.problem(str(error))
-        runs = self.studio.store.summaries()
-        choices = _choices(runs)
-        return {
-            **self._nothing(message),
-            self.table: _listing(runs, shown),
-            self.a: gr.update(choices=choices, value=_among(choices, key)),
-            self.b: gr.update(choices=choices, value=None),
-            self.delete: gr.update(visible=self._may_go(runs, key)),
-        }
+        listed = self._listed(shown, key)
+        return {**self._nothing(message), **listed, self.b: {**listed[self.b], "value": None}}
 
     def _may_go(self, runs: Sequence[RunSummary], key: str | None) -> bool:
         """Whether run ``key`` can be deleted: a shipped one cannot."""
@@ -168,24 +145,16 @@ class RunsPanel:
     def _nothing(self, message: str) -> Updates:
         return {self.comparison: "", self.heatmap: gr.update(visible=False), self.message: message}
 
-    def _write(self, key: str | None) -> Path:
-        result = self.studio.store.load(key) if key else None
-        if result is None:
-            raise StorageError("Choose run A first." if not key else _GONE)
-        path = served_folder(self.file, "runs", result.spec.key) / f"{file_stem(result.spec)}.json"
-        write_atomically(path, as_json(result))
-        return path
-
-
-def open_run_on(
-    event: Callable[..., Any], read: Callable[..., Opened], inputs: Block | None, chosen: gr.State, bus: Bus
-) -> None:
-    """Let ``event`` open the run that ``read`` returns, even if it was the last one opened.
-
-    ``read`` returns the run's key for ``chosen`` and "" for ``bus.open``, so that writing the key to it is a change.
-    """
-    choosing = event(read, inputs, [chosen, bus.open], **QUEUED)
-    choosing.then(lambda key: key, chosen, bus.open, **QUEUED)
+    def _listed(self, shown: str, chosen: str | None) -> Updates:
+        """The table and both menus as the store is now; run A is the one ``chosen``, if it is kept."""
+        runs = self.studio.store.summaries()
+        choices = _choices(runs)
+        return {
+            self.table: _listing(runs, shown),
+            self.a: gr.update(choices=choices, value=_among(choices, chosen)),
+            self.b: gr.update(choices=choices),
+            self.delete: gr.update(visible=self._may_go(runs, chosen)),
+        }
 
 
 def picked(event: gr.EventData) -> Opened:
@@ -198,7 +167,59 @@ def _named(key: str | None) -> Opened:
     return key or "", ""
 
 
+def open_run_on(
+    event: Callable[..., Any], bus: Bus, read: Callable[..., Opened] = picked, inputs: Block | None = None
+) -> None:
+    """Let ``event`` open the run that ``read`` returns, even if it was the last one opened.
+
+    ``read`` returns the run's key, and "" for ``bus.open``, so that writing the key to it is a change.
+    """
+    chosen = gr.State("")
+    choosing = event(read, inputs, [chosen, bus.open], **QUEUED)
+    choosing.then(lambda key: key, chosen, bus.open, **QUEUED)
+
+
 # -- the list -----------------------------------------------------------------------------------------------------------
+
+
+def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
+    """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
+
+    A ``wide`` table also has the model and the time when the run was kept.
+    """
+    names = ("Run", *(_WIDE if wide else ()), *_NARROW)
+    labels = run_labels([run.spec for run in runs])
+    rows = (_row(run, name, shown, wide=wide) for run, name in zip(runs, labels, strict=True))
+    return table(names, rows, label=label, caption=label)
+
+
+_WIDE = ("Kept (UTC)", "Model")
+_NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
+
+
+def _row(run: Run, label: str, shown: str, *, wide: bool) -> Markup:
+    current = "true" if run.spec.key == shown else None
+    button = element("button", label, type="button", data_key=run.spec.key, aria_current=current)
+    words = [when_kept(run), run.spec.model] if wide else []
+    words += [*_metrics(run), " of ".join(counts(run.totals.parameters_after, run.totals.parameters_before))]
+    return row(button, *map(cell, words), aria_current=current)
+
+
+def when_kept(run: Run) -> str:
+    """Time at which a run was stored (UTC); "shipped" for one that comes with the program."""
+    saved = run.saved if isinstance(run, RunSummary) else None
+    return f"{saved:%Y-%m-%d %H:%M}" if saved else "shipped"
+
+
+def _metrics(run: Run) -> list[str]:
+    """Name of the metric of the first task measured, and its values for the three variants."""
+    first = next(iter(run.evaluations), None)
+    if first is None:
+        return ["none", *("not measured" for _ in VARIANTS)]
+    of_task = (item for item in run.evaluations if item.task == first.task)
+    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in of_task}
+    words = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
+    return [METRICS[first.metric].title_of(first.task), *words]
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:
@@ -213,7 +234,7 @@ def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:
     ]
 
 
-def _among(choices: Sequence[tuple[str, str]], key: str) -> str | None:
+def _among(choices: Sequence[tuple[str, str]], key: str | None) -> str | None:
     return key if any(key == known for _, known in choices) else None
 
 

@@ -28,7 +28,6 @@ from server.login import offers_login
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
     from liar.models.variants import Variants
-    from liar.save.deliver import Delivered
 
 _BESIDE_WEIGHTS = 40_000_000
 """Most bytes of a checkpoint's other files; large vocabularies take most of them."""
@@ -72,15 +71,11 @@ class SavingPanel:
         self.work = RememberedJobButton(studio.jobs, "Save the model", "save", "save:")
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
         self.pushing = PushPanel(studio, bus, self.dtype) if offers_login() else None
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [*self.work.outputs, self.ready]
+        self.outputs: list[Block] = [*self.work.outputs, self.ready]
 
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
-        self.work.wire()
         if self.pushing is not None:
             self.pushing.wire()
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
@@ -98,7 +93,7 @@ class SavingPanel:
         """Start a job that saves the model of the run ``key``, and watch it."""
         try:
             result = stored(self.studio, key)
-            if dtype not in dict(map(reversed, _DTYPES)):  # type: ignore[arg-type]
+            if dtype not in [name for _, name in _DTYPES]:
                 raise InvalidSpecError("Choose one of the number formats.")
             named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
             target = Path(named).expanduser() if named else None
@@ -161,7 +156,9 @@ class SavingPanel:
         finally:
             if archive is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-        yield HandOut(Ready(_sentence(delivered, archive), archive))
+        if archive is not None:  # name the folder that the zip unpacks to, not the path on the server
+            delivered = replace(delivered, saved=replace(delivered.saved, folder=Path(archive.stem)))
+        yield HandOut(Ready(delivered.sentence, archive))
 
 
 def _bound(folder: Path, needed: int, most: int) -> None:
@@ -188,13 +185,6 @@ def _check_room(folder: Path, weights: int) -> None:
         raise StorageError(
             f"Saving takes {2.1 * weights / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room there."
         )
-
-
-def _sentence(delivered: Delivered, archive: Path | None) -> str:
-    if archive is None:
-        return delivered.sentence
-    # Name the folder that the zip unpacks to, not the path on the server.
-    return replace(delivered, saved=replace(delivered.saved, folder=Path(archive.stem))).sentence
 
 
 def _end(snapshot: Snapshot) -> str:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components.shared import status
-from components.shared.browser import DOWNLOAD
-from components.shared.downloads import served_folder
+from components.shared.downloads import Content, Download
 from components.shared.panel import NO_RUN, UNQUEUED, Updates
+from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
-from liar.files import write_atomically
-from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
+from liar.report.export import as_command, as_json, as_python, program_here, sites_csv
 from liar.report.pages.html import html_report
 from liar.results import RunResult
 from liar.spec import PruneSpec
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
 
 Format = Literal["json", "csv", "html", "criteria.html"]
 
@@ -114,72 +109,51 @@ class TakeawayPanel:
             self.picture = gr.Button("Heatmap (PNG)", size="md", min_width=150, interactive=spec is not None)
         self.difference = gr.HTML("", elem_id="takeaway-difference")
         self.problem = gr.HTML("", elem_id="takeaway-problem")
-        self.file = gr.DownloadButton(visible="hidden")
-
-    @property
-    def outputs(self) -> list[Block]:
-        buttons = [*self.buttons.values(), self.picture]
-        return [self.spec, self.command, self.python, self.problem, *buttons]
+        self.download = Download("takeaway", self.problem)
+        texts: list[Block] = [self.spec, self.command, self.python, self.problem]
+        self.outputs: list[Block] = [*texts, *self.buttons.values(), self.picture]
 
     def show(self, result: RunResult) -> Updates:
-        spec = result.spec
-        return {
-            self.spec: spec,
-            self.command: as_command(spec, self.program),
-            self.python: as_python(spec),
-            self.problem: "",
-            **{button: gr.update(interactive=True) for button in (*self.buttons.values(), self.picture)},
-        }
+        return self._filled(result.spec, "")
 
     def blank(self, spec: PruneSpec) -> Updates:
+        return self._filled(None, status.note(NO_RUN))
+
+    def _filled(self, spec: PruneSpec | None, problem: str) -> Updates:
+        """Updates for the run of ``spec``, None if there is none."""
         buttons = (*self.buttons.values(), self.picture)
         return {
-            self.spec: None,
-            self.command: "",
-            self.python: "",
-            self.problem: status.note(NO_RUN),
-            **{button: gr.update(interactive=False) for button in buttons},
+            self.spec: spec,
+            self.command: as_command(spec, self.program) if spec else "",
+            self.python: as_python(spec) if spec else "",
+            self.problem: problem,
+            **{button: gr.update(interactive=spec is not None) for button in buttons},
         }
 
     def wire(self) -> None:
         """Connect the buttons, and compare the run with the recipe when either changes."""
         for ending, button in self.buttons.items():
-            # One click makes the file and lets the browser download it.
-            made = button.click(partial(self.file_of, ending), self.spec, [self.file, self.problem], **UNQUEUED)
-            made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
+            self.download.wire(button, partial(self.content, ending), self.spec)
         self.picture.click(None, None, self.problem, js=_PICTURE, **UNQUEUED)
-        gr.on(
-            [self.bus.spec.change, self.spec.change],
-            self.compare,
-            [self.bus.spec, self.spec],
-            self.difference,
-            **UNQUEUED,
-        )
+        specs: list[gr.State] = [self.bus.spec, self.spec]
+        gr.on([spec.change for spec in specs], self.compare, specs, self.difference, **UNQUEUED)
 
-    def compare(self, recipe: PruneSpec | None, shown: PruneSpec | None) -> str:
+    def compare(self, recipe: PruneSpec, shown: PruneSpec | None) -> str:
         """Sentence if the recipe is that of another run than the one shown, else ""."""
-        if recipe is None or shown is None:
+        if shown is None:
             return ""
         if not recipe.evaluate:  # the run then measured the task of its model
             recipe = recipe.model_copy(update={"evaluate": shown.evaluate})
         return "" if recipe == shown else status.note(_DIFFERS)
 
-    def file_of(self, ending: Format, spec: PruneSpec) -> Updates:
-        """Write the run of ``spec`` as a file of this format, or show why that failed."""
-        try:
-            return {self.file: str(self._write(ending, spec)), self.problem: ""}
-        except LiarError as error:
-            return {self.file: None, self.problem: status.problem(str(error))}
-
-    def _write(self, ending: Format, spec: PruneSpec) -> Path:
+    def content(self, ending: Format, spec: PruneSpec) -> Content:
+        """The run of ``spec`` in this format; raises :class:`LiarError` if it is not kept any more."""
         result = self.studio.store.find(spec)
         if result is None:
             raise LiarError(_GONE)
-        path = served_folder(self.file, "takeaway", spec.key) / f"{file_stem(spec)}.{ending}"
-        write_atomically(path, self._content(ending, result))
-        return path
+        return Content(spec, f".{ending}", self._text(ending, result))
 
-    def _content(self, ending: Format, result: RunResult) -> str:
+    def _text(self, ending: Format, result: RunResult) -> str:
         """The file; raises :class:`LiarError` if it needs curves of every criterion and they are not at hand."""
         if ending == "json":
             return as_json(result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.blocks import Block
@@ -13,6 +12,7 @@ from components.shared import status
 from components.shared.lookup import NO_ATLAS
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, Updates
+from components.shared.studio import Bus, Studio
 from liar.errors import InvalidSpecError, LiarError
 from liar.explore.every_criterion import RATIOS, Loss, every_criterion
 from liar.report.plots.criteria_lines import QUANTITIES, Quantity, every_criterion_figure, values_of
@@ -20,9 +20,6 @@ from liar.report.view import View
 from liar.report.words.run_labels import choice
 from liar.report.words.site_sentences import error_words
 from liar.spec import PruneSpec
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
 
 Losses = Mapping[str, Mapping[float, Loss]]
 
@@ -50,10 +47,7 @@ class EveryCriterion:
         self.table = gr.HTML("", elem_id="criteria-table", elem_classes=["runs-table"])
         # Hidden box: the key of the recipe to draw, written by the tab while it is open.
         self.key = gr.Textbox("", visible="hidden", elem_id="criteria-key")
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.words, self.plot, self.table]
+        self.outputs: list[Block] = [self.words, self.plot, self.table]
 
     def wire(self) -> None:
         bus = self.bus
@@ -66,9 +60,9 @@ class EveryCriterion:
             **{**QUEUED, "concurrency_limit": 2},  # a hundred allocations, unless the curves are there
         )
 
-    def draw(self, view: View, spec: PruneSpec | None, quantity: Quantity) -> Updates:
+    def draw(self, view: View, spec: PruneSpec, quantity: Quantity) -> Updates:
         """Draw the recipe while this tab is open; one sentence if there are no curves for it."""
-        if view.tab != "trade-off" or spec is None:
+        if view.tab != "trade-off":
             return {self.words: gr.skip()}
         try:
             found = self._curves(spec.model_copy(update=_ANY))
@@ -77,10 +71,9 @@ class EveryCriterion:
             return {self.words: status.note(str(error)), self.plot: gr.update(visible=False), self.table: ""}
         known = any(values_of(losses, "divergence") for losses in found.values())
         figure = every_criterion_figure(found, quantity if known else "error", spec.criterion, spec.ratio)
+        unknown = status.note("No divergence is predicted for this model; this is the mean error.")
         return {
-            self.words: ""
-            if known
-            else status.note("No divergence is predicted for this model; this is the mean error."),
+            self.words: "" if known else unknown,
             self.plot: gr.update(value=figure, visible=True),
             self.table: _table(here, spec),
         }

@@ -7,23 +7,21 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components.shared import status
-from components.shared.browser import DOWNLOAD
-from components.shared.downloads import served_folder
+from components.shared.downloads import Content, Download
 from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.studio import Bus, Studio
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
-from liar.files import write_atomically
-from liar.report.export import as_json, file_stem, mask_table_csv
+from liar.report.export import as_json, mask_table_csv
 from liar.report.plots.masks import cell_words, mask_heatmap
 from liar.report.view import View
 from liar.report.words.metric_sentences import sample, stderr_words, value_words
@@ -34,9 +32,6 @@ from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstru
 from liar.statistics.compare import differing
 from liar.store import MaskTableStore, spec_of_table
 from server.job import HandOut, Job, Snapshot
-
-if TYPE_CHECKING:
-    from components.shared.studio import Bus, Studio
 
 Format = Literal["json", "csv"]
 
@@ -84,90 +79,67 @@ class MaskTable:
             self.buttons = {name: gr.Button(words, size="md", min_width=150) for name, words in _FILES.items()}
         self.problem = gr.HTML("", elem_id="mask-problem")
         self.drawn = gr.State("")  # key of the table on the page
-        self.file = gr.DownloadButton(visible="hidden")
+        self.download = Download("masks", self.problem)
+        self.picture: list[Block] = [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
+        self.outputs: list[Block] = [*self.work.outputs, *self.picture]
 
     def wire(self) -> None:
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
         seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
         made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **QUEUED)
         made.then(self.show_current, seen, self.picture, **UNQUEUED)
-        self.work.wire()
         gr.on([self.bus.view.change, self.bus.spec.change], self.show_stored, seen, self.picture, **UNQUEUED)
         for name, button in self.buttons.items():
-            made = button.click(partial(self.file_of, name), self.drawn, [self.file, self.problem], **UNQUEUED)
-            made.success(None, self.file, None, js=DOWNLOAD, **UNQUEUED)
+            self.download.wire(button, partial(self.content, name), self.drawn)
 
     def resume_with(self, event: Any) -> None:
         """After ``event`` (the opening of the page), watch the table that this browser started, if still running."""
         self.work.resume_with(event, self._watch, self.outputs)
 
-    @property
-    def outputs(self) -> list[Block]:
-        return [*self.work.outputs, *self.picture]
-
-    @property
-    def picture(self) -> list[Block]:
-        return [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
-
-    def show_stored(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+    def show_stored(self, view: View, spec: PruneSpec, id: str, drawn: str) -> Updates:
         """Show the recipe's stored table after a change of tab or recipe, unless a table is being computed."""
         job = self.studio.jobs.get(id)
         at_work = job is not None and not self.studio.jobs.snapshot(job).ended
-        if view.tab != "trade-off" or spec is None or at_work:
+        if view.tab != "trade-off" or at_work:
             return {self.drawn: gr.skip()}
         table = self.tables.find(spec)
         if table is not None:
             return self._draw(table)
-        return self._nothing() if drawn else {self.drawn: gr.skip()}
+        return self._picture() if drawn else {self.drawn: gr.skip()}
 
-    def show_current(self, view: View, spec: PruneSpec | None, id: str, drawn: str) -> Updates:
+    def show_current(self, view: View, spec: PruneSpec, id: str, drawn: str) -> Updates:
         """After the job, show the stored table of another recipe if the visitor has chosen one meanwhile."""
-        asked = [spec_of_table(spec), spec_of_table(spec.model_copy(update={"evaluate": ()}))] if spec else []
+        asked = spec_of_table(spec), spec_of_table(spec.model_copy(update={"evaluate": ()}))
         if drawn in [named.key for named in asked]:
             return {self.drawn: gr.skip()}
         return self.show_stored(view, spec, id, drawn)
 
-    def file_of(self, ending: Format, key: str) -> Updates:
-        """File of the table on the page in this format, or one sentence about why there is none."""
-        try:
-            return {self.file: str(self._write(ending, key)), self.problem: ""}
-        except LiarError as error:
-            return {self.file: None, self.problem: status.problem(str(error))}
+    def content(self, ending: Format, key: str) -> Content:
+        """The table on the page in this format; raises :class:`StorageError` if it is not kept any more."""
+        table = self.tables.load(key)
+        if table is None:
+            raise StorageError("This table is not kept here any more; compute it again.")
+        return Content(table.spec, f"-masks.{ending}", as_json(table) if ending == "json" else mask_table_csv(table))
 
     def compute(
-        self,
-        spec: PruneSpec | None,
-        criteria: list[Criterion],
-        reconstructions: list[Reconstruction],
-        request: gr.Request,
+        self, spec: PruneSpec, criteria: list[Criterion], reconstructions: list[Reconstruction], request: gr.Request
     ) -> Iterator[Updates]:
         """Fill the table cell by cell as one job."""
         if not criteria or not reconstructions:
             yield self.work.idle(status.problem("Choose at least one criterion and one reconstruction."))
             return
-        asked = Asked(
-            spec or PruneSpec(),
-            [name for name in CRITERIA if name in criteria],
-            [name for name in RECONSTRUCTIONS if name in reconstructions],
-        )
-        rows, columns = asked.criteria, asked.reconstructions
+        rows = [name for name in CRITERIA if name in criteria]
+        columns = [name for name in RECONSTRUCTIONS if name in reconstructions]
+        asked = Asked(spec, rows, columns)
         title = f"{len(rows)} criteria under {len(columns)} reconstructions"
-        key = f"{asked.spec.key}:{','.join(rows)}:{','.join(columns)}"
+        key = f"{spec.key}:{','.join(rows)}:{','.join(columns)}"
         try:
-            self.studio.profile.check(asked.spec)
+            self.studio.profile.check(spec)
             job = self.work.submit(request, key, title, lambda: self._compute(asked))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
         yield from self._watch(job, request)
-
-    def _write(self, ending: Format, key: str) -> Path:
-        table = self.tables.load(key)
-        if table is None:
-            raise StorageError("This table is not kept here any more; compute it again.")
-        path = served_folder(self.file, "masks", key) / f"{file_stem(table.spec)}-masks.{ending}"
-        write_atomically(path, as_json(table) if ending == "json" else mask_table_csv(table))
-        return path
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         drawn: Table | None = None
@@ -221,27 +193,23 @@ class MaskTable:
             [name for name in CRITERIA if name in rows],
             [name for name in RECONSTRUCTIONS if name in columns],
         )
-        shown = gr.update(visible=True)
+        words = f"<p>{escape(_mask_words(table.spec, table.dense))}</p>"
         return {
-            self.words: f"<p>{escape(_mask_words(table.spec, table.dense))}</p>",
+            **self._picture(words, _mask_twin(ordered), table.spec.key),
             self.plot: gr.update(value=heatmap, visible=True),
-            self.twin: shown,
-            self.table: _mask_twin(ordered),
-            self.files: shown,
-            self.problem: "",
-            self.drawn: table.spec.key,
         }
 
-    def _nothing(self) -> Updates:
-        hidden = gr.update(visible=False)
+    def _picture(self, words: str = "", twin: str = "", drawn: str = "") -> Updates:
+        """All of the picture but the figure itself; hidden unless the table of the key ``drawn`` is shown."""
+        shown = gr.update(visible=bool(drawn))
         return {
-            self.words: "",
-            self.plot: hidden,
-            self.twin: hidden,
-            self.table: "",
-            self.files: hidden,
+            self.words: words,
+            self.plot: shown,
+            self.twin: shown,
+            self.table: twin,
+            self.files: shown,
             self.problem: "",
-            self.drawn: "",
+            self.drawn: drawn,
         }
 
 
@@ -267,14 +235,9 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
 
 def _mask_twin(masks: Sequence[MaskCell]) -> str:
     names = ("Criterion", "Reconstruction", "Mean error of the sites", "Metric", "Standard error", "n")
-    rows = (row(mask.criterion, *map(cell, _mask_row(mask))) for mask in masks)
+    rows = []
+    for mask in masks:
+        number = f"{mask.n:,}" if mask.n else ""
+        words = (mask.reconstruction, f"{mask.error:.4f}", *(cell_words(mask) or ("not measured", "")), number)
+        rows.append(row(mask.criterion, *map(cell, words)))
     return table(names, rows, label="Masks and repairs")
-
-
-def _mask_row(cell: MaskCell) -> list[str]:
-    return [
-        cell.reconstruction,
-        f"{cell.error:.4f}",
-        *(cell_words(cell) or ("not measured", "")),
-        f"{cell.n:,}" if cell.n else "",
-    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import gradio as gr
 from gradio.blocks import Block
@@ -14,11 +14,11 @@ from components.shared.browser import button_clicks, figure_clicks
 from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from components.takeaway.runs import open_run_on, picked
-from components.takeaway.runs_table import Run
+from components.shared.studio import Bus, Studio
+from components.takeaway.runs import Run, open_run_on
 from components.tradeoff.every_criterion import EveryCriterion
 from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
-from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of_alike, sentence_of_all
+from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.plots.run_figures import COSTS, Cost
@@ -38,9 +38,6 @@ from liar.spec import (
 from liar.statistics.compare import differing
 from server.job import HandOut, Job, Snapshot
 
-if TYPE_CHECKING:  # these load torch, which takes seconds
-    from components.shared.studio import Bus, Studio
-
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
 _SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
@@ -56,14 +53,14 @@ class TradeoffPanel:
     job that could not be stored.
     """
 
-    def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
+    def __init__(self, studio: Studio, bus: Bus) -> None:
         self.studio, self.bus = studio, bus
         gr.HTML(
             "<h3>Trade-off</h3><p>What the metric loses as more goes, with one standard error to each side. Every point "
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        drawn = self._draw(result.spec if result else None, result.spec.key if result else "", [])
+        drawn = self._draw(bus.spec.value, bus.shown.value, [])
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
             self.everything = gr.Checkbox(
@@ -96,14 +93,10 @@ class TradeoffPanel:
         gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
         self.form = SweepForm(studio.profile.runs)
         self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
-        self.chosen = gr.State("")
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
         self.masks = MaskTable(studio, bus)
-
-    @property
-    def outputs(self) -> list[Block]:
-        return [self.redraw_key]
+        self.outputs: list[Block] = [self.redraw_key]
 
     def show(self, result: RunResult) -> Updates:
         return {self.redraw_key: result.spec.key}
@@ -125,12 +118,10 @@ class TradeoffPanel:
             **QUEUED,
         )
         for source in (self.table, self.clicks):
-            open_run_on(source.select, picked, None, self.chosen, bus)
+            open_run_on(source.select, bus)
         self.criteria.wire()
-        self.form.wire()
         inputs: list[Block] = [bus.spec, *self.form.inputs]
         self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.redraw_key], trigger_mode="once", **QUEUED)
-        self.work.wire()
         self.masks.wire()
 
     def resume_with(self, event: Any) -> None:
@@ -140,9 +131,7 @@ class TradeoffPanel:
 
     # -- the figures --------------------------------------------------------------------------------------------
 
-    def redraw(
-        self, spec: PruneSpec | None, shown: str, everything: bool, task: str | None, cost: Cost, job: str
-    ) -> Updates:
+    def redraw(self, spec: PruneSpec, shown: str, everything: bool, task: str | None, cost: Cost, job: str) -> Updates:
         """Draw sentence, figures and table of the runs for the values of the controls."""
         found = self.studio.jobs.get(job)
         runs = self.studio.jobs.snapshot(found).all_of(RunResult) if found else []
@@ -155,16 +144,16 @@ class TradeoffPanel:
             self.table: drawn.table,
         }
 
-    def refresh(self, view: View, spec: PruneSpec | None, drawn: str) -> Updates:
+    def refresh(self, view: View, spec: PruneSpec, drawn: str) -> Updates:
         """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes; predict after any."""
-        if view.tab != "trade-off" or spec is None:
+        if view.tab != "trade-off":
             return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
         return {self.redraw_key: gr.skip() if picture == drawn else picture, self.criteria.key: spec.key}
 
     def _draw(
         self,
-        spec: PruneSpec | None,
+        spec: PruneSpec,
         shown: str,
         handed_out: Sequence[RunResult],
         *,
@@ -172,49 +161,46 @@ class TradeoffPanel:
         task: str | None = None,
         cost: Cost = "parameters",
     ) -> DrawnRuns:
-        stored: list[Run] = [run for run in self.studio.store.summaries() if spec and run.spec.model == spec.model]
+        stored: list[Run] = [run for run in self.studio.store.summaries() if run.spec.model == spec.model]
         keys = {run.spec.key for run in stored}
-        stored += [run for run in handed_out if spec and run.spec.model == spec.model and run.spec.key not in keys]
-        alike = [run for run in stored if spec and set(differing([run.spec, spec])) <= _SWEPT]
-        sentence = sentence_of_all(stored, spec) if everything else sentence_of_alike(alike, stored, spec)
+        stored += [run for run in handed_out if run.spec.model == spec.model and run.spec.key not in keys]
+        alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
+        sentence = sentence_of(stored, alike, spec, everything=everything)
         return DrawnRuns(stored if everything else alike, sentence, shown, task, cost)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
     def sweep(
         self,
-        spec: PruneSpec | None,
+        spec: PruneSpec,
         first: float,
         last: float,
-        number: float,
+        ratios: float,
         compared: Compared,
         reconstructions: list[Reconstruction],
         criteria: list[Criterion],
         request: gr.Request,
     ) -> Iterator[Updates]:
         """Run the recipe at every ratio as one job; each finished run is drawn, and stays however the job ends."""
-        yield self.work.busy("Getting ready…")
         try:
             sweep = SweepSpec.create(
-                base=spec or PruneSpec(),
-                ratios=ratios_between(first, last, int(number)),
+                base=spec,
+                ratios=ratios_between(first, last, int(ratios)),
                 reconstructions=tuple(reconstructions) if compared == "reconstructions" else (),
                 criteria=tuple(criteria) if compared == "criteria" else (),
             )
-            self._check(sweep)
-            title = f"{runs_in_words(len(sweep.specs))} of {sweep.base.model}"
+            number, most = len(sweep.specs), self.studio.profile.runs
+            if number > most:
+                raise InvalidSpecError(
+                    f"That makes {number} runs, and {most} is the most at once here; take fewer ratios."
+                )
+            self.studio.profile.check(spec)
+            title = f"{runs_in_words(number)} of {spec.model}"
             job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
         yield from self._watch(job, request)
-
-    def _check(self, sweep: SweepSpec) -> None:
-        """Raise :class:`InvalidSpecError` if the profile does not allow the sweep."""
-        number, most = len(sweep.specs), self.studio.profile.runs
-        if number > most:
-            raise InvalidSpecError(f"That makes {number} runs, and {most} is the most at once here; take fewer ratios.")
-        self.studio.profile.check(sweep.base)
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         for snapshot, line in self.work.follow(job, request):
@@ -234,16 +220,14 @@ class TradeoffPanel:
         sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:
             for step in steps:
-                if isinstance(step, RunResult):
-                    self._keep(step)
-                    yield HandOut(step)
-                else:
+                if isinstance(step, Progress):
                     yield step
-
-    def _keep(self, result: RunResult) -> None:
-        if self.studio.store.find(result.spec) is None:
-            with suppress(LiarError):  # the page gets it from the job; the status line counts it as lost at the end
-                self.studio.store.save(result)
+                    continue
+                # A run that cannot be stored reaches the page from the job; the status line counts it as lost at the end.
+                with suppress(LiarError):
+                    if self.studio.store.find(step.spec) is None:
+                        self.studio.store.save(step)
+                yield HandOut(step)
 
     def _ended(self, snapshot: Snapshot, title: str) -> str:
         runs = snapshot.all_of(RunResult)
@@ -281,13 +265,9 @@ class SweepForm:
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False
         )
         self.criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria", visible=False)
-
-    @property
-    def inputs(self) -> list[Block]:
-        return [self.first, self.last, self.number, self.compared, self.reconstructions, self.criteria]
-
-    def wire(self) -> None:
         self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **UNQUEUED)
+        ratios: list[Block] = [self.first, self.last, self.number]
+        self.inputs: list[Block] = [*ratios, self.compared, self.reconstructions, self.criteria]
 
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from components.takeaway.runs_table import Run, runs_table
+from components.takeaway.runs import Run, runs_table
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
 from liar.report.plots.run_figures import Cost, pareto_figure, ratio_figure
 from liar.spec import PruneSpec
@@ -15,14 +15,7 @@ from liar.tasks.demo import PERPLEXITY
 class DrawnRuns:
     """Figures, table and sentence of some runs."""
 
-    def __init__(
-        self,
-        runs: Sequence[Run],
-        sentence: str,
-        shown: str,
-        task: str | None,
-        cost: Cost,
-    ) -> None:
+    def __init__(self, runs: Sequence[Run], sentence: str, shown: str, task: str | None, cost: Cost) -> None:
         self.tasks = tasks_of(runs)
         self.task = task if task in self.tasks else next(iter(self.tasks), None)
         chosen = self.task or PERPLEXITY.name
@@ -42,21 +35,14 @@ def _measured_otherwise(number: int, task: str) -> str:
     return f" {runs_in_words(number)} of them measured {task} on other texts or lengths and {are} in the table alone."
 
 
-_NO_RUN = "No run of this model is stored yet: choose ratios below and start."
-
-
-def sentence_of_all(stored: Sequence[Run], spec: PruneSpec | None) -> str:
-    if spec is None or not stored:
-        return _NO_RUN
-    return (
-        f"All {len(stored)} stored runs of {spec.model}." if len(stored) > 1 else f"The one stored run of {spec.model}."
-    )
-
-
-def sentence_of_alike(alike: Sequence[Run], stored: Sequence[Run], spec: PruneSpec | None) -> str:
-    if spec is None or not stored:
-        return _NO_RUN
-    of_all = f"{runs_in_words(len(stored))} of {spec.model} {'is' if len(stored) == 1 else 'are'} stored"
+def sentence_of(stored: Sequence[Run], alike: Sequence[Run], spec: PruneSpec, *, everything: bool) -> str:
+    """Which runs are drawn: ``everything`` that is ``stored`` of the model, else those ``alike`` the recipe."""
+    if not stored:
+        return "No run of this model is stored yet: choose ratios below and start."
+    is_one = len(stored) == 1
+    if everything:
+        return f"The one stored run of {spec.model}." if is_one else f"All {len(stored)} stored runs of {spec.model}."
+    of_all = f"{runs_in_words(len(stored))} of {spec.model} {'is' if is_one else 'are'} stored"
     if not alike:
         return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose ratios below and start."
     differ = "1 run that differs" if len(alike) == 1 else f"{len(alike)} runs that differ"

@@ -20,8 +20,7 @@ from server.job_queue import JobQueue
 from server.model_registry import ModelRegistry
 from server.profile import LOCAL, Profile
 from tests import tiny
-
-VISITOR: Any = SimpleNamespace(session_hash="visitor", client=None)
+from tests.components.visitor import VISITOR
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Event as Gate
-from types import SimpleNamespace
 from typing import Any
 
 from liar.events import Event, Finished, Progress, SiteDone
@@ -14,7 +13,6 @@ from liar.spec import PruneSpec
 from tests.components.visitor import Page, Visitor
 from tests.fakes import language_run, site
 
-REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 SITES = [site(0, "attention"), site(0, "ffn")]
 
 
@@ -42,12 +40,6 @@ class Pipeline:
             yield self.ends(spec)
         finally:
             self.closed += 1
-
-
-def visit(page: Page, session: str = "visitor") -> Visitor:
-    visitor = Visitor(page.blocks, session=session)
-    visitor.opens()
-    return visitor
 
 
 def applied(page: Page, visitor: Visitor, until: str) -> Iterator[None]:

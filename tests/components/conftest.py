@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+import liar.jobs.pipeline
 from components.rail.recipe import default_spec
 from components.shared.studio import Studio
 from liar.explore.forecast import forecast
 from liar.results import RunResult
 from server.model_registry import ModelRegistry
 from tests.components.applying import Pipeline
+from tests.components.visitor import Page
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import language_run
 from tests.studio import studio
@@ -45,8 +47,15 @@ def run(studio: Studio) -> RunResult:
 
 
 @pytest.fixture
+def page(studio: Studio) -> Page:
+    """The page of a server that has an atlas and no run."""
+    studio.atlases.save(tiny_atlas(default_spec()))
+    return Page(studio)
+
+
+@pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     pipeline = Pipeline()
-    monkeypatch.setattr("liar.jobs.pipeline.stream", pipeline.stream)
+    monkeypatch.setattr(liar.jobs.pipeline, "stream", pipeline.stream)
     yield pipeline
     pipeline.gate.set()

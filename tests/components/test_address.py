@@ -17,18 +17,18 @@ SEEN = View(
 )
 
 
-def test_the_bare_address_asks_for_nothing() -> None:
-    assert read_address([]) == (None, View(), None)
-    assert read_address([("__theme", "dark")]) == (None, View(), None)
-
-
-def test_a_link_holds_the_whole_recipe_and_the_view() -> None:
-    assert read_address(parse_qsl(query_of(FULL, SEEN))) == (FULL, SEEN, None)
-
-
-def test_a_link_may_hold_one_of_the_two() -> None:
-    assert read_address(parse_qsl(SEEN.to_query())) == (None, SEEN, None)
-    assert read_address(parse_qsl(query_of(FULL, View()))) == (FULL, View(), None)
+@pytest.mark.parametrize(
+    ("query", "spec", "view"),
+    [
+        ("", None, View()),
+        ("__theme=dark", None, View()),
+        (query_of(FULL, SEEN), FULL, SEEN),
+        (SEEN.to_query(), None, SEEN),
+        (query_of(FULL, View()), FULL, View()),
+    ],
+)
+def test_a_link_holds_recipe_and_view_or_one_of_them(query: str, spec: PruneSpec | None, view: View) -> None:
+    assert read_address(parse_qsl(query)) == (spec, view, None)
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,6 @@ def test_a_written_link_of_neurons_keeps_to_them() -> None:
     assert read_address(parse_qsl(spec.to_query()))[0] == spec
 
 
-def test_nothing_but_nonsense_is_a_sentence_and_no_spec() -> None:
-    spec, view, complaint = read_address([("ratio", "99")])
-    assert (spec, view) == (None, View())
-    assert complaint
-
-
 def test_every_invalid_part_is_named() -> None:
     pairs = [("ratio", "9"), ("seed", "-1"), ("hide", "criterion,nothing"), ("tab", "x"), ("lesson", "3"), ("foo", "1")]
     spec, view, complaint = read_address([*pairs, ("targets", "heads")])
@@ -99,8 +93,16 @@ def test_every_invalid_part_is_named() -> None:
         assert words in complaint
 
 
-def test_choices_that_are_fine_but_not_together_are_a_sentence() -> None:
-    spec, view, complaint = read_address([("edits", f"layers.{layer}.ffn:ratio=0") for layer in range(201)])
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ([("ratio", "99")], "Part of the link was left out."),
+        ([("edits", f"layers.{layer}.ffn:ratio=0") for layer in range(201)], "The link was not followed."),
+    ],
+    ids=["nothing valid", "not together"],
+)
+def test_a_link_without_a_recipe_that_can_be_is_a_sentence(pairs: list[tuple[str, str]], words: str) -> None:
+    spec, view, complaint = read_address(pairs)
     assert (spec, view) == (None, View())
     assert complaint is not None
-    assert complaint.startswith("The link was not followed.")
+    assert complaint.startswith(words)

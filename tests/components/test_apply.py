@@ -1,4 +1,4 @@
-"""The Apply button: however a run ends, the buttons are enabled again and the page keeps its content."""
+"""The Apply button: however a run ends, the buttons are enabled again and the page keeps its content; a reload joins it."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from components.rail.recipe import default_spec
 from components.shared.prompts import preset_prompts
 from components.shared.studio import Studio
 from liar.errors import CalibrationError, StorageError
-from liar.events import Event
+from liar.events import Event, Finished
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
-from tests.components.applying import REQUEST, SITES, Pipeline, applied, is_idle, result, visit
-from tests.components.visitor import Page, Visitor, build_page
+from tests.components.applying import SITES, Pipeline, applied, is_idle, result
+from tests.components.visitor import VISITOR, Page, Visitor, opened, visit
 from tests.fake_atlas import tiny_atlas
-
-
-@pytest.fixture
-def page(studio: Studio) -> Page:
-    """The page of a server that has an atlas and no run."""
-    studio.atlases.save(tiny_atlas(default_spec()))
-    return build_page(studio)
-
 
 # -- runs that finish ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_ends_stored_and_in_every_panel(page: Page, pipeline: Pipeline) -> None:
+def test_a_run_shows_its_sites_before_its_metrics_and_ends_stored_and_in_every_panel(
+    page: Page, pipeline: Pipeline
+) -> None:
     visitor = visit(page)
-    pipeline.gate.set()
     visitor.sets(page.recipe.ratio, 0.4)
-    visitor.does(page.apply.work.button, "click")
+    steps = applied(page, visitor, "Measuring perplexity")
+    assert not is_idle(page, visitor)
+    assert visitor.sees(page.layers.table).count("data-site=") == len(SITES)
+    assert "768 of 1,536" in visitor.sees(page.layers.table)
+    assert "Predicted" in visitor.sees(page.verdict.text), "nothing is measured yet"
+    pipeline.gate.set()
+    list(steps)
+    assert "Measured" in visitor.sees(page.verdict.text)
     spec = default_spec().model_copy(update={"ratio": 0.4})
     assert page.studio.store.find(spec) == result(spec)
     assert "Done." in visitor.sees(page.line)
@@ -48,18 +48,6 @@ def test_a_run_ends_stored_and_in_every_panel(page: Page, pipeline: Pipeline) ->
     assert pipeline.closed == 1
 
 
-def test_the_heatmap_does_not_wait_for_the_metrics(page: Page, pipeline: Pipeline) -> None:
-    visitor = visit(page)
-    steps = applied(page, visitor, "Measuring perplexity")
-    assert not is_idle(page, visitor)
-    assert visitor.sees(page.layers.table).count("data-site=") == len(SITES)
-    assert "768 of 1,536" in visitor.sees(page.layers.table)
-    assert "Predicted" in visitor.sees(page.verdict.text), "nothing is measured yet"
-    pipeline.gate.set()
-    list(steps)
-    assert "Measured" in visitor.sees(page.verdict.text)
-
-
 def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipeline) -> None:
     """Gradio's client applies only the last of two updates that arrive together, so each must enable Stop."""
     job = page.studio.jobs.submit(
@@ -67,7 +55,7 @@ def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipelin
     )
     line = {page.apply.work.button, page.apply.work.stop, page.apply.work.status}
     messages = 0
-    for updates in page.apply._watch(job, REQUEST):
+    for updates in page.apply._watch(job, VISITOR):
         assert line <= updates.keys()
         messages += 1
         if messages == 2:
@@ -91,8 +79,7 @@ def test_measured_sites_stay_while_the_view_changes_until_their_run_ends(
 ) -> None:
     if drawn:
         studio.atlases.save(tiny_atlas(default_spec()))
-    page = build_page(studio)
-    visitor = visit(page)
+    page, visitor = opened(studio)
     before = visitor.sees(page.verdict.text)
     steps = applied(page, visitor, "Measuring perplexity")
     measured = visitor.sees(page.layers.table)
@@ -115,34 +102,6 @@ def test_a_model_outside_the_lists_is_measured_on_its_own_task(
 ) -> None:
     get = ModelRegistry.get
 
-    def with_task(registry: ModelRegistry, *names: str) -> Any:
-        loaded: Any = get(registry, *names)
-        loaded.task = "topic"
-        return loaded
-
-    monkeypatch.setattr(ModelRegistry, "get", with_task)
-    visitor = visit(page)
-    pipeline.gate.set()
-    visitor.sets(page.recipe.model, "somebody/else", "blur")
-    visitor.does(page.apply.work.button, "click")
-    ((spec, _),) = pipeline.asked
-    assert (spec.model, spec.evaluate) == ("somebody/else", ("topic",))
-    assert "evaluate=topic" in visitor.sees(page.address)
-    assert visitor.state(page.bus.spec) == spec
-
-    again = Visitor(page.blocks, spec.model_copy(update={"evaluate": ()}).to_query(), "again")
-    again.opens()
-    assert "Measured" in again.sees(page.verdict.text), "its task is known now"
-    again.does(page.apply.work.button, "click")
-    assert "already measured" in again.sees(page.line)
-    assert len(pipeline.asked) == 1
-
-
-def test_sites_of_a_model_outside_the_lists_come_before_its_metrics(
-    page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get = ModelRegistry.get
-
     def with_task(registry: ModelRegistry, *names: Any) -> Any:
         loaded: Any = get(registry, *names)
         loaded.task = "topic"
@@ -152,10 +111,20 @@ def test_sites_of_a_model_outside_the_lists_come_before_its_metrics(
     visitor = visit(page)
     visitor.sets(page.recipe.model, "somebody/else", "blur")
     steps = applied(page, visitor, "Measuring perplexity")
-    assert "768 of 1,536" in visitor.sees(page.layers.table)
+    assert "768 of 1,536" in visitor.sees(page.layers.table), "its sites come before its metrics"
     pipeline.gate.set()
     list(steps)
     assert "Measured" in visitor.sees(page.verdict.text)
+    ((spec, _),) = pipeline.asked
+    assert (spec.model, spec.evaluate) == ("somebody/else", ("topic",))
+    assert "evaluate=topic" in visitor.sees(page.address)
+    assert visitor.state(page.bus.spec) == spec
+
+    again = visit(page, spec.model_copy(update={"evaluate": ()}).to_query(), "again")
+    assert "Measured" in again.sees(page.verdict.text), "its task is known now"
+    again.does(page.apply.work.button, "click")
+    assert "already measured" in again.sees(page.line)
+    assert len(pipeline.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -172,11 +141,8 @@ def test_a_time_is_expected_only_of_as_much_work_on_this_machine(
     page: Page, kept: bool, choices: dict[str, Any], known: bool
 ) -> None:
     run = result(default_spec()).model_copy(update={"timings": {"calibrate": 30.0, "prune": 40.0}})
-    store = page.studio.store
-    if kept:
-        store.save(run)
-    else:
-        store.ship(run)
+    keep = page.studio.store.save if kept else page.studio.store.ship
+    keep(run)
     assert page.apply._expected(default_spec().model_copy(update=choices)) == (70.0 if known else None)
 
 
@@ -200,40 +166,39 @@ def test_a_full_disk_costs_the_file_and_not_the_figures(
 # -- runs that fail, are stopped or cannot start ------------------------------------------------------------------------
 
 
-def test_an_expected_failure_is_its_own_sentence_and_keeps_what_was_shown(page: Page, pipeline: Pipeline) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            CalibrationError("The text is empty; give it some <words>."),
+            "The text is empty; give it some &lt;words&gt;.",
+        ),
+        (ZeroDivisionError("division by zero"), "the log of the server has more"),
+    ],
+    ids=["expected", "a bug"],
+)
+def test_a_failure_is_a_sentence_and_keeps_what_was_shown(
+    page: Page, pipeline: Pipeline, caplog: pytest.LogCaptureFixture, error: Exception, words: str
+) -> None:
     def bad(spec: PruneSpec) -> Event:
-        raise CalibrationError("The text is empty; give it some <words>.")
+        raise error
 
     shown = result(default_spec())
     page.studio.store.save(shown)
-    page = build_page(page.studio)
-    visitor = visit(page)
+    page, visitor = opened(page.studio)
     visitor.sets(page.recipe.seed, 7, "blur")
     before = visitor.sees(page.accuracy.table)
     pipeline.ends = bad
     pipeline.gate.set()
     visitor.does(page.apply.work.button, "click")
-    assert "The text is empty; give it some &lt;words&gt;." in visitor.sees(page.line)
+    assert 'role="alert"' in visitor.sees(page.line)
+    assert words in visitor.sees(page.line)
+    assert "division" not in visitor.sees(page.line)
+    assert ("ZeroDivisionError" in caplog.text) is isinstance(error, ZeroDivisionError)
     assert is_idle(page, visitor)
     assert visitor.sees(page.accuracy.table) == before
     assert visitor.state(page.bus.shown) == shown.spec.key
     assert page.studio.store.runs() == [shown]
-
-
-def test_a_bug_is_a_sentence_too_and_is_logged(
-    page: Page, pipeline: Pipeline, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(spec: PruneSpec) -> Event:
-        raise ZeroDivisionError("division by zero")
-
-    visitor = visit(page)
-    pipeline.ends = broken
-    pipeline.gate.set()
-    visitor.does(page.apply.work.button, "click")
-    assert 'role="alert"' in visitor.sees(page.line)
-    assert "division" not in visitor.sees(page.line)
-    assert is_idle(page, visitor)
-    assert "ZeroDivisionError" in caplog.text
 
 
 def test_stop_ends_the_run_and_the_forecast_is_back(page: Page, pipeline: Pipeline) -> None:
@@ -265,10 +230,13 @@ def test_a_recipe_that_cannot_be_starts_nothing(page: Page, pipeline: Pipeline) 
     assert pipeline.asked == []
 
 
-def test_a_stopped_run_of_an_unknown_recipe_leaves_no_picture(page: Page, pipeline: Pipeline) -> None:
+def test_an_unknown_recipe_has_no_picture_nor_has_its_stopped_run(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
+    assert "Predicted" in visitor.sees(page.layers.heading)
     visitor.sets(page.recipe.model, "demo/minilm-sentiment", "blur")
+    assert "Predicted" not in visitor.sees(page.layers.heading), "the forecast was of another recipe"
     assert visitor.sees(page.layers.plot) is None
+    assert visitor.sees(page.layers.table) == ""
     steps = applied(page, visitor, "Measuring perplexity")
     assert visitor.sees(page.layers.plot) is not None, "its own sites, before its metrics"
     assert "Measured" in visitor.sees(page.layers.heading)
@@ -279,3 +247,90 @@ def test_a_stopped_run_of_an_unknown_recipe_leaves_no_picture(page: Page, pipeli
     assert visitor.sees(page.layers.plot) is None
     assert "Measured" not in visitor.sees(page.layers.heading)
     assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+
+
+# -- a page that was closed or reloaded ---------------------------------------------------------------------------------
+
+
+def test_a_reload_joins_the_run_that_goes_on(page: Page, pipeline: Pipeline) -> None:
+    applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
+    again = Visitor(page.blocks, session="again")
+    for _ in again.steps(page.blocks, "load"):
+        if "Measuring perplexity" in again.sees(page.line):
+            assert not is_idle(page, again)
+            pipeline.gate.set()
+    assert "Done." in again.sees(page.line)
+    assert is_idle(page, again)
+    assert "Measured" in again.sees(page.verdict.text)
+    assert len(pipeline.asked) == 1
+
+
+def test_a_run_is_kept_without_a_page_that_watches_its_end(page: Page, pipeline: Pipeline) -> None:
+    applied(page, visit(page), "Measuring perplexity").close()  # type: ignore[attr-defined]
+    job = page.studio.jobs.find(default_spec().key)
+    assert job is not None
+    pipeline.gate.set()
+    *_, last = page.studio.jobs.watch(job)
+    assert last.state == "done"
+    visitor = visit(page, session="again")
+    assert "Measured" in visitor.sees(page.verdict.text)
+    assert is_idle(page, visitor)
+
+
+def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of_that(
+    page: Page, pipeline: Pipeline
+) -> None:
+    visitor = visit(page)
+    steps = applied(page, visitor, "Measuring perplexity")
+    visitor.sets(page.recipe.model, "demo/minilm-topic", "blur")
+    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
+    pipeline.gate.set()
+    for _ in steps:
+        has_headline = "perplexity" in visitor.sees(page.verdict.text)
+        assert has_headline == (visitor.sees(page.generations.prompt) == preset_prompts("")[0])
+    assert visitor.sees(page.recipe.model) == default_spec().model
+    assert visitor.prop(page.generations.prompt, "label") == "Prompt"
+
+
+# -- an edit by hand ------------------------------------------------------------------------------------------------------
+
+
+def test_the_run_has_the_edit_that_stands_in_its_field(page: Page, pipeline: Pipeline) -> None:
+    visitor, edit = visit(page), "layers.0.ffn:keep=1"
+    pipeline.gate.set()
+    for part, event in ((page.apply.work.button, "click"), (page.apply.work.status, "select")):
+        visitor.holds(page.recipe.edits, edit)
+        visitor.does(part, event)
+    assert [asked.edits for asked, _ in pipeline.asked] == [(edit,), (edit,)]
+    assert visitor.sees(page.recipe.edits) == edit
+
+
+# -- a recipe that is measured already ------------------------------------------------------------------------------------
+
+
+def test_a_measured_recipe_is_shown_at_once_and_can_be_run_again(page: Page, pipeline: Pipeline) -> None:
+    spec = default_spec().model_copy(update={"seed": 7})
+    page.studio.store.save(result(spec))
+    visitor = visit(page)
+    visitor.holds(page.recipe.seed, 7)  # typed, without the event of leaving the field
+    visitor.does(page.apply.work.button, "click")
+    assert pipeline.asked == []
+    assert "already measured" in visitor.sees(page.line)
+    assert "Run again" in visitor.sees(page.line)
+    assert is_idle(page, visitor)
+    assert visitor.state(page.bus.shown) == spec.key
+    assert "110.7" in visitor.sees(page.accuracy.table)
+    assert "Measured" in visitor.sees(page.verdict.text)
+
+    pipeline.gate.set()
+    newer = result(spec).model_copy(update={"timings": {"prune": 1.0}})
+    pipeline.ends = lambda _: Finished(newer)
+    visitor.does(page.apply.work.status, "select")
+    assert [asked for asked, _ in pipeline.asked] == [spec]
+    assert "Done." in visitor.sees(page.line)
+    assert page.studio.store.find(spec) == newer
+
+    visitor.does(page.apply.work.button, "click")
+    assert "already measured" in visitor.sees(page.line), "also after a run of it"
+    visitor.sets(page.recipe.ratio, 0.3)
+    assert "Run again" not in visitor.sees(page.line), "the offer was of another recipe"

@@ -12,6 +12,7 @@ from components.rail.recipe import default_spec
 from components.shared.studio import Studio
 from liar.errors import CalibrationError
 from liar.events import Event, Progress
+from liar.jobs import draw_atlas
 from liar.spec import PruneSpec
 from tests.components.visitor import opened
 from tests.fake_atlas import tiny_atlas
@@ -19,18 +20,20 @@ from tests.fake_atlas import tiny_atlas
 
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> list[PruneSpec]:
-    """Replace the computation of an atlas by a stand-in; return the list of the specs it is called with."""
+    """Replace the computation of an atlas by a stand-in, which fails with one token and takes long with two; return the
+    list of the specs it is called with."""
     asked: list[PruneSpec] = []
 
     def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
         asked.append(spec)
-        yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
         if spec.tokens == 1:
             raise CalibrationError("One token is too little; give more.")
-        time.sleep(0.3)  # long enough that a page on a busy machine looks at least once
+        for _ in range(500 if spec.tokens == 2 else 15):  # a page on a busy machine looks at least once
+            yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
+            time.sleep(0.02)
         return tiny_atlas(spec)
 
-    monkeypatch.setattr("liar.jobs.draw_atlas.atlas_steps", steps)
+    monkeypatch.setattr(draw_atlas, "atlas_steps", steps)
     return asked
 
 
@@ -66,15 +69,9 @@ def test_a_failed_calibration_gives_the_reason_and_resets_the_button(studio: Stu
     assert studio.atlases.find(PruneSpec(tokens=1)) is None
 
 
-def test_a_calibration_can_be_stopped(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
-    def steps(loaded: Any, spec: PruneSpec) -> Iterator[Event]:
-        for _ in range(500):
-            yield Progress("calibrate", 1, 2, "Drawing the curves of layers.0.ffn")
-            time.sleep(0.02)
-        return tiny_atlas(spec)
-
-    monkeypatch.setattr("liar.jobs.draw_atlas.atlas_steps", steps)
+def test_a_calibration_can_be_stopped(studio: Studio, drawing: list[PruneSpec]) -> None:
     page, visitor = opened(studio)
+    visitor.sets(page.recipe.tokens, 2, "blur")
     work = page.explorer.work
     for _ in visitor.steps(work.button, "click"):
         if "layers.0.ffn" in visitor.sees(page.line):
@@ -84,4 +81,4 @@ def test_a_calibration_can_be_stopped(studio: Studio, monkeypatch: pytest.Monkey
     assert visitor.prop(work.button, "interactive") is True
     assert visitor.prop(work.stop, "interactive") is False
     assert visitor.prop(work.row, "visible") is True
-    assert studio.atlases.find(default_spec()) is None
+    assert studio.atlases.find(PruneSpec(tokens=2)) is None

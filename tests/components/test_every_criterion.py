@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
 import plotly.graph_objects as go
 import pytest
 
-from components.shared.studio import Bus, Studio
+from components.shared.studio import Studio
 from components.tradeoff.every_criterion import EveryCriterion
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec
+from tests.components.visitor import Page
 
 HERE = View(tab="trade-off")
 
 
 @pytest.fixture
 def panel(studio: Studio, run: RunResult) -> EveryCriterion:
-    with gr.Blocks():
-        return EveryCriterion(studio, Bus(run.spec, View(), run.spec.key))
+    return Page(studio).tradeoff.criteria
 
 
 def drawn(panel: EveryCriterion, spec: PruneSpec, quantity: Any = "divergence") -> tuple[go.Figure, str]:

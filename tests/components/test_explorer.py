@@ -5,23 +5,20 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import gradio as gr
 import pytest
 
-from app import build
-from components.explorer import Explorer
 from components.shared.prompts import preset_prompts
 from components.shared.studio import Studio
 from liar.report.view import Layout, View
 from liar.results import RunResult
 from liar.spec import PruneSpec
-from tests.components.visitor import Page, Visitor, build_page, opened
+from tests.components.visitor import Page, Visitor, opened
 from tests.fakes import classifier_run, language_run
 
 # -- changes of a control -----------------------------------------------------------------------------------------------
 
 
-def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: RunResult, models: list[str]) -> None:
+def test_a_move_draws_the_forecast_and_the_way_back_the_run(studio: Studio, run: RunResult, models: list[str]) -> None:
     page, visitor = opened(studio)
     measures = visitor.sees(page.accuracy.table)
     visitor.sets(page.recipe.ratio, 0.25)
@@ -34,11 +31,6 @@ def test_a_move_draws_the_forecast_and_asks_for_no_model(studio: Studio, run: Ru
     assert visitor.sees(page.accuracy.table) == measures
     assert "the recipe differs" in visitor.sees(page.takeaway.difference), "the listeners to the recipe have run"
     assert models == []
-
-
-def test_the_way_back_is_the_run_again(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio)
-    visitor.sets(page.recipe.ratio, 0.25)
     visitor.sets(page.recipe.ratio, run.spec.ratio)
     assert "Measured" in visitor.sees(page.verdict.text)
     assert "another" not in visitor.sees(page.provenance.line)
@@ -210,15 +202,6 @@ def test_the_full_layout_keeps_its_choices(studio: Studio, run: RunResult) -> No
     assert (visitor.state(page.bus.spec).targets, visitor.state(page.bus.spec).ratio) == ("ffn", 0.25)
 
 
-def test_a_link_to_another_model_leaves_nothing_of_the_first(studio: Studio, run: RunResult) -> None:
-    page, _ = opened(studio)
-    visitor = Visitor(page.blocks, "model=demo/minilm-topic")
-    visitor.opens()
-    assert "No run of this recipe" in visitor.sees(page.generations.stored)
-    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
-    assert visitor.state(page.bus.shown) == ""
-
-
 # -- opening a stored run -----------------------------------------------------------------------------------------------
 
 
@@ -233,31 +216,26 @@ def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, 
     assert "sentiment" in updates[page.accuracy.table]
     assert "sentiment accuracy" in updates[page.verdict.text]
     assert set(updates) <= set(page.explorer.outputs)
-
-
-def test_a_run_that_is_gone_is_a_sentence(studio: Studio, run: RunResult) -> None:
-    page, _ = opened(studio)
-    updates = page.explorer.open("0" * 64, View(), run.spec)
-    assert list(updates) == [page.line]
-    assert "not kept here any more" in updates[page.line]
+    gone = page.explorer.open("0" * 64, View(), run.spec)
+    assert list(gone) == [page.line]
+    assert "not kept here any more" in gone[page.line]
 
 
 # -- wiring -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_state_with_listeners_is_written_by_queued_events_alone(studio: Studio) -> None:
+def test_a_state_with_listeners_is_written_by_queued_events_alone(page: Page) -> None:
     """Gradio reports a changed state to the client only after events that went through its queue."""
-    functions = build(studio).fns.values()
+    functions = page.blocks.fns.values()
     listened = {id for function in functions for id, event in function.targets if event == "change"}
     for function in functions:
         if function.fn and any(block.stateful and block._id in listened for block in function.outputs):
             assert function.queue is not False, function.fn
 
 
-def test_recipe_and_view_are_read_and_written_at_once(studio: Studio) -> None:
+def test_recipe_and_view_are_read_and_written_at_once(page: Page) -> None:
     """Gradio awaits each other block between two states, and answers another event there: with the new view of the old
     recipe, it wrote an address that the page never had."""
-    page = build_page(studio)
     by_hand = page.layers.inspector.by_hand
     together = [page.bus.view, page.bus.spec, page.bus.shown, page.recipe.base, page.explorer.drawn]
     together += [by_hand.decided, by_hand.taken, by_hand.filled]
@@ -267,29 +245,19 @@ def test_recipe_and_view_are_read_and_written_at_once(studio: Studio) -> None:
             assert not places or places[-1] - places[0] == len(places) - 1, function.name
 
 
-def test_the_controls_are_filled_before_the_headline_changes(studio: Studio) -> None:
+def test_the_controls_are_filled_before_the_headline_changes(page: Page) -> None:
     """The browser sets one after the other, and a visitor who sees the new headline types into a field."""
-    page = build_page(studio)
     places = page.explorer.outputs
     assert max(map(places.index, page.recipe.controls.values())) < places.index(page.verdict.text)
 
 
-def test_a_view_that_changed_with_the_recipe_is_drawn_once(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio)
-    seen = visitor.sees(page.verdict.text), View(), View(), run.spec.key
-    assert page.explorer.settle(*seen, run.spec) == {page.address: gr.skip()}
-    moved = page.explorer.settle(*seen, run.spec.model_copy(update={"ratio": 0.3}))
-    assert "ratio=0.3" in moved[page.address]
-
-
 def test_the_whole_page_opens_without_a_run_and_with_one(studio: Studio, run: RunResult) -> None:
     for query in ("", "ratio=0.3&tab=runs&layout=full", "model=demo/minilm-topic&site=layers.1.ffn"):
-        Visitor(build(studio), query).opens()
+        opened(studio, query)
 
 
 def test_an_explorer_fills_only_what_it_declares(studio: Studio, run: RunResult) -> None:
-    page = build_page(studio)
-    explorer: Explorer = page.explorer
+    explorer = Page(studio).explorer
     for spec in (run.spec, PruneSpec(ratio=0.25), PruneSpec(model="somebody/else")):
         assert set(explorer.draw(spec, View(site="layers.1.ffn"), "")) <= set(explorer.outputs)
 

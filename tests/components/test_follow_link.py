@@ -8,12 +8,13 @@ import pytest
 
 from components.follow_link import first_run
 from components.rail.recipe import default_spec
+from components.shared.prompts import preset_prompts
 from components.shared.studio import Studio
 from components.simple_or_full import mark
 from liar.report.view import View
 from liar.spec import PruneSpec
 from server.profile import PUBLIC
-from tests.components.visitor import Page, Visitor, build_page
+from tests.components.visitor import Page, opened, visit
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run
 
@@ -23,13 +24,7 @@ def page(studio: Studio) -> Page:
     """The page of a server that has the default run and an atlas."""
     studio.store.save(language_run())
     studio.atlases.save(tiny_atlas(default_spec()))
-    return build_page(studio)
-
-
-def visit(page: Page, query: str) -> Visitor:
-    visitor = Visitor(page.blocks, query)
-    visitor.opens()
-    return visitor
+    return Page(studio)
 
 
 def test_the_first_screen_prefers_the_default_run(studio: Studio) -> None:
@@ -51,8 +46,8 @@ def test_a_bare_address_changes_nothing_that_is_shown(page: Page, query: str) ->
 
 def test_a_bare_address_of_a_page_without_runs_shows_a_forecast(studio: Studio) -> None:
     studio.atlases.save(tiny_atlas(default_spec()))
-    page = build_page(studio)
-    assert "Predicted" in visit(page, "").sees(page.verdict.text)
+    page, visitor = opened(studio)
+    assert "Predicted" in visitor.sees(page.verdict.text)
 
 
 def test_the_layout_of_the_last_visit_is_remembered_unless_the_link_names_one(page: Page) -> None:
@@ -84,8 +79,9 @@ def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(pag
 
 
 def test_the_history_returns_to_a_recipe_and_to_the_one_of_a_bare_address(page: Page) -> None:
-    visitor = visit(page, "")
-    visitor.sets(page.recipe.model, "demo/minilm-topic", "blur")
+    visitor = visit(page)
+    visitor.does(page.address, "select", {"query": "?model=demo/minilm-topic"})
+    assert visitor.sees(page.generations.prompt) == preset_prompts("demo/minilm-topic")[0]
     visitor.does(page.address, "select", {"query": "?ratio=0.3&layout=full&tab=accuracy"})
     assert visitor.state(page.bus.spec) == default_spec().model_copy(update={"ratio": 0.3})
     assert visitor.sees(page.recipe.model) == default_spec().model
@@ -109,8 +105,7 @@ def test_a_link_may_name_a_choice_more_than_once(page: Page) -> None:
 def test_a_link_opens_a_tab_and_a_site_of_the_run_shown(studio: Studio) -> None:
     run = classifier_run()
     studio.store.save(run)
-    page = build_page(studio)
-    visitor = visit(page, "tab=accuracy&layout=full&site=layers.2.ffn&scale=linear")
+    page, visitor = opened(studio, "tab=accuracy&layout=full&site=layers.2.ffn&scale=linear")
     assert visitor.prop(page.opening.tabs, "selected") == "accuracy"
     assert visitor.sees(page.opening.marker) == mark(View(tab="accuracy", layout="full"))
     assert visitor.state(page.bus.view).site == "layers.2.ffn"
@@ -129,8 +124,7 @@ def test_an_invalid_part_of_a_link_is_a_sentence_and_the_rest_is_followed(page: 
 
 def test_a_public_page_keeps_to_its_models(studio: Studio) -> None:
     studio.store.save(language_run())
-    page = build_page(replace(studio, profile=PUBLIC))
-    visitor = visit(page, "model=/etc")
+    page, visitor = opened(replace(studio, profile=PUBLIC), "model=/etc")
     assert "does not offer" in visitor.sees(page.line)
     assert visitor.sees(page.recipe.model) == PruneSpec().model
     assert "Measured" in visitor.sees(page.verdict.text)

@@ -1,23 +1,30 @@
-"""Stored answers, new questions to the models, and texts that never become markup."""
+"""Stored answers, and new questions to models in memory or restored; texts never become markup."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
+import liar.jobs.restore
 from components.measured.generations import MAX_SEED
+from components.shared.job_bodies import measured, prompts_for
 from components.shared.panel import Updates
 from components.shared.prompts import preset_prompts
+from liar.evaluate.answering import ask
 from liar.evaluate.answering.ask import PartialAnswer
+from liar.models.loaded import LoadedModel
 from liar.results import Generation, RunResult, Token
+from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.model_registry import ModelRegistry
 from server.profile import LOCAL
 from tests import tiny
-from tests.components.answering import VISITOR, Page, three
+from tests.components.answering import Page, three
+from tests.components.visitor import VISITOR
 from tests.fakes import classifier_run, language_run
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -73,11 +80,8 @@ def test_the_first_difference_is_marked_with_more_than_colour(page: Page) -> Non
     markup = stored(page, dense, pruned)
     assert markup.count("<mark>") == 1
     assert '<mark><span class="flag" role="img" aria-label="first difference">▸</span> four</mark>' in markup
-
-
-def test_older_results_without_tokens_mark_a_word(page: Page) -> None:
-    markup = stored(page, answer("dense", "one two three"), answer("pruned", "one too three"))
-    assert "</span>too </mark>three" in markup
+    older = stored(page, answer("dense", "one two three"), answer("pruned", "one too three"))
+    assert "</span>too </mark>three" in older, "without tokens a word is marked"
 
 
 def test_equal_and_shorter_answers_are_marked(page: Page) -> None:
@@ -112,7 +116,7 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     handed_out = (PartialAnswer("dense", NASTY), *labelled)
-    monkeypatch.setattr("liar.evaluate.answering.ask.ask", lambda *_, **__: (item for item in handed_out))
+    monkeypatch.setattr(ask, "ask", lambda *_, **__: (item for item in handed_out))
     page.registry.keep(language_run().spec.key, three())
     live = page.ask(language_run(), NASTY)[-1][page.panel.live]
     for markup in (stored(page, *spoken), stored(page, *labelled), live):
@@ -124,15 +128,11 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
 
 
 def test_three_columns_come_one_after_the_other(page: Page) -> None:
-    run = language_run()
-    variants = three()
-    page.registry.keep(run.spec.key, variants)
-    updates = page.ask(run, tokens=12)
-    first, last = updates[0], updates[-1]
-    assert not first[page.panel.work.button]["interactive"]
-    assert first[page.panel.work.stop]["interactive"]
-    assert last[page.panel.work.button]["interactive"]
-    assert not last[page.panel.work.stop]["interactive"]
+    run, work = language_run(), page.panel.work
+    page.registry.keep(run.spec.key, three())
+    first, *_, last = page.ask(run, tokens=12)
+    assert [first[each]["interactive"] for each in (work.button, work.stop)] == [False, True]
+    assert [last[each]["interactive"] for each in (work.button, work.stop)] == [True, False]
     assert "Done" in page.line(last)
     live = last[page.panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
@@ -197,7 +197,7 @@ def test_models_of_a_run_that_could_not_be_stored_answer_while_in_memory(page: P
 def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, closed = Event(), Event()
 
-    def ask(*_: Any, **__: Any) -> Iterator[PartialAnswer]:
+    def slow(*_: Any, **__: Any) -> Iterator[PartialAnswer]:
         try:
             yield PartialAnswer("dense", "one ")
             yield PartialAnswer("dense", "two ")
@@ -206,32 +206,130 @@ def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPat
         finally:
             closed.set()
 
-    monkeypatch.setattr("liar.evaluate.answering.ask.ask", ask)
+    monkeypatch.setattr(ask, "ask", slow)
     page.registry.keep(language_run().spec.key, three())
-    updates: list[Updates] = []
-    for update in page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR):
-        updates.append(update)
-        if "two" in str(update.get(page.panel.live, "")) and not gate.is_set():
-            page.panel.work.end(updates[0][page.panel.work.job], VISITOR)
+    watching = page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR)
+    id = next(watching)[page.panel.work.job]
+    last: Updates = {}
+    for last in watching:
+        if "two" in str(last.get(page.panel.live, "")) and not gate.is_set():
+            page.panel.work.end(id, VISITOR)
             gate.set()
     assert closed.wait(10)
-    assert "Stopped" in page.line(updates[-1])
-    assert "one two" in updates[-1][page.panel.live]
-    assert updates[-1][page.panel.work.button]["interactive"]
+    assert "Stopped" in page.line(last)
+    assert "one two" in last[page.panel.live]
+    assert last[page.panel.work.button]["interactive"]
 
 
-def test_another_run_clears_the_answers_but_not_an_own_prompt(page: Page) -> None:
-    preset = preset_prompts("demo/minilm-topic")[0]
-    cleared = page.panel.change_run("", preset_prompts("")[1], preset, VISITOR)
+def test_another_run_stops_the_questions_and_clears_the_answers_but_not_an_own_prompt(page: Page) -> None:
+    preset, gate = preset_prompts("demo/minilm-topic")[0], Event()
+    page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
+    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
+    cleared = page.panel.change_run(asked.id, preset_prompts("")[1], preset, VISITOR)
+    assert page.jobs.snapshot(asked).state == "stopped"
+    gate.set()
     assert cleared[page.panel.prompt] == preset
     assert cleared[page.panel.live] == ""
     assert page.panel.change_run("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
 
 
-def test_questions_to_a_run_that_is_no_longer_shown_are_stopped(page: Page) -> None:
-    gate = Event()
-    page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
-    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
-    page.panel.change_run(asked.id, "", "", VISITOR)
-    assert page.jobs.snapshot(asked).state == "stopped"
+# -- models restored from a stored run ----------------------------------------------------------------------------------
+
+
+Prune = Callable[[LoadedModel], RunResult]
+
+
+@pytest.fixture
+def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
+    """Make a stored run whose models are not in memory; any further pruning, scoring or measuring raises."""
+    text = tmp_path / "letters.txt"
+    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a restored model is neither measured nor pruned again")
+
+    def prune(dense: LoadedModel) -> RunResult:
+        given = {"criterion": "obs", "allocation": "uniform", "tokens": 256, "sequence_length": 16}
+        result = liar.run(PruneSpec.create(model=dense.id, calibration=str(text), **given), dense)
+        page.store.save(result)
+        page.registry = ModelRegistry(10**9, lambda *_: dense)
+        for name in (
+            "jobs.pipeline.stream",
+            "calibration.calibrate.score",
+            "evaluate.exam.Exam.steps",
+            "jobs.measures.generate",
+        ):
+            monkeypatch.setattr(f"liar.{name}", fails)
+        return result
+
+    return prune
+
+
+def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prune) -> None:
+    result = pruned(tiny.language_model())
+    updates = page.ask(result)
+    lines = [page.line(update) for update in updates]
+    assert updates[0][page.panel.work.stop]["interactive"]
+    assert "Done." in lines[-1], lines
+    live = updates[-1][page.panel.live]
+    for variant in ("dense", "pruned", "reconstructed"):
+        assert f'class="variant {variant}"' in live
+    kept = page.registry.variants(result.spec.key)
+    assert kept is not None
+    with kept.using("reconstructed") as loaded:
+        widths = [loaded.adapter.consumer(site).in_features for site in loaded.adapter.sites("ffn")]
+    assert widths == [site.kept for site in result.sites]
+    page.registry.get = None  # type: ignore[method-assign, assignment]
+    assert "Done." in page.line(page.ask(result, "c b a")[-1]), "the second question finds them"
+
+
+def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> None:
+    result = pruned(tiny.language_model())
+    load, gate = page.registry.get, Event()
+
+    def slow(*names: str) -> LoadedModel:
+        gate.wait(10)
+        return load(*names)
+
+    page.registry.get = slow  # type: ignore[method-assign]
+    watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
+    page.panel.work.end(next(watching)[page.panel.work.job], VISITOR)
     gate.set()
+    *_, last = watching
+    assert "Stopped." in page.line(last)
+    assert last[page.panel.work.button]["interactive"]
+    assert page.registry.variants(result.spec.key) is None
+
+
+def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prune) -> None:
+    dense = tiny.classifier(("entailment", "neutral", "contradiction"))
+    assert dense.task is None
+    result = pruned(dense)
+    assert not result.evaluations
+    controls = page.panel.show(result)
+    assert controls[page.panel.work.button]["value"] == "Ask"
+    live = page.ask(result)[-1][page.panel.live]
+    assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
+
+
+def test_a_run_asks_the_presets_that_its_model_can_answer() -> None:
+    classifier, large = tiny.classifier(("entailment", "neutral", "contradiction")), tiny.language_model()
+    assert prompts_for(PruneSpec(model=classifier.id), classifier) == preset_prompts("demo/minilm-sentiment")
+    assert prompts_for(PruneSpec(model=large.id), large)
+    for mute in (tiny.encoder(), tiny.language_model(positions=50)):  # no head, and no room for a preset
+        assert prompts_for(PruneSpec(model=mute.id), mute) == []
+
+
+def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:
+    """The page has no control for the sequence length."""
+    spec = PruneSpec(model="tiny/bert", evaluate=("sentiment",))
+    assert measured(spec, tiny.classifier(positions=64)) == spec.model_copy(update={"sequence_length": 64})
+    assert measured(spec, tiny.classifier(positions=256)) == spec
+
+
+def test_a_model_without_a_head_is_one_sentence_before_any_work(
+    page: Page, pruned: Prune, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = pruned(tiny.encoder())
+    monkeypatch.setattr(liar.jobs.restore, "restore_steps", None)
+    assert "so it cannot answer" in page.line(page.ask(result)[-1])

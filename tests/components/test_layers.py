@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -11,13 +9,13 @@ import pytest
 from gradio.blocks import Block
 
 from components.layers.by_hand import Decision
-from components.layers.layers import LayersPanel
-from components.shared.studio import Bus
+from components.shared.studio import Studio
 from liar.edits import merge
 from liar.explore.forecast import forecast
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
+from tests.components import visitor
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import language_run, run_of_layers
 
@@ -27,11 +25,10 @@ NOTHING = (Decision(), "")
 """Nothing was decided by hand yet."""
 
 
-@dataclass
 class Page:
-    blocks: gr.Blocks
-    panel: LayersPanel
-    bus: Bus
+    def __init__(self, studio: Studio) -> None:
+        page = visitor.Page(studio)
+        self.blocks, self.panel, self.bus = page.blocks, page.layers, page.bus
 
     def fire(self, component: Block, event: str, *inputs: Any, into: Block) -> Any:
         """Call the one listener to ``event`` that updates ``into``, and return its result for ``inputs``."""
@@ -50,16 +47,9 @@ class Page:
 
 
 @pytest.fixture
-def page() -> Page:
-    atlas = tiny_atlas(SPEC)
-    nothing = SimpleNamespace(load=lambda key: None, find=lambda key: None, summaries=list)
-    studio: Any = SimpleNamespace(atlases=SimpleNamespace(find=lambda spec: atlas), store=nothing, jobs=nothing)
-    with gr.Blocks() as blocks:
-        bus = Bus(SPEC, View(), "")
-        panel = LayersPanel(studio, bus, language_run())
-        panel.wire()
-        panel.inspector.by_hand.wire(gr.Textbox())
-    return Page(blocks, panel, bus)
+def page(studio: Studio) -> Page:
+    studio.atlases.save(tiny_atlas(SPEC))
+    return Page(studio)
 
 
 def clicked(site: Any) -> gr.EventData:
@@ -94,11 +84,12 @@ def test_without_an_atlas_the_units_are_still_there(page: Page) -> None:
 def test_predicted_and_measured_stand_side_by_side(page: Page) -> None:
     sites = forecast(SPEC, tiny_atlas(SPEC)).sites
     sites[3] = sites[3].model_copy(update={"error": {"none": 0.5, "bias": 0.4, "liar": 0.123, "least-squares": 0.1}})
-    run = language_run().model_copy(update={"spec": SPEC, "sites": sites})
-    both = page.draw(View(site="layers.1.ffn"), run=run)[page.panel.inspector.words]
-    assert "Predicted" in both
-    assert "<td>0.123</td>" in both
-    assert "Measured" not in page.draw(View(site="layers.1.ffn"))[page.panel.inspector.words]
+    run, words = language_run().model_copy(update={"spec": SPEC, "sites": sites}), page.panel.inspector.words
+    both, one = page.draw(View(site="layers.1.ffn"), run=run)[words], page.draw(View(site="layers.1.ffn"))[words]
+    for word in ("Predicted", "<td>0.123</td>", "reads what the smaller model computes"):
+        assert word in both
+    assert "Measured" not in one
+    assert "reads the dense model" not in one, "only two errors need an explanation"
 
 
 def test_a_stored_site_of_any_name_stays_text(page: Page) -> None:
@@ -281,10 +272,3 @@ def test_an_older_recipe_leaves_what_was_just_decided(page: Page) -> None:
 def _touched(edits: tuple[str, ...]) -> set[int]:
     edit = merge(edits)["layers.0.ffn"]
     return {*edit.keep, *edit.remove}
-
-
-def test_the_two_errors_of_a_site_are_explained_if_both_are_there(page: Page) -> None:
-    words = page.panel.inspector.words
-    run = language_run().model_copy(update={"spec": SPEC, "sites": forecast(SPEC, tiny_atlas(SPEC)).sites})
-    assert "reads what the smaller model computes" in page.draw(View(site="layers.1.ffn"), run=run)[words]
-    assert "reads the dense model" not in page.draw(View(site="layers.1.ffn"))[words]

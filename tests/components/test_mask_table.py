@@ -4,57 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 
+import liar.jobs.mask_table
 from components.shared.panel import Updates
-from components.shared.studio import Bus
+from components.shared.studio import Studio
 from components.tradeoff.mask_table import MaskTable
 from liar.errors import StorageError
 from liar.events import Evaluated, Progress
-from liar.report.view import View
+from liar.report.view import View, query_of
 from liar.results import MaskCell
 from liar.spec import PruneSpec
-from liar.store import MaskTableStore, RunStore, spec_of_table
-from server.job_queue import JobQueue
-from server.profile import LOCAL
-from tests import tiny
-from tests.components.visitor import Visitor
+from liar.store import MaskTableStore, spec_of_table
+from tests.components.visitor import VISITOR, Page, opened
 from tests.fakes import language_run
 
-REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 HERE = View(tab="trade-off", layout="full")
 SPEC = PruneSpec(evaluate=("perplexity",))
 
-Open = Callable[[], MaskTable]
-
 
 @pytest.fixture
-def opens(tmp_path: Path) -> Iterator[Open]:
-    """Function that builds a new page on the same server, as a reload does."""
-    loaded = tiny.language_model()
-    jobs = JobQueue()
-    studio: Any = SimpleNamespace(
-        store=RunStore(tmp_path / "runs", shipped=tmp_path / "shipped"),
-        jobs=jobs,
-        registry=SimpleNamespace(get=lambda *key: loaded),
-        profile=LOCAL,
-    )
-
-    def load() -> MaskTable:
-        with gr.Blocks():
-            masks = MaskTable(studio, Bus(SPEC, View(), ""))
-            masks.wire()
-        return masks
-
-    yield load
-    jobs.close()
+def masks(studio: Studio) -> MaskTable:
+    return Page(studio).tradeoff.masks
 
 
 @pytest.fixture(autouse=True)
@@ -74,12 +52,12 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
                 criterion=criterion, reconstruction=name, error=0.2, task="perplexity", value=value, stderr=2, n=20
             )
 
-    monkeypatch.setattr("liar.jobs.mask_table.mask_table_steps", computed)
+    monkeypatch.setattr(liar.jobs.mask_table, "mask_table_steps", computed)
     return gates
 
 
 def computed(masks: MaskTable, criteria: Sequence[Any], names: Sequence[Any], spec: PruneSpec = SPEC) -> list[Updates]:
-    return list(masks.compute(spec, list(criteria), list(names), REQUEST))
+    return list(masks.compute(spec, list(criteria), list(names), VISITOR))
 
 
 def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
@@ -93,8 +71,9 @@ def drawn(masks: MaskTable, updates: Updates) -> dict[tuple[str, str], str]:
     }
 
 
-def test_cells_appear_one_by_one_with_the_dense_model(opens: Open) -> None:
-    masks = opens()
+def test_cells_appear_one_by_one_with_the_dense_model(masks: MaskTable) -> None:
+    (only,) = computed(masks, [], ["none"])
+    assert "at least one criterion" in only[masks.work.status]
     updates = computed(masks, ["obs", "wanda"], ["liar", "none"])
     last = next(update for update in reversed(updates) if masks.plot in update)
     assert list(drawn(masks, last)) == [("wanda", "none"), ("wanda", "liar"), ("obs", "none"), ("obs", "liar")]
@@ -104,16 +83,9 @@ def test_cells_appear_one_by_one_with_the_dense_model(opens: Open) -> None:
     assert "Done: 2 criteria under 2 reconstructions. The address of its recipe brings the table back." in line
 
 
-def test_a_table_without_rows_starts_nothing(opens: Open) -> None:
-    masks = opens()
-    (only,) = computed(masks, [], ["none"])
-    assert "at least one criterion" in only[masks.work.status]
-
-
-def test_a_reload_brings_the_table_back(opens: Open) -> None:
-    masks = opens()
+def test_a_reload_brings_the_table_back(studio: Studio, masks: MaskTable) -> None:
     last = next(update for update in reversed(computed(masks, ["obs", "wanda"], ["liar"])) if masks.plot in update)
-    again = opens()
+    again: MaskTable = Page(studio).tradeoff.masks
     back = again.show_stored(HERE, SPEC, "", "")
     assert drawn(again, back) == drawn(masks, last)
     assert back[again.words] == last[masks.words]
@@ -126,8 +98,7 @@ def test_a_reload_brings_the_table_back(opens: Open) -> None:
     assert again.show_stored(View(), SPEC, "", "") == {again.drawn: gr.skip()}, "the tab is not open"
 
 
-def test_a_table_that_ends_behind_another_recipe_makes_way(opens: Open) -> None:
-    masks = opens()
+def test_a_table_that_ends_behind_another_recipe_makes_way(masks: MaskTable) -> None:
     computed(masks, ["wanda"], ["liar"])
     table = spec_of_table(SPEC).key
     assert masks.show_current(HERE, SPEC, "", table) == {masks.drawn: gr.skip()}, "it is the table of the recipe"
@@ -136,31 +107,21 @@ def test_a_table_that_ends_behind_another_recipe_makes_way(opens: Open) -> None:
     assert gone[masks.words] == ""
 
 
-def test_the_words_of_a_table_name_what_its_recipe_has_that_is_not_usual(opens: Open) -> None:
-    masks = opens()
+def test_the_words_of_a_table_name_what_its_recipe_has_that_is_not_usual(masks: MaskTable) -> None:
     last = computed(masks, ["wanda"], ["liar"], SPEC.model_copy(update={"seed": 3, "tokens": 4_096}))
     words = next(update[masks.words] for update in reversed(last) if masks.words in update)
     assert "4,096 tokens" in words
     assert "seed 3" in words
 
 
-def test_the_page_itself_brings_it_back(opens: Open) -> None:
-    """A link or a reload writes the view state, to whose changes the table listens."""
-    computed(opens(), ["wanda"], ["liar"])
-    masks = opens()
-    blocks = masks.plot.parent
-    while blocks.parent is not None:
-        blocks = blocks.parent
-    with blocks:
-        gr.Button(elem_id="link").click(lambda: HERE, None, masks.bus.view, api_visibility="private")
-    visitor = Visitor(blocks)
-    visitor.does(next(block for block in blocks.blocks.values() if block.elem_id == "link"), "click")
-    assert "neurons removed" in visitor.sees(masks.words)
-    assert visitor.prop(masks.files, "visible")
+def test_a_link_brings_it_back(studio: Studio, masks: MaskTable) -> None:
+    computed(masks, ["wanda"], ["liar"])
+    page, visitor = opened(studio, query_of(SPEC, HERE))
+    assert "neurons removed" in visitor.sees(page.tradeoff.masks.words)
+    assert visitor.prop(page.tradeoff.masks.files, "visible")
 
 
-def test_a_second_table_of_a_recipe_joins_the_first(opens: Open) -> None:
-    masks = opens()
+def test_a_second_table_of_a_recipe_joins_the_first(masks: MaskTable) -> None:
     computed(masks, ["obs"], ["none", "liar"])
     computed(masks, ["wanda"], ["liar"])
     assert [cell for cell, text in drawn(masks, masks.show_stored(HERE, SPEC, "", "")).items() if text] == [
@@ -170,15 +131,14 @@ def test_a_second_table_of_a_recipe_joins_the_first(opens: Open) -> None:
     ]
 
 
-def test_stop_keeps_the_cells_that_are_there(opens: Open, steps: list[Event]) -> None:
+def test_stop_keeps_the_cells_that_are_there(masks: MaskTable, steps: list[Event]) -> None:
     steps.append(Event())
-    masks = opens()
-    watching = masks.compute(SPEC, ["wanda"], ["none", "liar"], REQUEST)
+    watching = masks.compute(SPEC, ["wanda"], ["none", "liar"], VISITOR)
     for updates in watching:
         if masks.plot in updates and "40" in str(drawn(masks, updates)):
             id = updates[masks.work.job]
             assert masks.show_stored(HERE, SPEC.model_copy(update={"ratio": 0.3}), id, "") == {masks.drawn: gr.skip()}
-            masks.work.end(id, REQUEST)
+            masks.work.end(id, VISITOR)
             break
     last = list(watching)[-1]
     assert "Stopped." in str(last[masks.work.status])
@@ -188,12 +148,11 @@ def test_stop_keeps_the_cells_that_are_there(opens: Open, steps: list[Event]) ->
 
 
 @pytest.mark.parametrize("ending", ["json", "csv"])
-def test_a_table_can_be_taken_away(opens: Open, ending: Any) -> None:
-    masks = opens()
+def test_a_table_can_be_taken_away(masks: MaskTable, ending: Any) -> None:
     computed(masks, ["wanda"], ["none", "liar"])
     back = masks.show_stored(HERE, SPEC, "", "")
-    made = masks.file_of(ending, back[masks.drawn])
-    path = Path(made[masks.file])
+    taken, content = masks.download, partial(masks.content, ending)
+    path = Path(taken.make(content, back[masks.drawn])[taken.file])
     assert path.name == f"liar-smollm2-135m-ffn-50-masks.{ending}"
     if ending == "json":
         found = json.loads(path.read_text())
@@ -207,15 +166,13 @@ def test_a_table_can_be_taken_away(opens: Open, ending: Any) -> None:
         head, *rows = path.read_text().splitlines()
         assert head == "criterion,reconstruction,error,task,metric,value,stderr,n"
         assert rows == ["wanda,none,0.2,perplexity,,40.0,2.0,20", "wanda,liar,0.2,perplexity,,41.0,2.0,20"]
-    gone = masks.file_of(ending, "0" * 64)
-    assert "not kept here any more" in gone[masks.problem]
+    assert "not kept here any more" in taken.make(content, "0" * 64)[masks.problem]
 
 
-def test_a_full_disk_costs_the_file_and_not_the_table(opens: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_costs_the_file_and_not_the_table(masks: MaskTable, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any) -> Path:
         raise StorageError("The disk is full; free some space.")
 
-    masks = opens()
     monkeypatch.setattr(MaskTableStore, "save", full)
     updates = computed(masks, ["wanda"], ["none"])
     assert any(masks.plot in update for update in updates)

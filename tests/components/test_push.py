@@ -12,6 +12,7 @@ from components.shared.studio import Bus, Studio
 from components.takeaway.push import PushPanel
 from liar.errors import PushError
 from liar.report.view import View
+from liar.save import push
 from server import login
 from tests.fakes import language_run
 
@@ -53,7 +54,7 @@ def test_a_refusal_of_the_hub_is_one_sentence_without_the_token(
         raise PushError(f"The Hub refuses {credential.name}; {credential.renewal}.")
 
     monkeypatch.setenv("HF_TOKEN", "hf_ofTheServer")
-    monkeypatch.setattr("liar.save.push.find_destination", refuse)
+    monkeypatch.setattr(push, "find_destination", refuse)
     words = said(panel, language_run().spec.key, "", TOKEN)
     assert "The Hub refuses your login; sign out and in again." in words
     assert asked == ["hf_ofTheVisitor"]

@@ -59,7 +59,7 @@ def test_what_is_filled_in_is_read_back(rail: Recipe) -> None:
     assert set(rail.fill(FULL)) == set(rail.outputs)
 
 
-def test_a_run_with_a_function_of_its_own_is_filled_in_by_name(rail: Recipe) -> None:
+def test_a_choice_that_no_menu_offers_is_filled_in_by_name(rail: Recipe) -> None:
     custom = FULL.model_copy(update={"criterion": "custom:mine"})
     filled = rail.fill(custom)[rail.criterion]
     assert filled["value"] == "custom:mine"
@@ -67,14 +67,6 @@ def test_a_run_with_a_function_of_its_own_is_filled_in_by_name(rail: Recipe) -> 
     assert read(rail, custom, criterion="custom:mine") == custom
     former = rail.fill(FULL.model_copy(update={"allocation": CHECKED}))[rail.allocation]
     assert (former["value"], former["choices"][-1]) == (CHECKED, CHECKED)
-
-
-def test_the_texts_of_a_mix_join_the_choices(rail: Recipe) -> None:
-    mixed = FULL.model_copy(update={"calibration": "2 wiki + films"})
-    filled = rail.fill(mixed)[rail.calibration]
-    assert filled["value"] == ["2 wiki", "films"]
-    assert "2 wiki" in filled["choices"]
-    assert read(rail, mixed, calibration=filled["value"]) == mixed
 
 
 def test_a_text_of_ones_own_takes_the_place_of_the_automatic_one(rail: Recipe) -> None:
@@ -113,17 +105,13 @@ def test_edits_are_one_a_line(rail: Recipe) -> None:
     assert read(rail, FULL, edits="").edits == ()
 
 
-def test_another_model_drops_what_belonged_to_the_last_one(rail: Recipe) -> None:
+def test_another_model_drops_what_belonged_to_the_last_one_and_takes_what_came_with_it(rail: Recipe) -> None:
     moved = read(rail, FULL, model="demo/minilm-sentiment")
     assert (moved.evaluate, moved.evaluate_limit, moved.calibration, moved.edits) == (("sentiment",), None, "auto", ())
     assert moved.evaluate_length is None
     assert (moved.device, moved.dtype, moved.sequence_length, moved.ratio) == ("cpu", "float32", 128, 0.25)
-
-
-def test_another_model_takes_what_came_with_it(rail: Recipe) -> None:
-    """A program that calls the page's API sets all controls at once, so values changed with the model stay."""
-    edit = "layers.5.ffn:ratio=0.1"
-    moved = read(rail, FULL, model="demo/minilm-sentiment", calibration="topic", edits=edit)
+    edit = "layers.5.ffn:ratio=0.1"  # a program that calls the page's API sets all controls at once
+    moved = read(rail, FULL, model="demo/minilm-sentiment", calibration=["topic"], edits=edit)
     assert (moved.calibration, moved.edits) == ("topic", (edit,))
 
 
@@ -165,6 +153,11 @@ def test_several_calibration_texts_are_one_mix(rail: Recipe) -> None:
     assert mixed.calibration == "wiki + films"
     assert rail.fill(mixed)[rail.calibration] == ["wiki", "films"]
     assert read(rail, FULL, calibration=[]).calibration == "auto"
+    uneven = FULL.model_copy(update={"calibration": "2 wiki + films"})
+    filled = rail.fill(uneven)[rail.calibration]
+    assert filled["value"] == ["2 wiki", "films"]
+    assert "2 wiki" in filled["choices"]
+    assert read(rail, uneven, calibration=filled["value"]) == uneven
 
 
 def test_all_wrong_fields_are_named_at_once(rail: Recipe) -> None:
@@ -182,22 +175,9 @@ def test_all_wrong_fields_are_named_at_once(rail: Recipe) -> None:
         assert words in message
 
 
-def test_an_empty_field_is_a_sentence(rail: Recipe) -> None:
-    with pytest.raises(InvalidSpecError, match="Seed: give it a value, the field is empty"):
-        read(rail, default_spec(), seed=None)
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
-    [
-        ("ratio", 99),
-        ("tokens", -1),
-        ("seed", -1),
-        ("multiple", 0),
-        ("criterion", "luck"),
-        ("edits", "layers.0.ffn:drop=1"),
-        ("edits", "layers.0.ffn:ratio=0\n" * 300 + "x"),
-    ],
+    [("ratio", 99), ("multiple", 0), ("criterion", "luck"), ("edits", "layers.0.ffn:ratio=0\n" * 300 + "x")],
 )
 def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: str, value: float | str) -> None:
     with pytest.raises(InvalidSpecError):
@@ -210,11 +190,12 @@ def test_what_a_client_sends_past_the_controls_is_checked(rail: Recipe, name: st
         ("tokens", -1, "Calibration tokens: set a whole number from 1 to 10,000,000, not -1;"),
         ("multiple", 7777, "Round neurons to a multiple: set a whole number from 1 to 1,024, not 7,777;"),
         ("seed", -1, "Seed: set a whole number from 0 to 2,147,483,647, not -1;"),
+        ("seed", None, "Seed: give it a value, the field is empty;"),
         ("evaluate_length", 1, "Length measured at: set a whole number from 2 to 131,072, not 1;"),
     ],
 )
 def test_a_number_out_of_range_is_a_sentence_with_field_and_range(
-    rail: Recipe, name: str, value: int, sentence: str
+    rail: Recipe, name: str, value: int | None, sentence: str
 ) -> None:
     control = rail.controls[name]
     assert control.preprocess(value) == value, "Gradio would refuse the whole event without naming the field"
@@ -222,19 +203,15 @@ def test_a_number_out_of_range_is_a_sentence_with_field_and_range(
         read(rail, default_spec(), **{name: value})
 
 
-@pytest.mark.parametrize("choice", [{"model": "some/folder"}, {"calibration": "/etc/hostname"}])
-def test_a_public_page_reads_nothing_that_a_link_or_a_client_names(rail: Recipe, choice: dict[str, str]) -> None:
-    assert read(rail, default_spec(), **choice)
+def test_a_public_page_offers_only_what_it_takes(rail: Recipe) -> None:
     with gr.Blocks():
         public = Recipe(default_spec(), PUBLIC, {})
     assert read(public, default_spec()) == default_spec()
-    with pytest.raises(InvalidSpecError, match="at home"):
-        read(public, default_spec(), **choice)
-
-
-def test_a_public_page_offers_only_what_it_takes() -> None:
-    with gr.Blocks():
-        public = Recipe(default_spec(), PUBLIC, {})
+    choices: tuple[dict[str, Any], ...] = ({"model": "some/folder"}, {"calibration": ["/etc/hostname"]})
+    for choice in choices:
+        assert read(rail, default_spec(), **choice)
+        with pytest.raises(InvalidSpecError, match="at home"):
+            read(public, default_spec(), **choice)
     assert [id for _, id in public.model.choices] == list(PUBLIC.models)
     assert not public.model.allow_custom_value
     assert not public.calibration.allow_custom_value

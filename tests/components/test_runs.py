@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from html import escape
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from components.shared.studio import Bus
-from components.takeaway.runs import RunsPanel, picked
-from components.takeaway.runs_table import runs_table
+from components.shared.studio import Bus, Studio
+from components.takeaway.runs import RunsPanel, picked, runs_table
 from liar.report.view import View
 from liar.results import RunResult
 from liar.store import RunStore
@@ -23,9 +21,8 @@ from tests.fakes import classifier_run, language_run
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    return RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
+def store(studio: Studio) -> RunStore:
+    return studio.store
 
 
 def panel(store: RunStore, result: RunResult | None = None, profile: Profile = LOCAL) -> RunsPanel:
@@ -69,10 +66,6 @@ def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: Ru
         assert len(labels_shown) == len(runs), "by what a closed menu still shows"
 
 
-def test_an_empty_store_names_the_next_step(store: RunStore) -> None:
-    assert "press “Apply”" in str(panel(store).table.value)
-
-
 def test_a_text_of_the_recipe_is_no_markup() -> None:
     nasty = '<img src=x onerror="alert(1)">'
     markup = runs_table([language_run(model=nasty)], "", "Runs", wide=True)
@@ -82,7 +75,9 @@ def test_a_text_of_the_recipe_is_no_markup() -> None:
 
 def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: RunStore) -> None:
     built = panel(store)
+    assert "press “Apply”" in str(built.table.value)
     first, second = language_run(), language_run(seed=1)
+    assert built.show(second)[built.a]["value"] is None, "a run that is not kept can still be shown"
     store.save(first)
     updates = built.show(first)
     assert set(updates) <= set(built.outputs)
@@ -94,25 +89,9 @@ def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: Ru
     assert list(built.refresh(View(tab="layers"), first.spec.key).values()) == [gr.skip()]
 
 
-def test_a_run_that_is_not_kept_can_still_be_shown(store: RunStore) -> None:
-    built = panel(store)
-    assert built.show(language_run())[built.a]["value"] is None
-
-
 @pytest.mark.parametrize(("data", "key"), [({"key": "abc"}, "abc"), ({}, ""), ({"key": ["abc"]}, "")])
 def test_a_click_carries_the_key(data: dict[str, Any], key: str) -> None:
     assert picked(gr.EventData(None, data)) == (key, "")
-
-
-def test_opening_goes_through_the_queue(store: RunStore) -> None:
-    """Gradio reports a changed State only after a queued event, and other panels listen to ``bus.open``."""
-    studio: Any = SimpleNamespace(store=store, profile=LOCAL)
-    with gr.Blocks() as page:
-        bus = Bus(language_run().spec, View(), "")
-        RunsPanel(studio, bus, None).wire()
-    writing = [event for event in page.fns.values() if bus.open in event.outputs]
-    assert writing
-    assert all(event.queue is not False for event in writing)
 
 
 # -- comparing two runs -------------------------------------------------------------------------------------------------
@@ -132,19 +111,13 @@ def test_two_runs_side_by_side(store: RunStore) -> None:
     assert len(updates[built.heatmap]["value"].data[0].z[0]) == len(first.sites)
 
 
-def test_nothing_is_compared_before_both_are_chosen(store: RunStore) -> None:
-    run = language_run()
-    store.save(run)
-    built = panel(store)
-    assert built.compare(run.spec.key, None)[built.comparison] == ""
-    assert "not kept" in built.compare(run.spec.key, "0" * 64)[built.message]
-
-
-def test_runs_of_two_models_have_no_heatmap(store: RunStore) -> None:
+def test_what_cannot_be_compared_is_left_out(store: RunStore) -> None:
     first, second = language_run(), classifier_run()
     store.save(first)
     store.save(second)
     built = panel(store)
+    assert built.compare(first.spec.key, None)[built.comparison] == ""
+    assert "not kept" in built.compare(first.spec.key, "0" * 64)[built.message]
     updates = built.compare(first.spec.key, second.spec.key)
     assert not updates[built.heatmap]["visible"]
     assert "They measured nothing alike." in updates[built.comparison]
@@ -153,14 +126,16 @@ def test_runs_of_two_models_have_no_heatmap(store: RunStore) -> None:
 # -- downloading and deleting one run -----------------------------------------------------------------------------------
 
 
-def test_a_download_holds_the_whole_run(store: RunStore) -> None:
+def test_a_download_holds_the_whole_run(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
     run = language_run()
     store.save(run)
     built = panel(store)
-    path = Path(built.file_of(run.spec.key)[built.file])
+    path = Path(built.download.make(built.content, run.spec.key)[built.download.file])
     assert path.name == "liar-smollm2-135m-ffn-50.json"
-    assert RunResult.model_validate(json.loads(path.read_text())) == run
-    assert "Choose run A first" in built.file_of(None)[built.message]
+    assert RunResult.model_validate_json(path.read_text()) == run
+    for key, words in ((None, "Choose run A first"), ("0" * 64, "not kept")):
+        assert words in built.download.make(built.content, key)[built.message]
 
 
 def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:

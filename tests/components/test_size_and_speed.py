@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -14,15 +12,17 @@ import pytest
 
 from components.measured.size_and_speed import CostsPanel
 from components.shared.panel import Updates
+from components.shared.studio import Studio
+from liar.evaluate.timing import size_and_speed
 from liar.events import Progress
+from liar.jobs import restore
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.results import RunResult
-from liar.store import RunStore
-from server.job_queue import JobQueue
 from server.model_registry import ModelRegistry
-from server.profile import LOCAL
 from tests import tiny
+from tests.components import visitor
+from tests.components.visitor import VISITOR, request
 from tests.fakes import classifier_run, costs_result
 
 RUN, OTHER = classifier_run(), classifier_run(ratio=0.25)
@@ -33,14 +33,9 @@ def three() -> Variants:
     return Variants(tiny.classifier(), tiny.classifier())
 
 
-def visitor(name: str = "visitor") -> Any:
-    return SimpleNamespace(session_hash=name, client=None)
-
-
 @dataclass
 class Page:
     panel: CostsPanel
-    jobs: JobQueue
     registry: ModelRegistry
 
     def line(self, updates: Updates) -> str:
@@ -51,19 +46,11 @@ class Page:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    store, registry = RunStore(tmp_path), ModelRegistry(10**9, lambda *_: tiny.classifier())
+def page(studio: Studio) -> Page:
+    registry = ModelRegistry(10**9, lambda *_: tiny.classifier())
     for run in (RUN, OTHER):
-        store.save(run)
-    jobs = JobQueue()
-    studio: Any = SimpleNamespace(jobs=jobs, registry=registry, store=store, profile=LOCAL)
-    with gr.Blocks() as blocks:
-        bus: Any = SimpleNamespace(shown=gr.State(KEY))
-        panel = CostsPanel(studio, bus)
-        panel.wire()
-        panel.resume_with(blocks.load(lambda: None))
-    yield Page(panel, jobs, registry)
-    jobs.close()
+        studio.store.save(run)
+    return Page(visitor.Page(replace(studio, registry=registry)).accuracy.costs, registry)
 
 
 @pytest.fixture
@@ -77,7 +64,7 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
             yield 2, 16
         return costs_result()
 
-    monkeypatch.setattr("liar.evaluate.timing.size_and_speed.compare_steps", steps)
+    monkeypatch.setattr(size_and_speed, "compare_steps", steps)
     for key in (KEY, ANOTHER):
         page.registry.keep(key, three())
     yield gate
@@ -86,45 +73,20 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
 
 def test_both_models_are_measured_for_real(page: Page) -> None:
     page.registry.keep(KEY, three())
-    first, *_, last = list(page.panel.measure(KEY, visitor()))
+    first, *_, last = list(page.panel.measure(KEY, VISITOR))
     work = page.panel.work
     assert not first[work.button]["interactive"]
     assert first[work.stop]["interactive"]
     assert last[work.button]["interactive"]
     assert "Done." in page.line(last)
-    for words in (
-        "parameters",
-        "MACs a token, 64 in sight",
-        "texts of 64 tokens a second",
-        "7 turns",
-        "Nothing was saved",
-    ):
+    speeds = ("MACs a token, 64 in sight", "texts of 64 tokens a second", "7 turns")
+    for words in ("parameters", *speeds, "Nothing was saved"):
         assert words in page.table(last)
-
-
-def test_the_table_holds_figures_and_sentences(page: Page, held: Event) -> None:
-    held.set()
-    *_, last = page.panel.measure(KEY, visitor())
-    for words in (
-        "<td>130.0\xa0M</td><td>91.0\xa0M</td>",
-        "1.40\xa0x (1.30\xa0to\xa01.50)",
-        "<li>1.20 times as fast at writing.</li>",
-    ):
-        assert words in page.table(last)
-
-
-def test_progress_updates_all_of_the_line(page: Page, held: Event) -> None:
-    watching = page.panel.measure(KEY, visitor())
-    updates = next(update for update in watching if "of 16" in page.line(update))
-    work = page.panel.work
-    assert {work.button, work.stop, work.status, work.job} <= updates.keys()
-    assert "Both models work in turns" in page.line(updates)
-    watching.close()
 
 
 @pytest.mark.parametrize("key", ["", "no such run"])
 def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(page: Page, key: str) -> None:
-    (only,) = page.panel.measure(key, visitor())
+    (only,) = page.panel.measure(key, VISITOR)
     assert 'role="alert"' in page.line(only)
     assert "press “Apply”" in page.line(only)
     assert only[page.panel.work.button]["interactive"]
@@ -135,28 +97,29 @@ def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypa
         yield Progress("prune", 1, 1, f"Pruned a site of {result.spec.model} to its stored mask")
         return Variants(tiny.classifier(), loaded)
 
-    monkeypatch.setattr("liar.jobs.restore.restore_steps", restored)
-    *_, last = page.panel.measure(KEY, visitor())
+    monkeypatch.setattr(restore, "restore_steps", restored)
+    *_, last = page.panel.measure(KEY, VISITOR)
     assert "Done." in page.line(last)
     assert "texts of 64 tokens a second" in page.table(last)
 
 
 def test_stop_ends_the_job(page: Page, held: Event) -> None:
-    updates: Updates = {}
-    for updates in page.panel.measure(KEY, visitor()):
-        if "of 16" in page.line(updates):
-            page.panel.work.end(updates[page.panel.work.job], visitor())
+    updates, work = Updates(), page.panel.work
+    for updates in page.panel.measure(KEY, VISITOR):
+        if "Both models work in turns, 2 of 16" in page.line(updates):
+            assert {work.button, work.stop, work.status} <= updates.keys(), "all of the line"
+            work.end(updates[work.job], VISITOR)
     assert "Stopped." in page.line(updates)
-    assert updates[page.panel.work.button]["interactive"]
+    assert updates[work.button]["interactive"]
     assert page.panel.table not in updates
 
 
 def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event) -> None:
     """Two visitors wait for one job, and one of them opens another run."""
-    one, two = (page.panel.measure(KEY, visitor(name)) for name in ("one", "two"))
+    one, two = (page.panel.measure(KEY, request(name)) for name in ("one", "two"))
     id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
     next(two)
-    turned = page.panel.change_run(id, ANOTHER, visitor("one"))
+    turned = page.panel.change_run(id, ANOTHER, request("one"))
     assert page.table(turned) == ""
     held.set()
     assert all(page.panel.table not in update for update in one)
@@ -166,23 +129,26 @@ def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event)
 
 def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: Event) -> None:
     """As when a link opens a run whose measurement is in progress: the job must not be stopped."""
-    watching = page.panel.measure(KEY, visitor())
+    watching = page.panel.measure(KEY, VISITOR)
     id = next(update[page.panel.work.job] for update in watching if page.panel.work.job in update)
-    assert page.panel.change_run(id, KEY, visitor()) == {page.panel.table: gr.skip()}
+    assert page.panel.change_run(id, KEY, VISITOR) == {page.panel.table: gr.skip()}
     held.set()
     *_, last = watching
     assert "Done." in page.line(last)
+    figures = ("<td>130.0\xa0M</td><td>91.0\xa0M</td>", "1.40\xa0x (1.30\xa0to\xa01.50)")
+    for words in (*figures, "<li>1.20 times as fast at writing.</li>"):
+        assert words in page.table(last)
 
 
 def test_a_reloaded_page_finds_the_job_and_later_its_figures(page: Page, held: Event) -> None:
-    assert [page.table(update) for update in page.panel.resume(KEY, visitor())] == [""], "nothing was begun"
-    page.panel.measure(KEY, visitor()).__next__()
-    page.jobs.leave("visitor")
-    back = page.panel.resume(KEY, visitor("the same, back again"))
+    assert [page.table(update) for update in page.panel.resume(KEY, VISITOR)] == [""], "nothing was begun"
+    next(page.panel.measure(KEY, VISITOR))
+    page.panel.studio.jobs.leave("visitor")
+    back = page.panel.resume(KEY, request("the same, back again"))
     assert not next(back)[page.panel.work.button]["interactive"]
     held.set()
     *_, last = back
     assert "91.0\xa0M" in page.table(last)
-    assert [page.table(update) for update in page.panel.resume(KEY, visitor())] == [page.table(last)]
-    assert page.table(page.panel.change_run("", KEY, visitor())) == page.table(last)
-    assert page.table(page.panel.change_run("", ANOTHER, visitor())) == ""
+    assert [page.table(update) for update in page.panel.resume(KEY, VISITOR)] == [page.table(last)]
+    assert page.table(page.panel.change_run("", KEY, VISITOR)) == page.table(last)
+    assert page.table(page.panel.change_run("", ANOTHER, VISITOR)) == ""

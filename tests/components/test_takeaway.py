@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import gradio as gr
 import pytest
 
-from components.shared.studio import Bus
+from components.shared.studio import Studio
 from components.takeaway.takeaway import Format, TakeawayPanel
-from liar.explore.atlas_store import AtlasStore
 from liar.report.export import as_command, as_python, program_here, sites_csv
-from liar.report.view import View
 from liar.results import RunResult
-from liar.spec import PruneSpec
 from liar.store import RunStore
-from server.profile import LOCAL, PUBLIC, Profile
+from server.profile import PUBLIC
+from tests.components import visitor
 from tests.fakes import classifier_run, language_run
 
 
@@ -30,23 +26,15 @@ class Page:
 
     def press(self, ending: Format, run: RunResult) -> tuple[Any, str]:
         """The file and the error message after a click on the button of a format."""
-        updates = self.panel.file_of(ending, run.spec)
-        return updates[self.panel.file], updates[self.panel.problem]
+        download = self.panel.download
+        updates = download.make(self.panel.content, ending, run.spec)
+        return updates[download.file], updates[download.problem]
 
 
 @pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
-    return page_of(LOCAL, tmp_path, monkeypatch)
-
-
-def page_of(profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+def page(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    studio: Any = SimpleNamespace(store=store, profile=profile, atlases=AtlasStore(tmp_path / "atlases"))
-    with gr.Blocks():
-        panel = TakeawayPanel(studio, Bus(PruneSpec(), View(), ""), None)
-        panel.wire()
-    return Page(panel, store, tmp_path / "files")
+    return Page(visitor.Page(studio).takeaway, studio.store, tmp_path / "files")
 
 
 def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
@@ -57,22 +45,16 @@ def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
     assert updates[page.panel.python] == as_python(run.spec)
 
 
-def test_a_public_page_names_none_of_its_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = classifier_run()
-    panel = page_of(PUBLIC, tmp_path, monkeypatch).panel
+def test_a_public_page_names_none_of_its_folders(studio: Studio) -> None:
+    run, panel = classifier_run(), visitor.Page(replace(studio, profile=PUBLIC)).takeaway
     assert panel.show(run)[panel.command] == as_command(run.spec)
-
-
-def test_files_wait_until_they_are_asked_for(page: Page) -> None:
-    run = language_run()
-    page.store.save(run)
-    page.panel.show(run)
-    assert not list(page.files.rglob("*.*"))
 
 
 def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
     run = language_run(layers=30)
     page.store.save(run)
+    page.panel.show(run)
+    assert not list(page.files.rglob("*.*")), "files wait until they are asked for"
     files = {ending: Path(page.press(ending, run)[0]) for ending in page.panel.buttons}
     assert {path.name for path in files.values()} == {
         *("liar-smollm2-135m-ffn-50.json", "liar-smollm2-135m-ffn-50.csv", "liar-smollm2-135m-ffn-50.html"),
@@ -83,9 +65,8 @@ def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
     assert "110.7" in files["html"].read_text()
     assert '<select id="allocation">' in files["html"].read_text()
     assert '<select id="criterion">' in files["criteria.html"].read_text()
-    assert all(path.is_relative_to(page.panel.file.GRADIO_CACHE) for path in files.values()), (
-        "Gradio would not serve it"
-    )
+    served = page.panel.download.file.GRADIO_CACHE
+    assert all(path.is_relative_to(served) for path in files.values()), "Gradio would not serve it"
 
 
 def test_the_report_of_a_run_without_curves_is_the_run_alone(page: Page) -> None:
@@ -116,7 +97,6 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(page: Page) -> None:
 def test_a_recipe_other_than_the_run_is_noted(page: Page) -> None:
     shown = language_run().spec
     assert page.panel.compare(shown, shown) == ""
-    assert page.panel.compare(None, shown) == ""
     assert page.panel.compare(shown, None) == ""
     assert page.panel.compare(shown.model_copy(update={"evaluate": ()}), shown) == "", "the run chose the task itself"
     assert "the recipe differs" in page.panel.compare(shown.model_copy(update={"ratio": 0.3}), shown)

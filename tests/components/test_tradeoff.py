@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
-from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 
+import liar.jobs.sweep
 from components.shared.panel import Updates
-from components.shared.studio import Bus
-from components.tradeoff.tradeoff import TradeoffPanel
+from components.shared.studio import Studio
 from liar.errors import CalibrationError, StorageError
 from liar.events import Progress
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec, SweepSpec
 from liar.store import RunStore
-from server.job_queue import JobQueue
-from server.profile import LOCAL, PUBLIC
-from tests import tiny
+from server.profile import PUBLIC
+from tests.components import visitor
+from tests.components.visitor import VISITOR
 from tests.fakes import classifier_run, language_run
 
-REQUEST: Any = SimpleNamespace(session_hash="visitor", client=None)
 
-
-@dataclass
 class Page:
-    panel: TradeoffPanel
-    store: RunStore
-    jobs: JobQueue
-    spec: PruneSpec
+    spec = language_run().spec
+
+    def __init__(self, studio: Studio) -> None:
+        self.store, self.panel = studio.store, visitor.Page(studio).tradeoff
 
     def sweep(self, first: float = 0.2, last: float = 0.6, number: int = 3, compared: str = "nothing") -> list[Updates]:
         names: Any = (compared, ["none", "liar"], ["wanda", "obs"])
-        return list(self.panel.sweep(self.spec, first, last, number, *names, REQUEST))
+        return list(self.panel.sweep(self.spec, first, last, number, *names, VISITOR))
 
     def drawn(self, **choices: Any) -> Updates:
         defaults = {"everything": False, "task": None, "cost": "parameters", "job": ""}
@@ -49,17 +45,8 @@ class Page:
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    jobs = JobQueue()
-    registry = SimpleNamespace(get=lambda *key: tiny.language_model())
-    studio: Any = SimpleNamespace(store=store, jobs=jobs, registry=registry, profile=LOCAL)
-    run = language_run()
-    with gr.Blocks():
-        panel = TradeoffPanel(studio, Bus(run.spec, View(), ""), run)
-        panel.wire()
-    yield Page(panel, store, jobs, run.spec)
-    jobs.close()
+def page(studio: Studio) -> Page:
+    return Page(studio)
 
 
 Steps = Callable[[SweepSpec], Iterator[Any]]
@@ -76,7 +63,7 @@ def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], list[SweepSpec]
             asked.append(sweep)
             yield from steps(sweep)
 
-        monkeypatch.setattr("liar.jobs.sweep.sweep_steps", stand_in)
+        monkeypatch.setattr(liar.jobs.sweep, "sweep_steps", stand_in)
         return asked
 
     return install
@@ -92,6 +79,18 @@ def good(sweep: SweepSpec) -> Iterator[Any]:
         yield point(spec)
 
 
+def held(gate: Event) -> Steps:
+    """A sweep that does one run and then waits; the worker checks after every step whether to go on."""
+
+    def steps(sweep: SweepSpec) -> Iterator[Any]:
+        yield point(sweep.specs[0])
+        while not gate.is_set():
+            yield Progress("prune", 1, 3, "Pruning", 90.0)
+            gate.wait(0.01)
+
+    return steps
+
+
 def points_of(figure: Any) -> set[str]:
     return {key for trace in figure.data for key in (trace.customdata if trace.customdata is not None else ())}
 
@@ -103,9 +102,7 @@ def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
     runs = [language_run(ratio=ratio) for ratio in (0.2, 0.5)]
     for run in (*runs, classifier_run()):
         page.store.save(run)
-    studio: Any = SimpleNamespace(store=page.store, jobs=page.jobs, profile=LOCAL)
-    with gr.Blocks():
-        built = TradeoffPanel(studio, Bus(runs[0].spec, View(), ""), runs[0])
+    built = Page(page.panel.studio).panel
     expected = {run.spec.key for run in runs}
     assert all(key in str(built.table.value) for key in expected)
     assert "2 runs that differ from the recipe" in str(built.sentence.value)
@@ -113,41 +110,35 @@ def test_stored_runs_of_the_model_are_there_from_the_start(page: Page) -> None:
     assert points_of(updates[page.panel.ratio]) == points_of(updates[page.panel.pareto]) == expected
 
 
-def test_an_empty_store_names_the_next_step(page: Page) -> None:
-    assert "No run of this model is stored yet" in page.drawn()[page.panel.sentence]
-
-
-def test_runs_like_the_recipe_come_first_and_all_others_when_asked(page: Page) -> None:
-    alike = [language_run(ratio=0.2), language_run(criterion="wanda"), language_run(reconstruction="bias")]
-    other = language_run(allocation="uniform")
-    for run in (*alike, other):
-        page.store.save(run)
-    assert points_of(page.drawn()[page.panel.ratio]) == {run.spec.key for run in alike}
-    assert points_of(page.drawn(everything=True)[page.panel.ratio]) == {run.spec.key for run in (*alike, other)}
-
-
 def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None:
     """The checkbox for all runs is ticked by the user only, even if few or no runs are like the recipe."""
-    model = page.spec.model
+    model, sentence = page.spec.model, page.panel.sentence
+    assert "No run of this model is stored yet" in page.drawn()[sentence]
     others = [language_run(allocation="uniform"), language_run(allocation="global")]
+    alike = [
+        language_run(),
+        language_run(ratio=0.2),
+        language_run(criterion="wanda"),
+        language_run(reconstruction="bias"),
+    ]
     for run in others:
         page.store.save(run)
-    sentence = page.drawn()[page.panel.sentence]
     assert points_of(page.drawn()[page.panel.ratio]) == set()
-    assert f"2 runs of {model} are stored, none like the recipe" in sentence
-    page.store.save(language_run())
-    assert points_of(page.drawn()[page.panel.ratio]) == {language_run().spec.key}
-    sentence = page.drawn()[page.panel.sentence]
-    assert "1 run that differs from the recipe in no more than" in sentence
-    assert f"3 runs of {model} are stored." in sentence
-    assert f"All 3 stored runs of {model}." in page.drawn(everything=True)[page.panel.sentence]
+    assert f"2 runs of {model} are stored, none like the recipe" in page.drawn()[sentence]
+    page.store.save(alike[0])
+    assert "1 run that differs from the recipe in no more than" in page.drawn()[sentence]
+    for run in alike[1:]:
+        page.store.save(run)
+    assert points_of(page.drawn()[page.panel.ratio]) == {run.spec.key for run in alike}
+    assert f"6 runs of {model} are stored." in page.drawn()[sentence]
+    everything = page.drawn(everything=True)
+    assert points_of(everything[page.panel.ratio]) == {run.spec.key for run in (*alike, *others)}
+    assert f"All 6 stored runs of {model}." in everything[sentence]
 
 
 def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: Page) -> None:
     run = language_run()
-    updates = page.panel.show(run)
-    assert set(updates) <= set(page.panel.outputs)
-    assert updates == {page.panel.redraw_key: run.spec.key}
+    assert page.panel.show(run) == {page.panel.redraw_key: run.spec.key}
 
 
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
@@ -164,7 +155,7 @@ def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: P
 
 
 def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
-    (asked,) = [sweeps(good)]
+    asked = sweeps(good)
     updates = page.sweep(compared="criteria")
     (sweep,) = asked
     assert sweep.ratios == (0.2, 0.4, 0.6)
@@ -182,24 +173,14 @@ def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
 
 
 def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
-    stopped = Event()
-
-    def slow(sweep: SweepSpec) -> Iterator[Any]:
-        yield point(sweep.specs[0])
-        while not stopped.is_set():  # the worker checks after every step whether to go on
-            yield Progress("prune", 1, 3, "Pruning", 90.0)
-            stopped.wait(0.01)
-
-    sweeps(slow)
-    watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], REQUEST)
-    seen: list[Updates] = []
-    for updates in watching:
-        seen.append(updates)
+    gate, updates = Event(), Updates()
+    sweeps(held(gate))
+    for updates in page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], VISITOR):
         if "1 of 3 runs done" in page.line(updates):
             assert "About 90 s left" in page.line(updates) or "min left" in page.line(updates)
-            page.panel.work.end(next(one[page.panel.work.job] for one in seen if page.panel.work.job in one), REQUEST)
-    stopped.set()
-    assert "Stopped; 1 run done." in page.line(seen[-1])
+            page.panel.work.end(updates[page.panel.work.job], VISITOR)
+    gate.set()
+    assert "Stopped; 1 run done." in page.line(updates)
     assert len(page.store.summaries()) == 1
 
 
@@ -236,7 +217,7 @@ def test_a_full_disk_costs_the_files_and_not_the_points(
 def test_too_much_at_once_starts_nothing(page: Page, sweeps: Any, number: int, compared: str, complaint: str) -> None:
     asked = sweeps(good)
     names: Any = (compared, ["none", "bias", "liar"], [])
-    last = list(page.panel.sweep(page.spec, 0, 0.9, number, *names, REQUEST))[-1]
+    last = list(page.panel.sweep(page.spec, 0, 0.9, number, *names, VISITOR))[-1]
     assert complaint in page.line(last)
     assert last[page.panel.work.button]["interactive"]
     assert asked == []
@@ -244,35 +225,28 @@ def test_too_much_at_once_starts_nothing(page: Page, sweeps: Any, number: int, c
 
 def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: Any) -> None:
     leave = Event()
-
-    def slow(sweep: SweepSpec) -> Iterator[Any]:
-        while not leave.is_set():
-            yield Progress("prune", 1, 3, "Pruning", 90.0)
-            leave.wait(0.01)
-        yield point(sweep.specs[0])
-
-    sweeps(slow)
+    sweeps(held(leave))
     work = page.panel.work
-    watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], REQUEST)
+    watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], VISITOR)
     id = next(updates[work.remembered] for updates in watching if work.remembered in updates)
     masks = page.panel.masks
-    assert list(masks.work.resume(masks._watch, id, REQUEST)) == [{masks.work.status: gr.skip()}], (
+    assert list(masks.work.resume(masks._watch, id, VISITOR)) == [{masks.work.status: gr.skip()}], (
         "another button's job"
     )
     for unknown in (None, "", "made up"):
-        assert list(work.resume(page.panel._watch, unknown, REQUEST)) == [{work.status: gr.skip()}]
-    again = work.resume(page.panel._watch, id, REQUEST)
+        assert list(work.resume(page.panel._watch, unknown, VISITOR)) == [{work.status: gr.skip()}]
+    again = work.resume(page.panel._watch, id, VISITOR)
     assert not next(again)[work.button]["interactive"]
     leave.set()
     assert "Done: 3 runs" in page.line(list(again)[-1])
-    assert list(work.resume(page.panel._watch, id, REQUEST)) == [{work.status: gr.skip()}], "it has ended"
+    assert list(work.resume(page.panel._watch, id, VISITOR)) == [{work.status: gr.skip()}], "it has ended"
 
 
 @pytest.mark.parametrize(
     ("model", "number", "words"), [("demo/minilm", 5, "20 is the most"), ("somebody/model", 1, "does not offer")]
 )
 def test_a_public_page_bounds_what_it_sweeps(page: Page, model: str, number: int, words: str) -> None:
-    page.panel.studio = SimpleNamespace(store=page.store, jobs=page.jobs, profile=PUBLIC)  # type: ignore[assignment]
+    page.panel.studio = replace(page.panel.studio, profile=PUBLIC)
     names = ("reconstructions", list(RECONSTRUCTIONS), [])
-    last = list(page.panel.sweep(PruneSpec(model=model), 0.1, 0.5, number, *names, REQUEST))[-1]
+    last = list(page.panel.sweep(PruneSpec(model=model), 0.1, 0.5, number, *names, VISITOR))[-1]
     assert words in last[page.panel.work.status]

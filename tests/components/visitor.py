@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import fastapi
@@ -14,92 +14,30 @@ from gradio.block_function import BlockFunction
 from gradio.blocks import Block
 from gradio.state_holder import SessionState
 
-from components.address import address_bar
-from components.apply import Apply
-from components.explorer import Explorer
-from components.follow_link import Opening, first_run
-from components.layers.layers import LayersPanel
-from components.lesson_beside import LessonBeside
-from components.measured.accuracy import AccuracyPanel
-from components.measured.before_after import BeforeAfterPanel
-from components.measured.generations import GenerationsPanel
-from components.measured.verdict import VerdictPanel
-from components.rail.recipe import Recipe, default_spec
-from components.shared.provenance import Provenance
-from components.shared.studio import Bus, Studio
-from components.simple_or_full import layout_marker, layout_switch
-from components.takeaway.takeaway import TakeawayPanel
-from liar.report.interpolation import of_other_ratios
-from liar.report.view import View
+from app import build
+from components.shared.studio import Studio
 
 
-@dataclass(frozen=True)
+def request(session: str = "visitor") -> Any:
+    """What a handler reads of a request."""
+    return SimpleNamespace(session_hash=session, client=None)
+
+
+VISITOR = request()
+
+
 class Page:
-    """The recipe and some of the panels, wired as on the real page."""
+    """The page of a server, and those of its parts that tests use."""
 
-    blocks: gr.Blocks
-    studio: Studio
-    bus: Bus
-    recipe: Recipe
-    apply: Apply
-    explorer: Explorer
-    opening: Opening
-    verdict: VerdictPanel
-    before_after: BeforeAfterPanel
-    layers: LayersPanel
-    accuracy: AccuracyPanel
-    generations: GenerationsPanel
-    takeaway: TakeawayPanel
-    address: gr.HTML
-    provenance: Provenance
-
-    @property
-    def line(self) -> gr.HTML:
-        return self.apply.work.status
-
-
-def build_page(studio: Studio) -> Page:
-    """A page that shows the first stored run, if any."""
-    result, view = first_run(studio.store, default_spec()), View()
-    spec = result.spec if result else default_spec()
-    with gr.Blocks() as blocks:
-        bus = Bus(spec, view, spec.key if result else "")
-        layout, remembered = layout_switch(view.layout)
-        address, marker, tabs, provenance = address_bar(), layout_marker(view), gr.Tabs(), Provenance(result)
-        recipe = Recipe(spec, studio.profile, of_other_ratios(spec, studio.store.summaries()))
-        apply = Apply(studio, bus, recipe)
-        explorer = Explorer(studio, bus, recipe, apply.work.status)
-        verdict, before_after = VerdictPanel(studio, bus, result), BeforeAfterPanel(result)
-        layers = LayersPanel(studio, bus, result)
-        accuracy, takeaway = AccuracyPanel(studio, bus, result), TakeawayPanel(studio, bus, result)
-        generations = GenerationsPanel(studio, bus, result)
-        explorer.wire(verdict, before_after, layers, [accuracy, generations, takeaway], [provenance], address)
-        apply.wire(explorer)
-        layers.wire()
-        takeaway.wire()
-        generations.wire()
-        beside = LessonBeside(bus)
-        beside.wire()
-        opening = Opening(explorer, tabs, layout, marker, beside)
-        opening.wire()
-        apply.resume_with(blocks.load(opening.open, remembered, opening.outputs))
-    return Page(
-        blocks,
-        studio,
-        bus,
-        recipe,
-        apply,
-        explorer,
-        opening,
-        verdict,
-        before_after,
-        layers,
-        accuracy,
-        generations,
-        takeaway,
-        address,
-        provenance,
-    )
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.blocks, self.apply, self.opening = build(studio)
+        self.explorer = explorer = self.apply.explorer
+        self.line, self.bus, self.recipe, self.address = explorer.line, explorer.bus, explorer.recipe, explorer.address
+        self.verdict, self.before_after, self.layers = explorer.verdict, explorer.before_after, explorer.layers
+        panels: list[Any] = [*explorer.panels]
+        self.accuracy, self.generations, self.tradeoff, self.runs, self.takeaway = panels
+        self.provenance = explorer.provenances[0]
 
 
 class Visitor:
@@ -130,7 +68,7 @@ class Visitor:
         return self._session[state._id]
 
     def state_is(self, state: gr.State, value: Any) -> None:
-        """Write a state, in place of an event of a component that this page lacks."""
+        """Write a state without an event."""
         self._session[state._id] = value
 
     # -- what the visitor does ----------------------------------------------------------------------------------
@@ -148,10 +86,6 @@ class Visitor:
         """Fire an event, and wait until all events that it triggers have ended."""
         for _ in self.steps(block, event, data):
             pass
-
-    def opens(self) -> None:
-        """Load the page."""
-        self.does(self.blocks, "load")
 
     def steps(self, block: Block, event: str, data: dict[str, Any] | None = None) -> Iterator[None]:
         """:meth:`does`, one answer of the server at a time, so that a test can check the page in between."""
@@ -199,8 +133,12 @@ class Visitor:
         self._values[block._id] = value
 
 
+def visit(page: Page, query: str = "", session: str = "visitor") -> Visitor:
+    visitor = Visitor(page.blocks, query, session)
+    visitor.does(page.blocks, "load")
+    return visitor
+
+
 def opened(studio: Studio, query: str = "") -> tuple[Page, Visitor]:
-    page = build_page(studio)
-    visitor = Visitor(page.blocks, query)
-    visitor.opens()
-    return page, visitor
+    page = Page(studio)
+    return page, visit(page, query)

@@ -49,5 +49,12 @@ def at_gate(queue: JobQueue, job: Job) -> Snapshot:
     return until(queue, job, lambda snapshot: snapshot.event is not None)
 
 
+def begun(queue: JobQueue, gate: Gate, session: str = "anna", key: str = "k", **choices: Any) -> Job:
+    """The job of ``gate``, once it waits there."""
+    job = queue.submit(session, key, "A run", gate, **choices)
+    at_gate(queue, job)
+    return job
+
+
 def instant() -> Iterator[Any]:
     yield HandOut("only")

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
 import pytest
 
+import server.job
+import server.job_queue
 from liar.events import Calibrated, Progress
 from server.job import HandOut
 from server.job_queue import USUAL_SECONDS, JobQueue
-from tests.server.gate import Gate, at_gate, ended, instant, until
+from tests.server.gate import Gate, at_gate, begun, ended, instant, until
 
 
-def test_a_job_in_line_says_about_how_long(queue: JobQueue, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Function that moves the clock of the queue, which otherwise stands."""
     now = 1_000.0
-    for module in ("job", "job_queue"):
-        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
-    job = queue.submit("anna", "k", "", gate, expected_seconds=60)
-    at_gate(queue, job)
+
+    def move(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    for module in (server.job, server.job_queue):
+        monkeypatch.setattr(module, "monotonic", lambda: now)
+    return move
+
+
+def test_a_job_in_line_says_about_how_long(queue: JobQueue, gate: Gate, later: Callable[[float], None]) -> None:
+    job = begun(queue, gate, expected_seconds=60)
     known = queue.submit("anna", "known", "", instant, expected_seconds=30)
     unknown = queue.submit("ben", "unknown", "", instant)
     assert queue.snapshot(unknown).seconds_left == 60 + USUAL_SECONDS, "no job is done yet"
-    now += 20
+    later(20)
     assert (queue.snapshot(job).seconds, queue.snapshot(job).seconds_left) == (20, 40)
     assert queue.snapshot(known).seconds_left == 40 + USUAL_SECONDS + 30  # behind one of unknown length
     queue.stop(unknown, "ben")
     assert queue.snapshot(known).seconds_left == 40 + 30
-    now += 50
+    later(50)
     assert queue.snapshot(job).seconds_left is None  # longer than expected
     assert queue.snapshot(known).seconds_left == 30
     gate.open.set()
@@ -36,19 +48,15 @@ def test_a_job_in_line_says_about_how_long(queue: JobQueue, gate: Gate, monkeypa
     assert queue.snapshot(known).seconds_left is None
     done = [job.seconds, known.seconds]  # what the next ones are expected to take
     held = Gate()
-    running = queue.submit("anna", "next", "", held)
-    at_gate(queue, running)
+    begun(queue, held, key="next")
     waiting = queue.submit("ben", "after", "", instant)
     assert queue.snapshot(waiting).seconds_left == 2 * sum(done) / 2
     held.open.set()
     ended(queue, waiting)
 
 
-def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, later: Callable[[float], None]) -> None:
     """The expected seconds do not count once the job gives an estimate of its own, higher or lower."""
-    now = 1_000.0
-    for module in ("job", "job_queue"):
-        monkeypatch.setattr(f"server.{module}.monotonic", lambda: now)
     gate = Event()
 
     def make() -> Iterator[Any]:
@@ -57,7 +65,7 @@ def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, monkeypatch
 
     job = queue.submit("anna", "k", "", make, expected_seconds=30)
     assert at_gate(queue, job).seconds_left == 240
-    now += 200
+    later(200)
     assert queue.snapshot(job).seconds_left == 240, "it falls with the work done, or would rise again at the next step"
     gate.set()
 
@@ -76,18 +84,4 @@ def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> 
     seen = until(queue, job, lambda snapshot: bool(snapshot.handed_out))
     assert seen.event is not None
     assert (seen.event.message, seen.share) == ("Measuring", 0.9)
-    gate.set()
-
-
-def test_a_stage_that_needs_longer_moves_the_estimate(queue: JobQueue) -> None:
-    gate = Event()
-
-    def make() -> Iterator[Any]:
-        yield Progress("prune", 1, 10, "Pruned", 900.0)
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make, expected_seconds=60)
-    left = at_gate(queue, job).seconds_left
-    assert left is not None
-    assert left > 60
     gate.set()

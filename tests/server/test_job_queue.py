@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+import server.job_queue
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Finished, Progress
 from server.job import HandOut, Job
 from server.job_queue import JobQueue
 from tests.fakes import language_run
-from tests.server.gate import HALF, Gate, at_gate, ended, instant
+from tests.server.gate import HALF, Gate, at_gate, begun, ended, instant
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
@@ -38,6 +39,7 @@ def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, g
     assert (last.state, last.result, last.handed_out, last.error) == ("done", "value", ["first", "second"], None)
     assert queue.find("k") is job
     assert queue.get(job.id) is job
+    assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
 
 
 def test_values_are_found_by_their_type(queue: JobQueue) -> None:
@@ -51,24 +53,13 @@ def test_values_are_found_by_their_type(queue: JobQueue) -> None:
 
 
 def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> None:
-    job = queue.submit("anna", "k", "A run", gate)
-    at_gate(queue, job)
+    job = begun(queue, gate)
     waiting = queue.submit("anna", "next", "Another", instant)
     assert queue.submit("ben", "k", "A run", instant) is job
     assert queue.submit("ben", "next", "Another", instant) is waiting
     gate.open.set()
     ended(queue, waiting)
     assert queue.submit("ben", "k", "A run", instant) is not job  # an ended job is not joined
-
-
-def test_a_reloaded_page_joins_a_live_job(queue: JobQueue, gate: Gate) -> None:
-    job = queue.submit("before", "k", "", gate)
-    at_gate(queue, job)
-    queue.leave("before")
-    assert queue.join(job, "after")
-    gate.open.set()
-    assert ended(queue, job).state == "done"
-    assert not queue.join(job, "late")
 
 
 def test_values_can_arrive_before_the_next_tick(queue: JobQueue, gate: Gate) -> None:
@@ -92,7 +83,7 @@ def test_values_can_arrive_before_the_next_tick(queue: JobQueue, gate: Gate) -> 
 
 def test_sessions_take_turns(queue: JobQueue, gate: Gate) -> None:
     order: list[str] = []
-    at_gate(queue, queue.submit("anna", "gate", "", gate))
+    begun(queue, gate, key="gate")
 
     def submit(session: str, name: str) -> Job:
         return queue.submit(session, name, "", recording(order, name))
@@ -109,7 +100,7 @@ def test_sessions_take_turns(queue: JobQueue, gate: Gate) -> None:
 
 def test_newcomers_do_not_hold_up_a_session_for_ever(queue: JobQueue) -> None:
     first, second = Gate(), Gate()
-    at_gate(queue, queue.submit("anna", "a1", "", first))
+    begun(queue, first, key="a1")
     queue.submit("ben", "b1", "", second)
     mine = queue.submit("anna", "a2", "", instant)
     first.open.set()
@@ -121,7 +112,7 @@ def test_newcomers_do_not_hold_up_a_session_for_ever(queue: JobQueue) -> None:
 
 def test_limits_name_a_way_out_and_joining_is_free(gate: Gate) -> None:
     with closing(JobQueue(max_waiting=4)) as queue:
-        at_gate(queue, queue.submit("anna", "gate", "", gate))
+        begun(queue, gate, key="gate")
         for key in ("a1", "a2", "a3"):
             queue.submit("anna", key, "", instant)
         with pytest.raises(QueueFullError, match="stop one"):
@@ -135,8 +126,7 @@ def test_limits_name_a_way_out_and_joining_is_free(gate: Gate) -> None:
 
 def test_a_waiting_job_is_stopped_at_once_and_never_runs(queue: JobQueue, gate: Gate) -> None:
     order: list[str] = []
-    running = queue.submit("anna", "gate", "", gate)
-    at_gate(queue, running)
+    begun(queue, gate, key="gate")
     stopped = queue.submit("anna", "a1", "", recording(order, "a1"))
     after = queue.submit("anna", "a2", "", recording(order, "a2"))
     queue.stop(stopped, "anna")
@@ -163,25 +153,16 @@ def test_a_running_job_is_closed_at_its_next_yield_and_keeps_what_it_handed_out(
 
 
 def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
-    job = queue.submit("anna", "k", "", gate)
-    at_gate(queue, job)
+    job = begun(queue, gate)
     queue.submit("ben", "k", "", gate)
     queue.stop(job, "anna")
     queue.stop(job, "another session")
     assert not job.stopping, "it goes on for its other owner"
     assert [snapshot.state for snapshot in queue.watch(job, session="anna")] == ["left"]
     assert next(queue.watch(job, session="ben")).state == "running"
-    gate.open.set()
-    assert ended(queue, job).state == "done"
-
-    lonely = Gate()
-    job = queue.submit("anna", "k2", "", lonely)
-    at_gate(queue, job)
-    queue.submit("ben", "k2", "", lonely)
-    queue.stop(job, "anna")
     queue.stop(job, "ben")
     assert job.stopping, "it has no owner left"
-    lonely.open.set()
+    gate.open.set()
     assert ended(queue, job).state == "stopped"
 
 
@@ -211,40 +192,34 @@ def test_a_failure_is_one_sentence_and_the_queue_goes_on(
     assert words in last.error
     assert "secret" not in last.error
     assert ("Traceback" in caplog.text) is logged
+
+    def never_begins() -> Iterator[Any]:
+        raise error
+
+    assert ended(queue, queue.submit("anna", "worse", "", never_begins)).error == last.error
     assert ended(queue, queue.submit("anna", "good", "", instant)).state == "done"
 
 
-def test_a_job_that_cannot_begin_fails(queue: JobQueue) -> None:
-    def make() -> Iterator[Any]:
-        raise CalibrationError("No text; give some.")
-
-    assert ended(queue, queue.submit("anna", "k", "", make)).error == "No text; give some."
-
-
-def test_a_closed_page_does_not_stop_the_job(queue: JobQueue, gate: Gate) -> None:
-    job = queue.submit("anna", "k", "", gate)
+def test_a_closed_page_does_not_stop_the_job_and_a_reloaded_one_joins_it(queue: JobQueue, gate: Gate) -> None:
+    job = queue.submit("before", "k", "", gate)
     watching = queue.watch(job)
     assert next(watching).state in ("waiting", "running")
     watching.close()  # type: ignore[attr-defined]
+    queue.leave("before")
+    assert queue.join(job, "after")
     gate.open.set()
     assert ended(queue, job).state == "done"
+    assert not queue.join(job, "late")
 
 
 def test_a_session_that_rejoins_a_job_may_stop_it(queue: JobQueue, gate: Gate) -> None:
-    job = queue.submit("before the reload", "k", "A run", gate)
-    at_gate(queue, job)
+    job = begun(queue, gate, "before the reload")
     queue.leave("before the reload")
     queue.stop(job, "another session")
     assert queue.submit("after the reload", "k", "A run", instant) is job
     queue.stop(job, "after the reload")
     gate.open.set()
     assert ended(queue, job).state == "stopped"
-
-
-def test_a_watcher_of_an_ended_job_gets_one_snapshot(queue: JobQueue) -> None:
-    job = queue.submit("anna", "k", "", instant)
-    ended(queue, job)
-    assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
 
 
 def test_of_a_finished_run_only_the_result_is_kept() -> None:
@@ -315,8 +290,8 @@ def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
 
 def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000.0
-    monkeypatch.setattr("server.job_queue.monotonic", lambda: now)
-    monkeypatch.setattr("server.job_queue.KEPT_JOBS", 3)
+    monkeypatch.setattr(server.job_queue, "monotonic", lambda: now)
+    monkeypatch.setattr(server.job_queue, "KEPT_JOBS", 3)
     jobs = []
     for number in range(4):
         jobs.append(queue.submit("anna", str(number), "", instant))
@@ -329,8 +304,7 @@ def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch
 
 def test_closing_ends_everything() -> None:
     queue, gate = JobQueue(), Gate()
-    running = queue.submit("anna", "k", "", gate)
-    at_gate(queue, running)
+    running = begun(queue, gate)
     waiting = queue.submit("anna", "next", "", instant)
     closer = threading.Thread(target=queue.close)
     closer.start()

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 import app
+import server.profile
 from components.rail.recipe import default_spec, measured_on_its_task
 from components.shared.job_bodies import loaded_for
 from components.shared.studio import Studio
@@ -114,10 +115,7 @@ def test_a_new_limit_is_strict_by_default() -> None:
     assert Profile(name="public") == PUBLIC
     lifted = {name for name in Profile.model_fields if getattr(LOCAL, name) != getattr(PUBLIC, name)}
     assert Profile.model_fields.keys() - lifted == {"waiting_jobs"}
-
-
-def test_a_sweep_is_as_large_as_the_library_allows() -> None:
-    assert LOCAL.runs == MAX_RUNS
+    assert LOCAL.runs == MAX_RUNS, "as the library allows"
 
 
 def test_only_a_page_of_ones_own_is_an_mcp_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +123,6 @@ def test_only_a_page_of_ones_own_is_an_mcp_server(monkeypatch: pytest.MonkeyPatc
     assert serves_tools(LOCAL, asked=True)
     with pytest.raises(InvalidSpecError, match="--profile local"):
         serves_tools(PUBLIC, asked=True)
-    monkeypatch.setattr("server.profile.find_spec", lambda name: None)
+    monkeypatch.setattr(server.profile, "find_spec", lambda name: None)
     with pytest.raises(InvalidSpecError, match=r"gradio\[mcp\]"):
         serves_tools(LOCAL, asked=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from liar.errors import QueueFullError
-from server.job import HandOut
 from server.job_queue import JobQueue
 from server.profile import PUBLIC
 from server.rate import Rate, client_of
-
-
-def _request(host: str | None) -> Any:
-    return SimpleNamespace(client=None if host is None else SimpleNamespace(host=host))
+from tests.server.gate import Gate
 
 
 def test_the_next_start_is_refused_with_the_time_to_wait() -> None:
@@ -55,12 +52,9 @@ def test_a_class_behind_one_address_can_work_on_a_public_page() -> None:
         rate.spend("alone", "home")
     with pytest.raises(QueueFullError, match="12 times by you"):
         rate.spend("alone", "home")
-
-
-def test_no_limit_is_no_limit() -> None:
-    rate = Rate()
+    unlimited = Rate()
     for _ in range(1000):
-        rate.spend("anna", "a")
+        unlimited.spend("alone", "home")
 
 
 @pytest.mark.parametrize(
@@ -76,24 +70,17 @@ def test_no_limit_is_no_limit() -> None:
     ],
 )
 def test_a_client_is_an_address_and_a_household_of_ipv6(one: str | None, other: str | None, same: bool) -> None:
-    assert (client_of(_request(one)) == client_of(_request(other))) is same
+    hosts = [None if host is None else SimpleNamespace(host=host) for host in (one, other)]
+    requests: list[Any] = [SimpleNamespace(client=host) for host in hosts]
+    first, second = map(client_of, requests)
+    assert (first == second) is same
 
 
-def test_a_queue_counts_the_jobs_that_are_new() -> None:
-    queue = JobQueue(rate=Rate(of_address="2 per hour"))
-    try:
+def test_a_queue_counts_the_jobs_that_are_new(gate: Gate) -> None:
+    with closing(JobQueue(rate=Rate(of_address="2 per hour"))) as queue:
         for key in ("one", "one", "two", "two"):  # a job that waits or runs already is joined
-            queue.submit(f"{key} visitor", key, "Waiting", lambda: iter(_endless()), client="a")
+            queue.submit(f"{key} visitor", key, "Waiting", gate, client="a")
         with pytest.raises(QueueFullError, match="try again"):
-            queue.submit("visitor", "three", "Waiting", lambda: iter(_endless()), client="a")
-        queue.submit("visitor", "three", "Waiting", lambda: iter(_endless()), client="b")
-    finally:
-        queue.close()
-
-
-def _endless() -> Any:
-    import time
-
-    while True:
-        time.sleep(0.01)
-        yield HandOut("step")
+            queue.submit("visitor", "three", "Waiting", gate, client="a")
+        queue.submit("visitor", "three", "Waiting", gate, client="b")
+        gate.open.set()

@@ -40,17 +40,12 @@ async def gradio(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def unread() -> dict[str, Any]:
-    """Queues of unread answers, by session."""
-    return {}
+def client() -> TestClient:
+    return client_of()
 
 
-@pytest.fixture
-def client(unread: dict[str, Any]) -> TestClient:
-    return client_of(unread)
-
-
-def client_of(unread: dict[str, Any], tools: bool = False, login: bool = False) -> TestClient:
+def client_of(tools: bool = False, login: bool = False, **unread: Any) -> TestClient:
+    """A client of a page that may be an MCP server or have a login; ``unread`` are queues of answers, by session."""
     queue = SimpleNamespace(pending_messages_per_session=unread)
     page: Any = SimpleNamespace(_queue=queue, mcp_server=tools, expects_oauth=login)
     return TestClient(RequestFilter(gradio, page, SMALL))
@@ -59,18 +54,19 @@ def client_of(unread: dict[str, Any], tools: bool = False, login: bool = False) 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_tools_have_an_address_on_an_mcp_server_alone(method: str) -> None:
     asked = {"content": "{}"} if method == "POST" else {}
+    server = client_of(tools=True)
     for path in (f"{API}/mcp", f"{API}/mcp/"):
-        assert client_of({}, tools=True).request(method, path, **asked).status_code == 200
-        assert client_of({}, tools=False).request(method, path, **asked).status_code in (404, 405)
-    assert client_of({}, tools=True).request(method, f"{API}/mcpx", **asked).status_code in (404, 405)
-    assert client_of({}, tools=True).request("PUT", f"{API}/mcp/").status_code == 405
+        assert server.request(method, path, **asked).status_code == 200
+        assert client_of().request(method, path, **asked).status_code in (404, 405)
+    assert server.request(method, f"{API}/mcpx", **asked).status_code in (404, 405)
+    assert server.request("PUT", f"{API}/mcp/").status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/login/huggingface", "/login/callback", "/logout"])
 def test_a_login_has_an_address_on_a_page_that_offers_one_alone(path: str) -> None:
-    assert client_of({}, login=True).get(path).status_code == 200
-    assert client_of({}, login=True).post(path, json={}).status_code == 404
-    assert client_of({}, login=False).get(path).status_code == 404
+    assert client_of(login=True).get(path).status_code == 200
+    assert client_of(login=True).post(path, json={}).status_code == 404
+    assert client_of().get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/config/", "/assets/a.js", f"{API}/info", f"{API}/heartbeat/x"])
@@ -145,8 +141,8 @@ def test_a_content_length_is_a_number_of_bytes(client: TestClient, length: str, 
         assert answer.text == "The Content-Length of a request is a whole number of bytes."
 
 
-def test_a_session_with_unread_answers_is_refused(client: TestClient, unread: dict[str, Any]) -> None:
-    unread["abc"] = SimpleNamespace(qsize=lambda: SMALL.unread + 1)
+def test_a_session_with_unread_answers_is_refused() -> None:
+    client = client_of(abc=SimpleNamespace(qsize=lambda: SMALL.unread + 1))
     assert client.post(f"{API}/queue/join", json={"session_hash": "abc"}).status_code == 429
     assert client.post(f"{API}/queue/join", json={"session_hash": "abd"}).status_code == 200
 
