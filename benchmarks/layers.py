@@ -43,7 +43,7 @@ BASE = PruneSpec(model=SMOLLM2, evaluate=usual_tasks(PERPLEXITY.name))
 def section() -> str:
     """A row for each number of layers, and beneath it one for as many parameters in neurons."""
     dense = loaded(SMOLLM2)
-    counts = Counts.of(BASE, parameter_count(dense.model), {"ffn": kind_facts(dense.adapter, "ffn")})
+    counts = Counts.of(BASE, parameter_count(dense.model), kind_facts(dense.adapter))
     rows = []
     for number in REMOVED:
         layers = {"targets": "layers", "ratio": number / len(dense.adapter.layers)}
