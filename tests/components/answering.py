@@ -25,24 +25,13 @@ from tests.components.visitor import VISITOR
 
 @dataclass
 class Page:
-    """The panel with the services of a server; ``asked`` counts the submitted jobs."""
+    """The panel with the services of a server."""
 
     store: RunStore
-    registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, load_tiny))
-    jobs: JobQueue = field(init=False)
+    registry: ModelRegistry = field(default_factory=lambda: ModelRegistry(10**9, lambda *_: tiny.language_model()))
+    jobs: JobQueue = field(default_factory=JobQueue)
     panel: GenerationsPanel = field(init=False)
     profile: Profile = LOCAL
-    asked: int = 0
-
-    def __post_init__(self) -> None:
-        self.jobs = JobQueue()
-        submit = self.jobs.submit
-
-        def counted(*arguments: Any, **choices: Any) -> Any:
-            self.asked += 1
-            return submit(*arguments, **choices)
-
-        self.jobs.submit = counted  # type: ignore[method-assign]
 
     def build(self, result: RunResult | None) -> GenerationsPanel:
         with gr.Blocks():
@@ -58,10 +47,6 @@ class Page:
 
     def line(self, updates: Updates) -> str:
         return str(updates.get(self.panel.work.status, ""))
-
-
-def load_tiny(model: str, device: str, dtype: str) -> LoadedModel:
-    return tiny.language_model()
 
 
 def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:

@@ -251,11 +251,6 @@ def test_the_controls_are_filled_before_the_headline_changes(page: Page) -> None
     assert max(map(places.index, page.recipe.controls.values())) < places.index(page.verdict.text)
 
 
-def test_the_whole_page_opens_without_a_run_and_with_one(studio: Studio, run: RunResult) -> None:
-    for query in ("", "ratio=0.3&tab=runs&layout=full", "model=demo/minilm-topic&site=layers.1.ffn"):
-        opened(studio, query)
-
-
 def test_an_explorer_fills_only_what_it_declares(studio: Studio, run: RunResult) -> None:
     explorer = Page(studio).explorer
     for spec in (run.spec, PruneSpec(ratio=0.25), PruneSpec(model="somebody/else")):
