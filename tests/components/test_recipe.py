@@ -56,7 +56,7 @@ def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
 def test_what_is_filled_in_is_read_back(rail: Recipe) -> None:
     assert all(getattr(FULL, name) != getattr(PruneSpec(), name) for name in PruneSpec.model_fields)
     assert read(rail, FULL) == FULL
-    assert set(rail.fill(FULL)) == set(rail.outputs)
+    assert set(rail.fill(FULL)) == set(rail.inputs)
 
 
 def test_a_choice_that_no_menu_offers_is_filled_in_by_name(rail: Recipe) -> None:

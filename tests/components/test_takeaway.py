@@ -10,6 +10,7 @@ import pytest
 
 from components.shared.studio import Studio
 from components.takeaway.takeaway import Format, TakeawayPanel
+from liar.explore.atlas_store import AtlasStore
 from liar.report.export import as_command, as_python, program_here, sites_csv
 from liar.results import RunResult
 from liar.store import RunStore
@@ -34,6 +35,7 @@ class Page:
 @pytest.fixture
 def page(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    studio = replace(studio, atlases=AtlasStore(tmp_path / "curves"))  # and the shipped ones
     return Page(visitor.Page(studio).takeaway, studio.store, tmp_path / "files")
 
 

@@ -15,11 +15,10 @@ from paper import LENGTHS, ROWS, main
 from transformers import PreTrainedModel
 
 from liar.store import RunStore
-from tests import small_heads
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
 from tests.hub_of_data import SHA, DataHub, running
-from tests.questions import WORDS, tokenizer
+from tests.questions import SIZES, WORDS, tokenizer
 from tests.small_heads import head_for, reader
 
 GLUE_AND_SQUAD = [row.model for row in ROWS if "bert" in row.model]
@@ -50,7 +49,7 @@ def wikitext() -> dict[str, bytes]:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
-    monkeypatch.setattr(small_heads, "POSITIONS", max(LENGTHS))
+    monkeypatch.setitem(SIZES, "max_position_embeddings", max(LENGTHS))
     repositories = {
         "nyu-mll/glue": repository_of(list(CONFIGS)),
         "rajpurkar/squad": repository_of(["squad"], folder="plain_text"),
