@@ -35,8 +35,9 @@ class Page(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], state: SessionState | None, explicit_call: bool = False
     ) -> list[Any]:
-        pairs = zip(block_fn.inputs, inputs, strict=False)
-        if block_fn.fn is None or any(not _readable(block, value) for block, value in pairs):
+        pairs = zip(block_fn.inputs, inputs, strict=False)  # Gradio refuses too few
+        too_many = len(inputs) > len(block_fn.inputs)
+        if block_fn.fn is None or too_many or any(not _readable(block, value) for block, value in pairs):
             raise gr.Error(_REFUSED, print_exception=False)
         try:
             read: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)

@@ -138,7 +138,7 @@ def test_a_measured_recipe_and_an_unknown_model_start_no_run(page: Page) -> None
     expect(page.locator("#stop")).to_be_disabled()
     expect(kind(page)).to_have_text("Measured")
     expect(page.get_by_role("button", name="Run again", exact=True)).to_be_visible()
-    slide(page, "#ratio", 0.3)
+    slide(page, "#ratio", 0.33)
     expect(page.get_by_role("button", name="Run again", exact=True)).to_be_hidden()
     expect(kind(page)).to_have_text("Interpolated")
 

@@ -120,3 +120,12 @@ def test_what_only_a_browser_does_is_not_asked_of_the_server() -> None:
         box.change(None, box, box, js="x => x")
     with pytest.raises(gr.Error, match="never sends this"):
         result_of(page.process_api(page.fns[0], ["x"], SessionState(page)))
+
+
+def test_no_value_is_without_its_control() -> None:
+    with Page() as page:
+        box, state = gr.Textbox(), gr.State()
+        box.change(lambda _: "x", state, box)
+    step = page.process_api(page.fns[0], [[1], [2]], SessionState(page))
+    with pytest.raises(gr.Error, match="never sends this"):
+        result_of(step)
