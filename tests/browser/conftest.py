@@ -27,6 +27,9 @@ OUT = Path(__file__).resolve().parent / "out"
 """Folder of pictures, which nobody commits."""
 
 DATA = Path(__file__).resolve().parent / "data"
+FONTS = {"FONTCONFIG_FILE": str(Path(__file__).resolve().parent / "fonts.conf")}
+"""The browser finds the same fonts on every machine."""
+
 START_SECONDS = 90
 FLAGS = [
     "--no-sandbox",
@@ -120,7 +123,7 @@ def still_server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def browser(chromium: str) -> Iterator[Browser]:
     OUT.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, env={**os.environ, **FONTS})
         yield browser
         browser.close()
 
