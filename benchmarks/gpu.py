@@ -181,7 +181,7 @@ def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Operat
     """Operations of each stage: passes and moments of the estimates of its seconds, and one solve, order and curve a site."""
     sample, sites = estimates.sample(shape, amounts), shape.chosen(spec.targets)
     found, pace = dict.fromkeys(STAGES, Operations()), estimates.OPERATIONS
-    orders = sum(estimates.scores_cost(site, spec.criterion) for site in sites) * pace
+    orders = sum(estimates.scores_cost(site, spec.importance) for site in sites) * pace
     solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
     if spec.needs_gradients:
         cost = estimates.gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)

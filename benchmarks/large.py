@@ -164,7 +164,7 @@ def operations(spec: PruneSpec, shape: Shape) -> tuple[Operations, float]:
     """Operations of a run that measures nothing: those that processes share, and in fp64 those that each does for itself."""
     stages = work_of(spec, shape, Amounts(tokens=int(spec.tokens), length=spec.sequence_length, tasks={})).values()
     own = sum(
-        2 * estimates.scores_cost(site, spec.criterion)
+        2 * estimates.scores_cost(site, spec.importance)
         + estimates.curve_cost(site)
         + estimates.repair_cost(site, spec.ratio)
         for site in shape.chosen(spec.targets)

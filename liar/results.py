@@ -16,7 +16,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind
+from liar.choices import Criterion, Reconstruction
+from liar.spec import BASELINE, PruneSpec, Separator, SiteKind
 from liar.tasks.metrics import METRICS, MetricName
 
 SCHEMA_VERSION = 1

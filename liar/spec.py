@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, urlencode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from liar.choices import IMPORTANCE, Criterion, Importance, Reconstruction
 from liar.edits import MAX_EDITS, canonical
 from liar.errors import InvalidSpecError
 from liar.tasks.mixes import canonical as canonical_mix
@@ -35,9 +36,7 @@ Targets = Literal["ffn", "heads", "both", "layers"]
 StageName = Literal["depth", "width"]
 """Kinds of removal: whole layers, and heads or neurons of layers."""
 """What is removed: neurons, heads, both, or whole layers."""
-Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs", "kfac"]
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
-Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
 Schedule = Literal["one-shot", "sequential", "corrective"]
 Quantize = Literal["none", "int8"]
 Separator = Literal["auto", "document", "newline", "blank-line", "end"]
@@ -50,12 +49,6 @@ RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 TARGETS: tuple[Targets, ...] = get_args(Targets)
 QUANTIZATIONS: tuple[Quantize, ...] = get_args(Quantize)
-MASK_CRITERIA: frozenset[Criterion] = frozenset({"taylor", "fisher"})
-"""Criteria that read gradients of masks on the bundles."""
-GRADIENT_CRITERIA: frozenset[Criterion] = MASK_CRITERIA | {"kfac"}
-"""Criteria that take a backward pass."""
-SOLVED_CRITERIA: frozenset[Criterion] = frozenset({"obs", "kfac"})
-"""Criteria that solve a system at each site, which takes time, and text."""
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 CHECKED: Final = "checked"
 """An allocation of earlier versions, which compared several by a measurement: its runs can be read, and none started."""
@@ -238,15 +231,22 @@ class PruneSpec(BaseModel):
         return "width" in self.stages
 
     @property
+    def importance(self) -> Importance:
+        """What the scores of the criterion take."""
+        if is_custom(self.criterion):
+            reads = self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
+            return Importance("A function of one's own.", gradients="masks" if reads else None)
+        return IMPORTANCE[self.criterion]  # type: ignore[index]
+
+    @property
     def needs_mask_gradients(self) -> bool:
         """Whether the criterion reads the gradients of masks on the bundles."""
-        reads = self.criterion in MASK_CRITERIA or self.criterion.startswith(CUSTOM_WITH_GRADIENTS)
-        return reads and self.cuts_width
+        return self.importance.gradients == "masks" and self.cuts_width
 
     @property
     def needs_output_gradients(self) -> bool:
         """Whether the criterion reads how the gradients at the outputs of a site go together."""
-        return self.criterion == "kfac" and self.cuts_width
+        return self.importance.gradients == "outputs" and self.cuts_width
 
     @property
     def needs_gradients(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from liar.choices import Reconstruction
 from liar.report.costs import Costs, CostsResult, SpeedComparison
 from liar.results import (
     MEASURED,
@@ -25,7 +26,7 @@ from liar.results import (
     Variant,
     Workload,
 )
-from liar.spec import PruneSpec, Reconstruction, SiteKind
+from liar.spec import PruneSpec, SiteKind
 
 OLDER: tuple[Reconstruction, ...] = ("none", "bias", "liar", "least-squares")
 """Reconstructions of results and atlases from before ``scale``."""

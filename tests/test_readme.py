@@ -26,7 +26,10 @@ SECTIONS = {name: text for page in readme.pages() for name, text in SECTION.find
 def test_every_benchmark_table_is_between_markers() -> None:
     quality = {"smollm2", "default", "tasks", "layers", "shape", "heads", "minilm", "repairs", "int8", "peers"}
     choices = {"defaults", "mixes", "ridge", "corrective", "tokens", "attenuation"}
-    large, study = {"scaling", "equal", "gpu", "paper"}, {path.stem for path in STUDY.glob("*.md")} - {"values"} | {"time"}
+    large, study = (
+        {"scaling", "equal", "gpu", "paper"},
+        {path.stem for path in STUDY.glob("*.md")} - {"values"} | {"time"},
+    )
     assert set(SECTIONS) == quality | choices | {"saved", "cost", "page"} | large | study
 
 

@@ -8,9 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
+from liar.choices import Criterion
 from liar.errors import InvalidSpecError
 from liar.explore.atlas import AtlasKey
-from liar.spec import BASELINE, LINKED, RECONSTRUCTIONS, SCHEDULES, Criterion, PruneSpec, Separator
+from liar.spec import BASELINE, LINKED, RECONSTRUCTIONS, SCHEDULES, PruneSpec, Separator
 from liar.store import SHIPPED_RUNS, RunStore
 from tests.fakes import language_run
 

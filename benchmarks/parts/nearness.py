@@ -13,8 +13,9 @@ from statistics import fmean, stdev
 
 from readme import table
 
+from liar.choices import Reconstruction
 from liar.results import Evaluation
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 from parts.subjects import Found, Gain, Subject, Values
 
 

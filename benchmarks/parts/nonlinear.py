@@ -29,10 +29,10 @@ from readme import table
 from torch import Tensor
 from torch.nn.functional import silu
 
+from liar.choices import Reconstruction
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import reconstruct_all
 from liar.maths.relative_errors import relative_errors
-from liar.spec import Reconstruction
 from parts.points import Part, Pending, Point, Report, Scope
 
 Kind = Literal["quadratic", "gated", "random"]

@@ -20,9 +20,9 @@ from readme import table
 
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
-from liar.explore.reconstructions import REPAIRS
+from liar.choices import REPAIRS, Reconstruction
 from liar.progress import finish
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 from parts.nearness import nearness, nearness_sentence, nearness_table
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import SUBJECTS, Found, Gain, Subject, Values, examined, named, with_each_repair

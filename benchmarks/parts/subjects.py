@@ -12,6 +12,7 @@ from figures import CLASSIFIERS, SMOLLM2, loaded
 
 from liar import LoadedModel, PruneSpec
 from liar.calibration.calibrate import Calibration
+from liar.choices import Reconstruction
 from liar.errors import ShortTextError
 from liar.evaluate.exam import Exam
 from liar.evaluate.prepared_task import prepare_all
@@ -22,7 +23,7 @@ from liar.progress import Pace, finish
 from liar.progress import Part as PartOfJob
 from liar.results import Evaluation
 from liar.runtime.memory import PlannedWork
-from liar.spec import Reconstruction, Targets
+from liar.spec import Targets
 from liar.statistics.compare import difference
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric

@@ -8,6 +8,7 @@ from typing import Protocol
 import plotly.graph_objects as go
 
 from components.shared.markup import Markup, cell, element, row, table
+from liar.choices import Reconstruction
 from liar.report.plots.heatmap import error_heatmap
 from liar.report.plots.layer_runs import layer_runs
 from liar.report.view import View
@@ -15,7 +16,7 @@ from liar.report.words.layer_sentences import named, removed_layers, what_went
 from liar.report.words.sentences import SiteOutcome
 from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.results import RunResult, SiteReport, TriedRun
-from liar.spec import PruneSpec, Reconstruction, StageName
+from liar.spec import PruneSpec, StageName
 
 
 class StageMap(Protocol):

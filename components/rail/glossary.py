@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from liar.explore.reconstructions import REPAIRS
+from liar.choices import IMPORTANCE, REPAIRS
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import OF_LANGUAGE_MODELS
 from liar.tasks.registry import TASKS
@@ -63,16 +63,7 @@ TERMS: Mapping[str, Term] = {
         "Tells which units matter least.",
         "What is a criterion?",
         "A score for every unit; the lowest go. All but the baselines look at what the units do on the calibration text.",
-        {
-            "random": "Noise: the baseline that every other must beat.",
-            "magnitude": "The size of the weights that read the unit.",
-            "wanda": "Weights times the size of the activations.",
-            "fluctuation": "Weights times the variance of the activations: what never changes, a bias replaces (FLAP).",
-            "taylor": "How far the loss of all texts together would move, to first order (SNIP). Takes a backward pass.",
-            "fisher": "The squared gradient of a mask, averaged over texts (Kwon et al.). Takes a backward pass.",
-            "obs": "What removing the unit costs after the best repair, step by step (optimal brain surgeon).",
-            "kfac": "The same error, weighted by the curvature of the loss (LLM Surgeon). Takes a backward pass.",
-        },
+        {name: criterion.meaning for name, criterion in IMPORTANCE.items()},
     ),
     "allocation": Term(
         "How the ratio is spread over the sites.",

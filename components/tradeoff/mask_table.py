@@ -19,6 +19,7 @@ from components.shared.job_button import RememberedJobButton
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
+from liar.choices import Criterion, Reconstruction
 from liar.errors import LiarError, StorageError
 from liar.events import Progress
 from liar.report.export import as_json, mask_table_csv
@@ -28,7 +29,7 @@ from liar.report.words.metric_sentences import sample, stderr_words, value_words
 from liar.report.words.run_labels import choice
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
-from liar.spec import CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, Reconstruction
+from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
 from liar.statistics.compare import differing
 from liar.store import MaskTableStore, spec_of_table
 from server.job import HandOut, Job, Snapshot

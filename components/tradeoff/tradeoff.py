@@ -19,22 +19,13 @@ from components.takeaway.runs import Run, open_run_on
 from components.tradeoff.every_criterion import EveryCriterion
 from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
 from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of
+from liar.choices import Criterion, Reconstruction
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.report.plots.run_figures import COSTS, Cost
 from liar.report.view import View
 from liar.results import RunResult
-from liar.spec import (
-    CRITERIA,
-    MAX_RATIO,
-    MAX_RATIOS,
-    RECONSTRUCTIONS,
-    Criterion,
-    PruneSpec,
-    Reconstruction,
-    SweepSpec,
-    ratios_between,
-)
+from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
 from liar.statistics.compare import differing
 from server.job import HandOut, Job, Snapshot
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from liar.calibration.activations import evaluating
 from liar.calibration.sample import MEAN_TOKENS, every, stride, tokens_of
+from liar.choices import Reconstruction
 from liar.maths.drift import Drift, DriftAccumulator, ordinary
 from liar.maths.merging import merge
 from liar.maths.moments import Moments, MomentsAccumulator
@@ -37,7 +38,7 @@ from liar.runtime.devices import Batch, fast_products
 from liar.runtime.distributed import gathered, processes, shares, summed
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import Reconstruction, SiteKind
+from liar.spec import SiteKind
 
 _HALVES: tuple[SiteKind, ...] = ("attention", "ffn")
 

@@ -9,6 +9,7 @@ import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.table import Table
 
+from liar.choices import Criterion, Reconstruction
 from liar.cli.console import console, errors, progress, whole, write
 from liar.cli.options import (
     DEFAULTS,
@@ -49,10 +50,8 @@ from liar.spec import (
     SCHEDULES,
     TARGETS,
     Allocation,
-    Criterion,
     PruneSpec,
     Quantize,
-    Reconstruction,
     Schedule,
     Targets,
 )

@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from liar.choices import Reconstruction
 from liar.course.figures import Known, Shelf, Unit, evaluation_of, figure_words
 from liar.course.lesson_figures import FIGURES, error_of
 from liar.errors import StorageError
@@ -29,7 +30,6 @@ from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, divergence
 from liar.report.view import NAMED, View
 from liar.results import RunResult
-from liar.spec import Reconstruction
 
 FOLDER = Path(__file__).with_name("lessons")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from math import sqrt
 from statistics import fmean
 
+from liar.choices import Criterion, Reconstruction
 from liar.course.figures import Figures, Known, Shelf, evaluation_of, measured
 from liar.explore.atlas import SiteAtlas
 from liar.explore.forecast import Forecast
 from liar.results import RunResult
-from liar.spec import Criterion, Reconstruction
 from liar.statistics.compare import difference, right_answers
 
 SENTIMENT, TOPIC, SMOLLM2 = "demo/minilm-sentiment", "demo/minilm-topic", "demo/smollm2-135m"

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from plotly.colors import sample_colorscale
 
+from liar.choices import REPAIRS
 from liar.course.figures import Known, figure_words
 from liar.course.lesson import Picture, filled
-from liar.explore.reconstructions import REPAIRS
 from liar.report.plots.frame import DIVERGING
 
 WIDTH, HEIGHT = 480, 260

@@ -17,10 +17,10 @@ from liar.data.question_windows import check_question
 from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.choices import choose_steps
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.exam import Exam
 from liar.evaluate.label_order import order_by_name, settle_order
+from liar.evaluate.multiple_choice import choose_steps
 from liar.evaluate.outcome import Steps
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps

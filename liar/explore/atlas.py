@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from liar.choices import Criterion, Reconstruction
 from liar.explore.allocation import nearest_removed
 from liar.results import ModelInfo
 from liar.sites import Site
-from liar.spec import BASELINE, Criterion, PruneSpec, Reconstruction, Separator, SiteKind
+from liar.spec import BASELINE, PruneSpec, Separator, SiteKind
 
 Weighting = Literal["plain", "norm-aware"]
 """Weight of a token in an error: equal, or 1/|h|^2 of the residual stream h."""

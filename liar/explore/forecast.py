@@ -22,14 +22,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from liar.choices import REPAIRS, Reconstruction
 from liar.edits import merge
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_counts
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
-from liar.explore.reconstructions import REPAIRS
 from liar.results import SiteReport, Totals
 from liar.sites import Site
-from liar.spec import PruneSpec, Reconstruction, is_custom
+from liar.spec import PruneSpec, is_custom
 
 _ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 

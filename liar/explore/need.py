@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from liar.choices import REPAIRS
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import check_units, nearest_removed
 from liar.explore.forecast import divergence, forecast
-from liar.explore.reconstructions import REPAIRS
 from liar.spec import MAX_RATIO, PruneSpec, SiteKind
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from liar.calibration.activations import Visit, walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS
+from liar.choices import IMPORTANCE, Criterion
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import settle_calibration
 from liar.events import Event
@@ -34,7 +35,7 @@ from liar.models.loaded import LoadedModel, model_info, parameter_count
 from liar.progress import Pace
 from liar.runtime.environment import describe, readable_failures
 from liar.sites import Site
-from liar.spec import CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion, PruneSpec, SiteKind
+from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, SiteKind
 
 _SPECTRUM = 96
 _SAMPLE = 48
@@ -64,7 +65,7 @@ def atlas_steps(
             steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
-            criteria = [name for name in criteria if name not in GRADIENT_CRITERIA]
+            criteria = [name for name in criteria if IMPORTANCE[name].gradients is None]
             pace = Pace(atlas_parts(criteria, shape, amounts, gradients=False))
         facts = kind_facts(adapter)
         rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in facts}

@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
+from liar.choices import Importance
 from liar.data.batching import encode
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
 from liar.data.task_samples import demo_samples
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS
 from liar.evaluate.timing.speed import BATCH, PROMPT_TOKENS, REPEATS
-from liar.spec import CURVE_ALLOCATIONS, SOLVED_CRITERIA, PruneSpec, SiteKind, Targets
+from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
@@ -192,11 +193,9 @@ def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: b
     return shape.forward(amounts.tokens, amounts.length, head=False) + moments
 
 
-def scores_cost(site: SiteShape, criterion: str) -> float:
-    """Cost of the scores of a site, if the criterion solves a system."""
-    if criterion not in SOLVED_CRITERIA:
-        return 0.0
-    return (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / OPERATIONS
+def scores_cost(site: SiteShape, importance: Importance) -> float:
+    """Cost of the scores of a site, if they solve a system."""
+    return importance.solves * (5 * site.channels**3 + 2 * site.channels**2 * site.outputs) / OPERATIONS
 
 
 def curve_cost(site: SiteShape) -> float:
@@ -215,7 +214,7 @@ def repair_cost(site: SiteShape, ratio: float) -> float:
 def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool = False) -> float:
     """Cost of scores and curves at every targeted site of the dense model, and of the walk unless ``calibrated``."""
     each = sum(
-        scores_cost(site, spec.criterion) + (spec.allocation in CURVE_ALLOCATIONS) * curve_cost(site)
+        scores_cost(site, spec.importance) + (spec.allocation in CURVE_ALLOCATIONS) * curve_cost(site)
         for site in shape.chosen(spec.targets)
     )
     return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))

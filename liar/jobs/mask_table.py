@@ -14,6 +14,7 @@ import torch
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
 from liar.calibration.needs import Needs
+from liar.choices import Criterion, Reconstruction
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.prepared_task import prepare_all
@@ -29,7 +30,7 @@ from liar.results import MaskCell
 from liar.runtime.environment import readable_failures
 from liar.runtime.memory import PlannedWork
 from liar.sites import Site
-from liar.spec import Criterion, PruneSpec, Reconstruction
+from liar.spec import PruneSpec
 
 
 def mask_table_steps(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
+from liar.choices import IMPORTANCE, Criterion, Reconstruction
 from liar.jobs.estimates import (
     OPERATIONS,
     Amounts,
@@ -23,7 +24,7 @@ from liar.jobs.estimates import (
 from liar.jobs.stages import stages_of
 from liar.progress import Part
 from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
-from liar.spec import Criterion, PruneSpec, Reconstruction
+from liar.spec import PruneSpec
 
 # -- a run --------------------------------------------------------------------------------------------------------------
 
@@ -116,7 +117,7 @@ def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *
     parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, signs=True))] if gradients else []
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
-        + sum(scores_cost(site, criterion) for criterion in criteria)
+        + sum(scores_cost(site, IMPORTANCE[criterion]) for criterion in criteria)
         + 8 * site.channels**3 / OPERATIONS  # the eigenvalues of the covariance
         for site in shape.chosen("both")
     )

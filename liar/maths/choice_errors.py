@@ -24,12 +24,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from liar.choices import Reconstruction
 from liar.maths.channels import bundled
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import product_ridge
 from liar.maths.solver import in_solver_precision, ridge_of
 from liar.sites import Site
-from liar.spec import Reconstruction
 
 CHOICE_RECONSTRUCTIONS: tuple[Reconstruction, ...] = ("none", "bias", "scale", "least-squares")
 

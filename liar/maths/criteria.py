@@ -2,8 +2,8 @@
 
 A bundle is a set of units removed together: one neuron, one head, or all query heads of one key/value head. Bundles
 with higher scores are kept, ties go to the lower index. To add a criterion, write one function and one line in
-:data:`CRITERIA`, and add its name to ``liar.spec.Criterion``; a function of your own needs neither, see
-:func:`liar.run`. A criterion scores bundles, (bundles,), or channels, (channels,), which :func:`score` sums by bundle.
+:data:`CRITERIA`, and its record in :mod:`liar.choices`; a function of your own needs neither, see :func:`liar.run`. A criterion
+scores bundles, (bundles,), or channels, (channels,), which :func:`score` sums by bundle.
 
 >>> import torch
 >>> from liar.maths.criteria import Evidence, order_of, score
@@ -24,13 +24,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from liar.choices import Criterion
 from liar.errors import InvalidSpecError, NonFiniteError
 from liar.maths.channels import members
 from liar.maths.checks import described
 from liar.maths.moments import Moments
 from liar.maths.solver import cholesky, in_solver_precision, ridge_of
 from liar.sites import Site
-from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, Criterion, is_custom
+from liar.spec import CUSTOM, CUSTOM_WITH_GRADIENTS, is_custom
 
 _OBS_STEPS = 32
 

@@ -35,12 +35,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from liar.explore.reconstructions import REPAIRS
+from liar.choices import REPAIRS, Reconstruction
 from liar.maths.channels import bundled, members
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import factor_products, output_products
 from liar.maths.solver import RIDGE, cholesky, in_solver_precision, on_solver_device, ridge_of
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 
 _ROWS = 256
 

@@ -35,12 +35,12 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from liar.choices import Reconstruction
 from liar.errors import NonFiniteError
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution
 from liar.maths.solver import RIDGE, cholesky, in_solver_precision, ridge_of
-from liar.spec import Reconstruction
 
 PATCHES: tuple[Reconstruction, ...] = ("none", "bias", "least-squares")
 """Reconstructions that whole blocks have."""

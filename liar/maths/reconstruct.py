@@ -48,13 +48,14 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.maths.channels import bundled, complement, covariance_between
 from liar.maths.checks import check_repair, described
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE, cholesky, in_solver_precision, ridge_of
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 
 _LEAST_RIDGE = 1e-12
 """Share of the mean diagonal of G that is always added to it: a bundle without weights or activations gets the factor 1."""

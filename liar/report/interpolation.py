@@ -17,13 +17,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log
 
+from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast
 from liar.explore.need import predicted_loss, ratio_of_loss
 from liar.report.words.metric_sentences import evaluation_of
 from liar.results import RunResult, SiteReport, Variant
-from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.store import RunSummary
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS, Metric

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.choices import Reconstruction
+from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 Tab = Literal["layers", "accuracy", "generations", "trade-off", "runs", "take-away"]
 Layout = Literal["simple", "full"]

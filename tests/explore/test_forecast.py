@@ -11,6 +11,7 @@ import torch
 from accelerate import cpu_offload
 
 from liar import Calibration, PruneSpec, calibrate, run
+from liar.choices import IMPORTANCE, Criterion
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
 from liar.explore.atlas import RATIOS, Atlas, KindArrays
@@ -20,7 +21,7 @@ from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import RunResult
-from liar.spec import ALLOCATIONS, CRITERIA, GRADIENT_CRITERIA, RECONSTRUCTIONS, Criterion
+from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
 from tests import families, tiny
 from tests.fake_atlas import tiny_atlas
 
@@ -229,7 +230,7 @@ def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> Non
     loaded = tiny.encoder()
     atlas = finish(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
     assert not atlas.facts.sensitive
-    assert atlas.facts.criteria == [name for name in CRITERIA if name not in GRADIENT_CRITERIA]
+    assert atlas.facts.criteria == [name for name in CRITERIA if IMPORTANCE[name].gradients is None]
     spec = PruneSpec(model=loaded.id, criterion="obs", allocation="error-curve")
     assert forecast(spec, atlas).sites
     with pytest.raises(InvalidSpecError, match="loss-curve"):

@@ -7,10 +7,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from liar.choices import Reconstruction
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution, reconstruct_all
 from liar.maths.solver import RIDGE
-from liar.spec import Reconstruction
 
 settings.register_profile("maths", max_examples=40, deadline=None, derandomize=True)
 settings.load_profile("maths")

@@ -8,17 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 
+from liar.choices import IMPORTANCE, Criterion
 from liar.explore.allocation import Candidate, allocate
 from liar.maths.criteria import CRITERIA, Evidence, deviation, order_of, score
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
 from liar.maths.solver import ridge_of
 from liar.sites import Site
-from liar.spec import GRADIENT_CRITERIA, Criterion
 from tests.maths.problem import Problem, problems
 
 
-@pytest.mark.parametrize("criterion", [name for name in CRITERIA if name not in GRADIENT_CRITERIA])
+@pytest.mark.parametrize("criterion", [name for name in CRITERIA if IMPORTANCE[name].gradients is None])
 @pytest.mark.parametrize(("unit_size", "group"), [(1, 1), (2, 3)])
 def test_criteria_score_bundles_and_repeat_themselves(criterion: str, unit_size: int, group: int) -> None:
     problem = Problem(5, 24, 6, 1)

@@ -7,13 +7,14 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from liar.choices import Reconstruction
 from liar.maths import error_curves as curves_of_orders
 from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors
 from liar.maths.error_curves import error_curves
 from liar.maths.moments import Moments
 from liar.maths.relative_errors import relative_errors
 from liar.maths.solver import RIDGE
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 from tests.maths.problem import Problem, close, problems
 
 

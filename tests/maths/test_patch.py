@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from liar.choices import Reconstruction
 from liar.errors import NonFiniteError
 from liar.maths.drift import DriftAccumulator
 from liar.maths.moments import Moments
 from liar.maths.patch import PATCHES, factor_of, patches
 from liar.maths.reconstruct import Solution
 from liar.maths.solver import RIDGE
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 from tests.maths.problem import TOLERANCE
 
 seeds = st.integers(0, 2**31 - 1)

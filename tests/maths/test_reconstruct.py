@@ -9,8 +9,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from liar.choices import REPAIRS
 from liar.errors import EmptySiteError
-from liar.explore.reconstructions import REPAIRS
 from liar.maths.channels import complement
 from liar.maths.error_curves import CURVES
 from liar.maths.moments import Moments

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liar.choices import Reconstruction
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import Forecast, forecast
 from liar.report.interpolation import between_words, carried, interpolated, meet_perplexity, neighbours, of_other_ratios
 from liar.results import RunResult, SiteReport
-from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction
+from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.store import RunStore, RunSummary
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run, with_values

@@ -7,9 +7,10 @@ import re
 import pytest
 from latex2mathml.converter import convert
 
+from liar.choices import Reconstruction
 from liar.report.words.site_sentences import compares, formula, reconstructions_of, stands_out
 from liar.results import SiteReport
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import OLDER, older, site
 

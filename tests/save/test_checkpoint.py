@@ -14,12 +14,12 @@ from accelerate import cpu_offload, disk_offload
 from safetensors.torch import load_file
 
 from liar import PruneSpec, load_model
+from liar.choices import Reconstruction
 from liar.errors import InvalidSpecError
 from liar.models.surgery import ConsumerParameters, install
 from liar.runtime.offload import is_offloaded
 from liar.save.checkpoint import CARD_FILE, RESULT_FILE, save_model
 from liar.save.deliver import reload_difference
-from liar.spec import Reconstruction
 from tests import families, tiny
 from tests.cut_models import cut, elsewhere, loaded, logits
 from tests.fakes import language_run

@@ -8,8 +8,9 @@ import pytest
 from parts.nearness import nearness, nearness_sentence, nearness_table
 from parts.subjects import SUBJECTS
 
+from liar.choices import Reconstruction
 from liar.results import Evaluation, Items
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 
 DENSE = [1.0, 2.0, 3.0]
 OFF: dict[Reconstruction, float] = {"none": 3.0, "bias": 2.0, "scale": 2.0, "liar": 1.0, "least-squares": 1.0}

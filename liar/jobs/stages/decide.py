@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from liar.choices import Reconstruction
 from liar.maths.criteria import channels_of, units_of
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
 from liar.maths.reconstruct import Solution, reconstruct_all
 from liar.maths.relative_errors import relative_errors
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, Reconstruction
+from liar.spec import RECONSTRUCTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import torch
 from liar.calibration.block_statistics import Errors, Span, spans
 from liar.calibration.calibrate import Calibration
 from liar.calibration.sample import sample_of
+from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import UNITS_OF, nearest_removed, off_target
@@ -37,7 +38,7 @@ from liar.results import RunResult, TriedRun
 from liar.runtime.devices import Batch
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import PruneSpec, Reconstruction
+from liar.spec import PruneSpec
 
 FEWEST_LEFT = 2
 """Blocks that a model keeps at least: the one that is patched, and one more."""

@@ -13,13 +13,13 @@ from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
+from liar.choices import REPAIRS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
 from liar.errors import InvalidSpecError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts, share_warning
 from liar.explore.forecast import report_of
-from liar.explore.reconstructions import REPAIRS
 from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
 from liar.jobs.stages.decide import Decision, decide
 from liar.jobs.stages.stage import Events, Stage
@@ -35,7 +35,7 @@ from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import SOLVED_CRITERIA, PruneSpec
+from liar.spec import PruneSpec
 
 FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair recovers clearly less (docs/results/defaults.md)."""
@@ -218,7 +218,7 @@ class Reduction(Stage):
         yield Calibrated(tokens)
         widest = max(sites, key=lambda site: site.channels)
         enough = FEWEST_PER_CHANNEL * widest.channels
-        fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.criterion in SOLVED_CRITERIA
+        fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.importance.solves
         if fitted and tokens < enough:
             message = (
                 f"{tokens:,} calibration tokens are few for the {widest.channels:,} channels of {widest.name}: below "

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from plotly.colors import sequential
 
+from liar.choices import REPAIRS, Reconstruction
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import FLOOR, STEPS, global_order
 from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, Floats, SiteAtlas, Weighting
 from liar.explore.forecast import candidate_of, forecast, targeted
-from liar.explore.reconstructions import REPAIRS
 from liar.report.words.sentences import UNITS
 from liar.results import RunResult
-from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec, Reconstruction
+from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
 
 
 def exploration(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from liar.explore.reconstructions import REPAIRS
+from liar.choices import REPAIRS
 from liar.results import MeasuredVariant
 
 # Palette of Okabe and Ito, distinguishable with any colour vision. The variants have these colours in all figures;

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import plotly.graph_objects as go
 
+from liar.choices import Reconstruction
 from liar.report.plots.frame import (
     BARE,
     DIVERGING,
@@ -24,7 +25,7 @@ from liar.report.plots.frame import (
 from liar.report.view import Scale, View
 from liar.report.words.site_sentences import KINDS, error_words, errors_of, reconstructions_of
 from liar.results import SiteReport
-from liar.spec import Reconstruction, SiteKind
+from liar.spec import SiteKind
 from liar.statistics.compare import RunComparison, SiteDifference
 
 DECADES = 2.0

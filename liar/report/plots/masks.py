@@ -7,9 +7,9 @@ from math import log10
 
 import plotly.graph_objects as go
 
+from liar.choices import Criterion, Reconstruction
 from liar.report.plots.frame import BARE, SMALLEST_ERROR, STANDOFF, cells, drawing, empty, title
 from liar.results import MaskCell
-from liar.spec import Criterion, Reconstruction
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from liar.explore.reconstructions import REPAIRS
+from liar.choices import REPAIRS
 from liar.report.plots.frame import FONT, GRID, drawing, legend
 from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, sample, stderr_words, value_words
 from liar.report.words.run_labels import choice

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from liar.choices import REPAIRS, Reconstruction
 from liar.explore.atlas import RATIOS, SiteAtlas
-from liar.explore.reconstructions import REPAIRS
 from liar.report.plots.frame import (
     FONT,
     MOST_POINTS,
@@ -26,7 +26,6 @@ from liar.report.plots.frame import (
 from liar.report.view import Reported, Scale
 from liar.report.words.site_sentences import NO_ERROR, error_words, errors_of
 from liar.results import SiteReport
-from liar.spec import Reconstruction
 
 _DECADES = 4
 """Length of a logarithmic error axis; smaller errors belong to ratios that remove almost nothing."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from liar.choices import Reconstruction
 from liar.report.words.site_sentences import error_words
 from liar.results import SiteReport
-from liar.spec import Reconstruction
 
 
 def removed_layers(sites: Sequence[SiteReport]) -> list[int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from liar.choices import REPAIRS, Reconstruction
 from liar.explore.atlas import SiteAtlas
-from liar.explore.reconstructions import REPAIRS
 from liar.report.view import Reported
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, PruneSpec, Reconstruction, SiteKind
+from liar.spec import RECONSTRUCTIONS, PruneSpec, SiteKind
 
 KINDS: dict[SiteKind, str] = {"ffn": "FFN", "attention": "attention"}
 _ENERGY: dict[Reported, str] = {"plain": "of its output's energy", "norm-aware": "of its output's energy, norm-aware"}

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from liar.explore.reconstructions import REPAIRS
+from liar.choices import REPAIRS
 from liar.report.plots.heatmap import comparison_heatmap, error_heatmap
 from liar.report.plots.masks import mask_heatmap
 from liar.report.plots.metric_bars import metric_bars

@@ -3,7 +3,7 @@
 Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness, so that figures can be compared.
 
 >>> from liar import load_model
->>> from liar.evaluate.choices import choice_steps
+>>> from liar.evaluate.multiple_choice import choice_steps
 >>> from liar.progress import finish
 >>> from liar.tasks.samples import Sample
 >>> loaded = load_model("tiny")

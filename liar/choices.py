@@ -1,6 +1,9 @@
-"""What is known of each reconstruction without solving one: a record each, with its words, formulas and line.
+"""Criteria and reconstructions: what is known of each without computing one, a record each. Their functions are in
+:mod:`liar.maths`.
 
->>> from liar.explore.reconstructions import REPAIRS
+>>> from liar.choices import IMPORTANCE, REPAIRS
+>>> [name for name, criterion in IMPORTANCE.items() if criterion.solves]
+['obs', 'kfac']
 >>> [name for name, repair in REPAIRS.items() if repair.changes_bias]
 ['bias', 'liar', 'least-squares']
 """
@@ -9,8 +12,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from liar.spec import Reconstruction
+Criterion = Literal["random", "magnitude", "wanda", "fluctuation", "taylor", "fisher", "obs", "kfac"]
+Reconstruction = Literal["none", "bias", "scale", "liar", "least-squares"]
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """Meaning of a criterion in one sentence, and what its scores take.
+
+    ``gradients``: of masks on the bundles or of the outputs of a site, which takes a backward pass. ``solves``: a system at
+    each site, which takes time, and text.
+    """
+
+    meaning: str
+    gradients: Literal["masks", "outputs"] | None = None
+    solves: bool = False
+
+
+IMPORTANCE: Mapping[Criterion, Importance] = {
+    "random": Importance("Noise: the baseline that every other must beat."),
+    "magnitude": Importance("The size of the weights that read the unit."),
+    "wanda": Importance("Weights times the size of the activations."),
+    "fluctuation": Importance(
+        "Weights times the variance of the activations: what never changes, a bias replaces (FLAP)."
+    ),
+    "taylor": Importance(
+        "How far the loss of all texts together would move, to first order (SNIP). Takes a backward pass.",
+        gradients="masks",
+    ),
+    "fisher": Importance(
+        "The squared gradient of a mask, averaged over texts (Kwon et al.). Takes a backward pass.",
+        gradients="masks",
+    ),
+    "obs": Importance(
+        "What removing the unit costs after the best repair, step by step (optimal brain surgeon).",
+        solves=True,
+    ),
+    "kfac": Importance(
+        "The same error, weighted by the curvature of the loss (LLM Surgeon). Takes a backward pass.",
+        gradients="outputs",
+        solves=True,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerBase
 from liar.errors import CalibrationError
 from liar.evaluate import branches
 from liar.evaluate.branches import Branches, score_steps
-from liar.evaluate.choices import answers_by_length, choice_steps
+from liar.evaluate.multiple_choice import answers_by_length, choice_steps
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.tasks.samples import Sample
