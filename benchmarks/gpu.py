@@ -92,12 +92,20 @@ def main() -> None:
     show("gpu", text, arguments.write)
 
 
-def section(layers: int, sequences: Sequence[int], length: int, recipes: Sequence[str], device: torch.device) -> str:
-    rows = []
+def section(
+    layers: int,
+    sequences: Sequence[int],
+    length: int,
+    recipes: Sequence[str],
+    device: torch.device,
+    config: LlamaConfig | None = None,
+) -> str:
+    """The table; ``config`` gives the shape of a smaller model in place of LLaMA-7B's, to try it."""
+    shape, rows = config or LlamaConfig(), []
     by_recipe: dict[str, list[Measured]] = {name: [] for name in recipes}
     for number in sequences:
         for name in recipes:
-            found = measure(name, model_of(layers, device), text_of(number, length))
+            found = measure(name, model_of(layers, device, shape), text_of(number, length, shape.vocab_size))
             by_recipe[name].append(found)
             stages = (
                 f"{found.seconds[stage]:.1f} ({found.seconds[stage] / found.floors[stage]:.2f})"

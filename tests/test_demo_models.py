@@ -28,7 +28,12 @@ def values(result: RunResult) -> dict[str, float]:
 
 def test_half_of_the_neurons_of_smollm2_in_one_shot(smollm2: LoadedModel) -> None:
     spec = PruneSpec(
-        criterion="fluctuation", allocation="uniform", schedule="one-shot", calibration="wiki", evaluate=("perplexity",)
+        criterion="fluctuation",
+        allocation="uniform",
+        schedule="one-shot",
+        calibration="wiki",
+        tokens=8_192,
+        evaluate=("perplexity",),
     )
     result = run(spec, smollm2, prompts=["What is a river?"])
     perplexity = values(result)
@@ -106,7 +111,9 @@ def test_the_default_recipe_keeps_what_a_stand_in_can_do(task: str) -> None:
 
 def test_what_is_lost_can_be_made_up_for() -> None:
     """With 70 % gone, the model of pairs loses much less if each repair compensates the errors of earlier sites."""
-    spec = PruneSpec(model="demo/minilm-match", criterion="obs", ratio=0.7, targets="both", evaluate=("match",))
+    spec = PruneSpec(
+        model="demo/minilm-match", criterion="obs", ratio=0.7, targets="both", tokens=6_144, evaluate=("match",)
+    )
     found = {
         schedule: values(run(spec.model_copy(update={"schedule": schedule})))["reconstructed"]
         for schedule in ("sequential", "corrective")

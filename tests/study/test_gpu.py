@@ -60,8 +60,7 @@ def test_a_slice_of_llama_7b_runs_on_a_cpu() -> None:
     assert found.peak - before < moments + block + 1.5e9
 
 
-@pytest.mark.long
 def test_the_table_says_what_the_device_reaches() -> None:
-    text = section(1, [1], 64, ["one-shot"], torch.device("cpu"))
+    text = section(1, [1], 64, ["one-shot"], torch.device("cpu"), LlamaConfig(**SMALL))
     assert "LLaMA-7B's shape, 1 layers" in text
     assert text.count("\n|") == 3
