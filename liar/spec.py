@@ -32,10 +32,9 @@ from liar.tasks.mixes import sources_of
 from liar.tasks.registry import OWN, task_named
 
 Targets = Literal["ffn", "heads", "both", "layers"]
-
+"""What is removed: neurons, heads, both, or whole layers."""
 StageName = Literal["depth", "width"]
 """Kinds of removal: whole layers, and heads or neurons of layers."""
-"""What is removed: neurons, heads, both, or whole layers."""
 Allocation = Literal["uniform", "global", "error-curve", "loss-curve"]
 Schedule = Literal["one-shot", "sequential", "corrective"]
 Quantize = Literal["none", "int8"]
