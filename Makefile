@@ -41,7 +41,7 @@ test: lint
 	$(BIN)/pytest -m "not long" --numprocesses 2 --dist loadfile --durations 15
 
 test-all: test
-	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile --durations 15
+	$(BIN)/pytest -m long --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 docs: $(VENV)/installed
 	$(BIN)/typer liar.cli utils docs --name liar --title "On the command line" --output docs/cli.md

@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
         if path.as_posix().startswith(LONG) or (path.parts[0] == "browser" and path.name not in TOUR):
             item.add_marker(pytest.mark.long)
+    # Files of the browser are many and short: as the last ones they let both processes end together.
+    items.sort(key=lambda item: "browser" in item.keywords)
 
 
 def pytest_collection_finish() -> None:

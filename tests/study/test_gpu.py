@@ -1,4 +1,4 @@
-"""Two layers of LLaMA-7B's shape on a CPU: the benchmark for a GPU runs, and within its memory."""
+"""The benchmark for a GPU runs on a CPU, and within its memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from transformers import LlamaConfig
 from liar.models.loaded import bytes_in_memory
 from liar.runtime.memory import PlannedWork, moment_bytes, working_bytes
 
+WIDE = {"hidden_size": 2048, "intermediate_size": 5632}
+"""TinyLlama's: wide enough that moments and solves outweigh all else."""
 SMALL = {"hidden_size": 64, "intermediate_size": 176, "num_attention_heads": 4, "vocab_size": 99}
 
 
@@ -48,16 +50,16 @@ def test_what_a_further_token_takes_leaves_out_what_is_the_same_for_any_text() -
 
 
 @pytest.mark.long
-def test_a_slice_of_llama_7b_runs_on_a_cpu() -> None:
-    loaded = model_of(2, torch.device("cpu"))
+def test_a_slice_of_a_wide_llama_runs_within_its_memory() -> None:
+    loaded = model_of(2, torch.device("cpu"), LlamaConfig(**WIDE))
     planned = PlannedWork(tokens=256, sequence_length=256)
     expected = working_bytes(loaded.model.config, loaded.adapter.widest, loaded.model.dtype, planned)
     moments = moment_bytes(loaded.adapter.widest, loaded.model.dtype)
     block, before = bytes_in_memory(loaded.adapter.layers[0]), resident_bytes()
     found = measure("one-shot", loaded, text_of(1, 256))
-    assert found.kept == [5504, 5504]
+    assert found.kept == [2816, 2816]
     assert found.peak - found.least < expected
-    assert found.peak - before < moments + block + 1.5e9
+    assert found.peak - before < moments + block + 0.6e9
 
 
 def test_the_table_says_what_the_device_reaches() -> None:
