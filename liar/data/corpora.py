@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from liar.data.batching import Row, Side, by_length, encode, pad
-from liar.data.labels import check_answers
+from liar.data.columns import check_answers
 from liar.data.packing import check_length
 from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.data.text_reader import Samples, read_samples
@@ -190,8 +190,7 @@ def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Seque
     if loaded.head == _MARKING and sample.answers:
         windows = windows_of([sample], loaded.tokenizer, sequence_length, config=loaded.model.config)
         return [window for window in windows if marks_of(window, sample) != NO_ANSWER] or windows[:1]
-    pairs = None if sample.pair is None else [sample.pair]
-    return encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
+    return encode([sample], loaded.tokenizer, sequence_length, loaded.model.config)
 
 
 def _marks(samples: list[Sample], rows: list[Row]) -> dict[str, Tensor]:

@@ -8,22 +8,21 @@
 from __future__ import annotations
 
 import csv
+import logging
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from datasets import load_dataset
-from datasets.utils import logging
 
-from liar.data.columns import Selection, selection, text_columns
+from liar.data.columns import Selection, answers_reader, label_names, label_reader, selection, text_columns
 from liar.data.hub import Part, open_copy, open_named, open_part
-from liar.data.labels import answers_reader, label_names, label_reader
 from liar.data.task_samples import demo_samples, text_samples
 from liar.errors import CalibrationError
+from liar.runtime.quiet import quiet
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
 from liar.tasks.samples import Sample
@@ -83,11 +82,12 @@ def read_samples(
     """
     task = next((task for task in TASKS if task.name == source), None)
     if (bundled := _bundled(source, task, split)) is not None:
+        read = Samples(source, split, iter(bundled), task.labels if task is not None else (), len(bundled))
         if seed is None:
-            return bundled
-        shuffled = list(bundled)
+            return read
+        shuffled = list(read)
         random.Random(seed).shuffle(shuffled)
-        return replace(bundled, _rows=iter(shuffled))
+        return replace(read, _rows=iter(shuffled))
     if task is not None:
         if not isinstance(task.data, HubData):
             raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
@@ -121,15 +121,11 @@ def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
             yield replace(sample, text=text, pair=pair)
 
 
-def _bundled(source: str, task: Task | None, split: Split) -> Samples | None:
+def _bundled(source: str, task: Task | None, split: Split) -> list[Sample] | None:
     """Samples of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
     if (text := text_named(source)) is not None:
-        documents = text_samples(text, split)
-        return Samples(source, split, iter(documents), number=len(documents))
-    if task is None or not isinstance(task.data, DemoData):
-        return None
-    samples = demo_samples(task.data, split)
-    return Samples(source, split, iter(samples), task.labels, len(samples))
+        return text_samples(text, split)
+    return demo_samples(task.data, split) if task is not None and isinstance(task.data, DemoData) else None
 
 
 def _is_file_name(source: str) -> bool:
@@ -179,7 +175,8 @@ def _read(source: str, part: Part) -> Iterator[Mapping[str, Any]]:
     rows = iter(part.dataset)
     while True:
         try:
-            with _quiet_datasets():  # a few rows at a time, since it takes longer than reading one
+            # A few rows at a time, since to quiet the log, which repeats every error, takes longer than to read one.
+            with quiet("datasets", level=logging.CRITICAL):
                 few = list(islice(rows, _AT_ONCE))
         except Exception as error:  # each parser raises its own
             raise _unreadable(source, part) from error
@@ -198,14 +195,3 @@ def _unreadable(source: str, part: Part) -> CalibrationError:
         f"Part {part.name!r} of {source!r} cannot be read to its end; check the network, or, if it is a copy, copy it once "
         "more, it may be partly downloaded."
     )
-
-
-@contextmanager
-def _quiet_datasets() -> Iterator[None]:
-    """Silence the log of the datasets library, which repeats every error that it raises."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
