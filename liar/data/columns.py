@@ -6,6 +6,7 @@ Common names are recognised; any other must be given with the source.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,9 @@ HIDDEN = "-1"
 _ABSENT = -1
 """Start of an answer that does not occur in its context, as ``str.find`` has it."""
 
-_NO_TEXT = frozenset(
-    {"id", "idx", "uid", "uuid", "guid", "pid", "key", "url", "uri", "link", "lang", "language", "split"}
+_NO_TEXT = re.compile(
+    r"_*(id|idx|uid|uuid|guid|pid|key|url|uri|link|lang|language|split)_*|.*_(id|url|uri|idx)_*",
+    re.IGNORECASE | re.DOTALL,
 )
 """Names of string columns that hold no text, only keys, addresses and the like."""
 
@@ -100,7 +102,7 @@ def text_columns(asked: Selection, row: Mapping[str, Any], features: Mapping[str
     for known in (*PAIRS, *((name,) for name in TEXTS)):
         if set(known) <= set(strings):
             return list(known)
-    open_ones = [name for name in strings if name not in (*labels, *ANSWERS) and not _is_no_text(name)]
+    open_ones = [name for name in strings if name not in (*labels, *ANSWERS) and not _NO_TEXT.fullmatch(name)]
     if not open_ones:
         raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
     if len(open_ones) > 1:
@@ -114,11 +116,6 @@ def text_columns(asked: Selection, row: Mapping[str, Any], features: Mapping[str
 
 def _is_string(feature: Any) -> bool:
     return getattr(feature, "dtype", None) in ("string", "large_string") and not hasattr(feature, "names")
-
-
-def _is_no_text(name: str) -> bool:
-    plain = name.casefold().strip("_")
-    return plain in _NO_TEXT or plain.endswith(("_id", "_url", "_uri", "_idx"))
 
 
 def label_names(dataset: IterableDataset, named: str | None = None) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
-from pathlib import Path
 
 from liar.loading.demo_bundle import fetch_demo
 from liar.tasks.record import DemoData
@@ -21,27 +20,19 @@ def rows_of(text: Text) -> Rows:
 
     Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises.
     """
-    path = fetch_demo() / text.file
-    return _sentences(path) if text.is_rated else _articles(path)
-
-
-def _articles(path: Path) -> tuple[Article, ...]:
-    entries = json.loads(path.read_text(encoding="utf-8")).values()
+    content = (fetch_demo() / text.file).read_text(encoding="utf-8")
+    if text.is_rated:
+        lines = (line.split("\t", 2) for line in content.splitlines() if line.strip())
+        # The file doubles every apostrophe: 'Conan' is written ''Conan''. A number is "document_sentence", or one sentence.
+        return tuple(
+            RatedSentence(sentence.replace("''", "'").strip(), float(rating), number.partition("_")[0])
+            for number, rating, sentence in lines
+        )
     found = (
         Article(entry["title"], entry["extract"].strip(), entry["topic"], (entry.get("description") or "").strip())
-        for entry in entries
+        for entry in json.loads(content).values()
     )
     return tuple(sorted(found, key=lambda article: article.title))
-
-
-def _sentences(path: Path) -> tuple[RatedSentence, ...]:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = (line.split("\t", 2) for line in lines if line.strip())
-    # The file doubles every apostrophe: 'Conan' is written ''Conan''. A number is "document_sentence", or one sentence.
-    return tuple(
-        RatedSentence(text.replace("''", "'").strip(), float(rating), number.partition("_")[0])
-        for number, rating, text in rows
-    )
 
 
 def demo_samples(data: DemoData, split: Split) -> list[Sample]:

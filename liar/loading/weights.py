@@ -149,7 +149,15 @@ def _read(
     **options: Any,
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
-    _refuse_adapter(source)
+    # transformers would add the layers of an adapter, also from a pickle; on the Hub it would load another model than this.
+    if explained(
+        source,
+        lambda: find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only),
+    ):
+        raise UnsupportedModelError(
+            f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
+            "and tokenizer to a new folder with save_pretrained, and name that folder."
+        )
     loader = auto_class(config.architectures)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
@@ -173,22 +181,6 @@ def _read(
             'model class, such as "architectures": ["BertForSequenceClassification"].'
         )
     return network
-
-
-def _refuse_adapter(source: Source) -> None:
-    """Raise :class:`UnsupportedModelError` for an adapter beside the weights.
-
-    transformers would add its layers, also from a pickle; on the Hub it would load another model than the one asked for.
-    """
-    found = explained(
-        source,
-        lambda: find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only),
-    )
-    if found is not None:
-        raise UnsupportedModelError(
-            f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
-            "and tokenizer to a new folder with save_pretrained, and name that folder."
-        )
 
 
 def _align(network: PreTrainedModel) -> None:
