@@ -1,7 +1,8 @@
-"""A small hub on loopback: as much of the Hub's HTTP interface as a load, an upload without Xet and a login use, in memory.
+"""A small hub on loopback: as much of the Hub's HTTP interface as a load of a model, a stream of a dataset, an upload without
+Xet and a login use, in memory.
 
 ``answers`` maps the beginning of "METHOD /path" to a substitute for the real answer: a status, or "cut" to close the
-connection in the middle of the request.
+connection in the middle of the request. The ids in ``gated`` are described to everybody and given to nobody.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,8 @@ from joserfc.jwk import KeySet, RSAKey
 from tests.loopback import Handler, serving
 
 LARGE = (".safetensors",)
+REPOSITORY = re.compile(r"/(?:api/models/|api/datasets/|datasets/)?([^/]+/[^/]+)(/.*)?")
+"""The id in a path, and what follows."""
 
 KEY = RSAKey.generate_key(2048, {"kid": "hub", "use": "sig", "alg": "RS256"})
 """Signs who has logged in."""
@@ -49,9 +53,12 @@ class Repository:
 
 @dataclass
 class Hub:
-    """State of the hub: repositories, accounts, and the log of requests as (method and path, Authorization header)."""
+    """State of the hub: repositories, accounts, and the log of requests as (method and path, Authorization header).
 
-    token: str
+    Without a ``token`` everybody may read.
+    """
+
+    token: str = ""
     user: str = "ada"
     role: str = "write"
     organisations: tuple[tuple[str, str], ...] = ()
@@ -59,6 +66,7 @@ class Hub:
     objects: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, int | str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    gated: set[str] = field(default_factory=set)
     address: str = ""
     nonce: str = ""
     client: str = ""
@@ -93,7 +101,7 @@ class _Handler(Handler):
         elif path.startswith("/objects/"):
             self.hub.objects[path.rpartition("/")[2]] = body
             self.send(200, {})
-        elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+        elif self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             self.send(401, {"error": "Invalid credentials in Authorization header"})
         else:
             self._api(path, body)
@@ -117,15 +125,12 @@ class _Handler(Handler):
         elif path.endswith(".git/info/lfs/objects/batch"):
             placed = [self._place(item) for item in json.loads(body)["objects"]]
             self.send(200, {"transfer": "basic", "objects": placed})
-        elif "/resolve/" in path and path[1:].partition("/resolve/")[0] in hub.repositories:
-            repo, _, rest = path[1:].partition("/resolve/")
-            self._file(hub.repositories[repo], *map(unquote, rest.split("/", 1)))
+        elif not (found := REPOSITORY.fullmatch(path)) or found[1] not in hub.repositories:
+            self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        elif (rest := found[2] or "").startswith("/resolve/"):
+            self._file(found[1], *map(unquote, rest.removeprefix("/resolve/").split("/", 1)))
         else:
-            repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
-            if repo in hub.repositories:
-                self._repository(repo, path, body)
-            else:
-                self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            self._repository(found[1], unquote(rest), body)
 
     def _login(self, path: str, body: bytes) -> None:
         """OpenID: everybody who asks is logged in as the user of the hub, and gets its token."""
@@ -164,14 +169,23 @@ class _Handler(Handler):
             return known
         return known | {"actions": {"upload": {"href": f"{self.hub.address}/objects/{item['oid']}"}}}
 
-    def _file(self, stored: Repository, revision: str, name: str) -> None:
-        found = stored.at(revision)
-        if found is None:
+    def _file(self, repo: str, revision: str, name: str) -> None:
+        found = self.hub.repositories[repo].at(revision)
+        if repo in self.hub.gated:
+            self.send(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": f"{repo} is gated"})
+        elif found is None:
             self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
         elif name not in found[1]:
             self.send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": found[0]})
         else:
-            self.send(200, found[1][name], {"X-Repo-Commit": found[0]})
+            content, status, extra = found[1][name], 200, {"X-Repo-Commit": found[0], "Accept-Ranges": "bytes"}
+            if "Range" in self.headers:
+                extra["ETag"] = f'"{hashlib.sha1(content).hexdigest()}"'
+                first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+                start, end = int(first), min(int(last or len(content) - 1), len(content) - 1)
+                extra["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+                content, status = content[start : end + 1], 206
+            self.send(status, content, extra)
 
     def _repository(self, repo: str, path: str, body: bytes) -> None:
         stored = self.hub.repositories[repo]
@@ -189,11 +203,16 @@ class _Handler(Handler):
             self.send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
         elif path.endswith("/discussions"):
             self.send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
-        elif "/tree/" in path:
-            files = stored.files.items()
-            self.send(200, [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in files])
+        elif path.startswith("/paths-info/"):
+            entries = _entries(stored.files)
+            self.send(200, [entries[name] for name in json.loads(body)["paths"] if name in entries])
+        elif path.startswith("/tree/"):
+            inside = "/".join([*path.split("/")[3:], ""]).lstrip("/")
+            deep = "recursive=true" in self.path.lower()
+            below = {name: entry for name, entry in _entries(stored.files).items() if name.startswith(inside)}
+            self.send(200, [entry for name, entry in below.items() if deep or "/" not in name[len(inside) :]])
         else:
-            found = stored.at(unquote(path.partition("/revision/")[2]) or "main")
+            found = stored.at(path.partition("/revision/")[2] or "main")
             if found is None:
                 self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
                 return
@@ -221,3 +240,12 @@ class _Handler(Handler):
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(parts)
+
+
+def _entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """What the hub says of each folder and file."""
+    folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    found = {path: {"type": "directory", "oid": "0", "size": 0, "path": path} for path in sorted(folders)}
+    for path, content in files.items():
+        found[path] = {"type": "file", "oid": hashlib.sha1(content).hexdigest(), "size": len(content), "path": path}
+    return found

@@ -12,10 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from liar.course.figures import Shelf
-from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, lesson_named, lessons
+from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, lessons
 from liar.course.site import pages
 from tests.browser.conftest import SCREENS, severe, too_wide
-from tests.lesson_checks import holds, value_of
+from tests.course_lessons import holds, named, value_of
 
 SHELF = Shelf()
 EVERY = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
@@ -38,12 +38,6 @@ def framed(page: Page) -> Page:
     """Wait for the first frame, since a lesson reads what is kept no earlier."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page
-
-
-def named(name: str) -> Lesson:
-    found = lesson_named(name)
-    assert found is not None
-    return found
 
 
 def bet(page: Page, lesson: Lesson) -> str:

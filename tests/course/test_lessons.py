@@ -18,7 +18,7 @@ from liar.course.pictures import drawn
 from liar.errors import StorageError
 from liar.explore.atlas import RATIOS
 from liar.statistics.compare import difference
-from tests.lesson_checks import is_met
+from tests.course_lessons import is_met
 
 SHELF = Shelf()
 MOST_WORDS = 90

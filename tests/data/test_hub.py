@@ -10,15 +10,16 @@ from huggingface_hub import constants
 
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
-from tests.copies import CONFIGS, MEASURED, SIZES, config_of, part_of, repository_of
-from tests.hub_of_data import DataHub, running
+from liar.tasks.splits import Split
+from tests.copies import CONFIGS, MEASURED, SIZES, repository_of, samples_of
+from tests.hub import Hub, Repository, running
 from tests.loopback import ask
 
 GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[DataHub]:
+def served() -> Iterator[Hub]:
     glue = repository_of(list(CONFIGS))
     repositories = {
         GLUE: glue,
@@ -26,12 +27,13 @@ def served() -> Iterator[DataHub]:
         "some/gated": glue,
         "some/broken": {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"},
     }
-    with running(DataHub(repositories, gated={"some/gated"})) as hub:
+    stored = {name: Repository(files=files) for name, files in repositories.items()}
+    with running(Hub(repositories=stored, gated={"some/gated"})) as hub:
         yield hub
 
 
 @pytest.fixture(autouse=True)
-def endpoint(served: DataHub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def endpoint(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Both libraries with an empty cache and this hub, whose address they otherwise read when they are imported."""
     ask(served.address, tmp_path_factory.mktemp("cache"), monkeypatch)
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", served.address)
@@ -39,21 +41,11 @@ def endpoint(served: DataHub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory:
 
 @pytest.mark.parametrize("task", [*CONFIGS, "mnli-mm", "squad"])
 def test_tasks_are_read_from_the_hub(task: str) -> None:
-    config, part = config_of(task), MEASURED.get(task, "validation")
-    read = read_samples(task, "test")
-    assert (read.source, read.split, read.number) == (task, part, SIZES["validation"])
-    columns = ("question", "context") if task == "squad" else CONFIGS[config][0]
-    texts = [(sample.text, sample.pair)[: len(columns)] for sample in read]
-    assert texts == [tuple(row[column] for column in columns) for row in part_of(config, part)]
-
-
-def test_labels_are_named_and_the_training_part_is_for_calibration() -> None:
-    read = read_samples("rte", "train")
-    assert read.split == "train"
-    names = CONFIGS["rte"][1]
-    assert names is not None
-    expected = [(row["sentence1"], names[row["label"]]) for row in part_of("rte", "train")]
-    assert [(sample.text, sample.label) for sample in read] == expected
+    parts: dict[Split, str] = {"train": "train", "test": MEASURED.get(task, "validation")}
+    for split, part in parts.items():
+        read = read_samples(task, split)
+        assert (read.source, read.split, read.number) == (task, part, SIZES[part.partition("_")[0]])
+        assert list(read) == samples_of(task, part)
 
 
 def test_any_dataset_is_a_text() -> None:
@@ -82,7 +74,7 @@ def test_datasets_that_cannot_be_read(source: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_tasks_whose_dataset_is_gated_or_missing(served: DataHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tasks_whose_dataset_is_gated_or_missing(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "gated", {GLUE})
     with pytest.raises(CalibrationError, match="The dataset nyu-mll/glue is gated"):
         read_samples("cola", "test")

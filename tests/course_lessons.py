@@ -1,4 +1,4 @@
-"""What the checks of a lesson's task read, in Python: the page reads the same in its script."""
+"""Lessons by their names, and what the checks of a task read, in Python: the page reads the same in its script."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from liar.course.figures import Shelf, evaluation_of
-from liar.course.lesson import Check, Task
+from liar.course.lesson import Check, Lesson, Task, lesson_named
 from liar.course.lesson_figures import error_of
 from liar.explore.forecast import divergence
+
+
+def named(name: str) -> Lesson:
+    found = lesson_named(name)
+    assert found is not None
+    return found
 
 
 def value_of(check: Check, task: Task, shelf: Shelf, choices: Mapping[str, Any]) -> float:
