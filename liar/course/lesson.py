@@ -158,9 +158,15 @@ class Source(_Record):
     url: str
 
 
-class Head(_Record):
-    """The TOML head of a lesson; ``view`` is the page that it is read beside."""
+class Lesson(_Record):
+    """A lesson: what its TOML head has, its number and name from the file's name, and its texts by section.
 
+    ``view`` is the page that it is read beside.
+    """
+
+    number: int
+    name: str
+    texts: dict[str, str]
     title: str
     minutes: int
     misconception: str
@@ -175,14 +181,6 @@ class Head(_Record):
     formula: str
     shapes: str
     sources: tuple[Source, ...]
-
-
-class Lesson(Head):
-    """A lesson: its head, its number and name from the file's name, and its texts by section."""
-
-    number: int
-    name: str
-    texts: dict[str, str]
 
     @model_validator(mode="after")
     def _is_whole(self) -> Lesson:

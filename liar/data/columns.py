@@ -91,18 +91,18 @@ def text_columns(asked: Selection, row: Mapping[str, Any], features: Mapping[str
     ``features`` maps columns to their types, as far as they are known. Raises :class:`CalibrationError` for a name that
     is not a column, for a table without text, and if several columns are candidates.
     """
-    source, labels = asked.source, (*LABELS, asked.label)
+    source = asked.source
     named = [*asked.texts, asked.label] if asked.label else asked.texts
     if missing := [name for name in named if name not in row]:
         raise CalibrationError(f"{source!r} has no column {missing[0]!r}; its columns are {', '.join(row)}.")
     if asked.texts:
         return list(asked.texts)
-    strings = [name for name, value in row.items() if isinstance(value, str) or _is_string(features.get(name))]
-    strings = [name for name in strings if name != asked.label]
+    others = {name: value for name, value in row.items() if name != asked.label}
+    strings = [name for name, value in others.items() if isinstance(value, str) or _is_string(features.get(name))]
     for known in (*PAIRS, *((name,) for name in TEXTS)):
         if set(known) <= set(strings):
             return list(known)
-    open_ones = [name for name in strings if name not in (*labels, *ANSWERS) and not _NO_TEXT.fullmatch(name)]
+    open_ones = [name for name in strings if name not in (*LABELS, *ANSWERS) and not _NO_TEXT.fullmatch(name)]
     if not open_ones:
         raise CalibrationError(f"The text {source!r} has no column of text; name one of its columns 'text'.")
     if len(open_ones) > 1:
