@@ -38,7 +38,7 @@ from transformers import (
 )
 
 from liar.data.rows import Row, encode, marks_of, pad, windows_of
-from liar.data.task_samples import demo_samples
+from liar.data.text_reader import demo_samples
 from liar.errors import InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.spans import mark_steps

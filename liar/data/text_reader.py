@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,14 @@ from datasets import load_dataset
 
 from liar.data.columns import Selection, answers_reader, label_names, label_reader, selection, text_columns
 from liar.data.hub import Part, open_copy, open_named, open_part
-from liar.data.task_samples import demo_samples, text_samples
 from liar.errors import CalibrationError
+from liar.loading.demo_bundle import fetch_demo
 from liar.runtime.quiet import quiet
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
-from liar.tasks.samples import Sample
-from liar.tasks.splits import Split, digest_of
-from liar.tasks.texts import WIKI, text_named
+from liar.tasks.samples import Article, RatedSentence, Rows, Sample
+from liar.tasks.splits import Split, digest_of, part_of
+from liar.tasks.texts import WIKI, Text, text_named
 
 _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".txt": ("text", {"sample_by": "paragraph"}),
@@ -195,3 +197,53 @@ def _unreadable(source: str, part: Part) -> CalibrationError:
         f"Part {part.name!r} of {source!r} cannot be read to its end; check the network, or, if it is a copy, copy it once "
         "more, it may be partly downloaded."
     )
+
+
+# -- the demo bundle ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def rows_of(text: Text) -> Rows:
+    """All rows of ``text``: articles sorted by title, or sentences in the order of the file.
+
+    Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises.
+    """
+    content = (fetch_demo() / text.file).read_text(encoding="utf-8")
+    if text.is_rated:
+        lines = (line.split("\t", 2) for line in content.splitlines() if line.strip())
+        # The file doubles every apostrophe: 'Conan' is written ''Conan''. A number is "document_sentence", or one sentence.
+        return tuple(
+            RatedSentence(sentence.replace("''", "'").strip(), float(rating), number.partition("_")[0])
+            for number, rating, sentence in lines
+        )
+    found = (
+        Article(entry["title"], entry["extract"].strip(), entry["topic"], (entry.get("description") or "").strip())
+        for entry in json.loads(content).values()
+    )
+    return tuple(sorted(found, key=lambda article: article.title))
+
+
+def demo_samples(data: DemoData, split: Split) -> list[Sample]:
+    """All samples of one part of a demo task, sorted by a hash, so that the first few are a random sample.
+
+    A sample that the source repeats counts once, and none is in two parts. Raises what ``fetch_demo`` raises.
+    """
+    if data.build is None:
+        return [sample for text in data.texts for sample in text_samples(text, split)]
+    (text,) = data.texts  # no task needs rows of two texts
+    return list(part_of(data.build(rows_of(text)), split).values())
+
+
+def text_samples(text: Text, split: Split) -> list[Sample]:
+    """The documents of one part of a text of the demo bundle, sorted by a hash; none is in two parts."""
+    return [Sample(document) for document in part_of(_documents(text), split).values()]
+
+
+def _documents(text: Text) -> Iterator[tuple[str, str]]:
+    """Documents, each with the key that decides its part: its title, else its first sentence."""
+    rows = rows_of(text)
+    yield from ((row.title, row.extract) for row in rows if isinstance(row, Article))
+    sentences = (row for row in rows if isinstance(row, RatedSentence))
+    for _, document in groupby(sentences, key=lambda sentence: sentence.document):
+        parts = [sentence.text for sentence in document]
+        yield parts[0], " ".join(parts)

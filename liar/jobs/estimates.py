@@ -14,7 +14,7 @@ from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_token
 from liar.choices import Importance
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
-from liar.data.task_samples import demo_samples
+from liar.data.text_reader import demo_samples
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS
 from liar.evaluate.timing.speed import BATCH, PROMPT_TOKENS, REPEATS
 from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets

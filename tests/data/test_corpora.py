@@ -21,8 +21,7 @@ from liar.data import text_reader
 from liar.data.corpora import text_steps
 from liar.data.hub import Part
 from liar.data.packing import Joining, joining_of, longest_sequence, token_between
-from liar.data.task_samples import rows_of, text_samples
-from liar.data.text_reader import read_samples
+from liar.data.text_reader import read_samples, rows_of, text_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.prepared_task import prepare
