@@ -37,7 +37,8 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from liar.data.rows import Row, encode, marks_of, pad, windows_of
+from liar.data.batching import Row, encode, pad
+from liar.data.question_windows import marks_of, windows_of
 from liar.data.text_reader import demo_samples
 from liar.errors import InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps

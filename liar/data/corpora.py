@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from liar.data.batching import Row, Side, by_length, encode, pad
 from liar.data.columns import check_answers
 from liar.data.packing import check_length
-from liar.data.rows import NO_ANSWER, Row, Side, Window, by_length, encode, marks_of, pad, windows_of
+from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import calibration_windows_steps, check_amount, check_beside, divided, sequences_of
 from liar.errors import AmbiguousLabelsError, InvalidSpecError
@@ -67,7 +68,7 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
     cut at ``sequence_length``, in batches of similar length with padding. Their ``labels`` (sequences,), int64 classes
     or fp32 numbers for a regression, are included if every text has one that is unambiguous for the model's head.
     Models that mark answers: of a question with an accepted answer the windows that hold all of it, else the first one
-    (:mod:`liar.data.rows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has
+    (:mod:`liar.data.question_windows`), with ``start_positions`` and ``end_positions`` (sequences,) int64 if every text has
     one.
 
     The source is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than

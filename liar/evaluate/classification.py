@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.rows import Row, by_length, encode, pad
+from liar.data.batching import Row, by_length, encode, pad
 from liar.evaluate.outcome import Outcome, Steps, items_of_classes, items_of_numbers
 from liar.runtime.devices import execution_device
 from liar.tasks.samples import Sample

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from liar.data.batching import encode
 from liar.data.packing import evaluation_length
-from liar.data.rows import encode
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import logits_steps

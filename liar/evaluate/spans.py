@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.rows import LENGTH, STRIDE, Window, by_length, pad, windows_of
+from liar.data.batching import by_length, pad
+from liar.data.question_windows import LENGTH, STRIDE, Window, windows_of
 from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
 from liar.results import Items
 from liar.runtime.devices import execution_device
@@ -77,7 +78,7 @@ def span_steps(
 ) -> Generator[tuple[int, int], None, list[str]]:
     """Yield (windows done, windows in all) after each batch; return the :func:`best_answer` to each of ``samples``.
 
-    Raises :class:`CalibrationError` as :func:`liar.data.rows.windows_of` does.
+    Raises :class:`CalibrationError` as :func:`liar.data.question_windows.windows_of` does.
     """
     windows = windows_of(samples, tokenizer, length, stride, model.config)
     device = execution_device(model)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from liar.data.columns import check_answers, check_labels
 from liar.data.packing import joining_of
-from liar.data.rows import check_question
+from liar.data.question_windows import check_question
 from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError

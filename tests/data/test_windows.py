@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import BertConfig, ByT5Tokenizer, RobertaConfig
 
-from liar.data.rows import NO_ANSWER, Window, by_length, marks_of, pad, windows_of
+from liar.data.batching import by_length, pad
+from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import CalibrationError
 from liar.tasks.samples import Answer, Sample
 from tests.questions import SPECIAL, TOKENIZER, WORDS, tokenizer

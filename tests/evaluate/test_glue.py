@@ -12,7 +12,7 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from liar.data.rows import STRIDE
+from liar.data.question_windows import STRIDE
 from liar.data.text_reader import read_samples
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import evaluate

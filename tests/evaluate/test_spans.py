@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics.functional.text.squad import squad
 
-from liar.data.rows import Window, windows_of
+from liar.data.question_windows import Window, windows_of
 from liar.evaluate.spans import best_answer, scores_of_answers, span_steps
 from liar.progress import finish
 from liar.tasks.samples import Answer, Sample

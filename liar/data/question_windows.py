@@ -1,24 +1,19 @@
-"""Rows of token ids, and padded batches of rows of similar length, for models that read one text or one pair at a time.
+"""Windows of questions and their contexts, for models that mark an answer in a text.
 
-A question with its context is a pair. A context that is too long for one row is read in several windows, which overlap. Each
-window begins with the question: ``[CLS] question [SEP] a part of the context [SEP]``.
+A context that is too long for one window is read in several, which overlap. Each window begins with the question:
+``[CLS] question [SEP] a part of the context [SEP]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from liar.data.batching import Row
 from liar.errors import CalibrationError
 from liar.tasks.samples import Sample
-
-Side = Literal["left", "right"]
 
 LENGTH = 384
 """Default tokens of a window, as in most published figures of SQuAD."""
@@ -31,72 +26,6 @@ Marks = tuple[int, int]
 
 NO_ANSWER: Marks = (0, 0)
 """The marks of a window without the whole answer: its first token, which is a special one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Token ids of one text or one pair, with special tokens; ``cut`` if the text was truncated.
-
-    ``types``: for each token 0 or 1, its text of the pair; None for single texts and for models without token types.
-    """
-
-    ids: list[int]
-    types: list[int] | None = None
-    cut: bool = False
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def encode(
-    samples: Sequence[Sample],
-    tokenizer: PreTrainedTokenizerBase,
-    sequence_length: int,
-    config: PreTrainedConfig | None = None,
-) -> list[Row]:
-    """One row for each sample, cut at ``sequence_length`` tokens: its text, or both texts if any of the samples is a pair.
-
-    The longer text of a pair is cut first. Rows of pairs have types if the model's ``config`` has more than one.
-    """
-    texts = [sample.text for sample in samples]
-    pairs = [sample.pair or "" for sample in samples] if any(sample.pair is not None for sample in samples) else None
-    encoded = tokenizer(texts, pairs, truncation=True, max_length=sequence_length)
-    types = encoded.get("token_type_ids") if pairs is not None and getattr(config, "type_vocab_size", 1) > 1 else None
-    rows: list[Row] = []
-    for index, ids in enumerate(encoded["input_ids"]):
-        pair = None if pairs is None else pairs[index]
-        whole = tokenizer(texts[index], pair, verbose=False)["input_ids"] if len(ids) >= sequence_length else ids
-        rows.append(Row(ids, None if types is None else types[index], len(whole) > sequence_length))
-    return rows
-
-
-def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
-    """Positions in ``rows``, batch by batch, sorted by length, shortest first; equal lengths keep their order."""
-    order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
-
-
-def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, side: Side | None = None) -> dict[str, Tensor]:
-    """``input_ids``, ``attention_mask`` and, if the rows have types, ``token_type_ids``.
-
-    Each is (rows, longest) int64, padded on this ``side``, by default the tokenizer's padding side.
-    """
-
-    def padded(lists: Iterable[list[int]], value: int = 0) -> Tensor:
-        tensors = [torch.tensor(numbers, dtype=torch.long) for numbers in lists]
-        return pad_sequence(tensors, True, value, side or tokenizer.padding_side)
-
-    batch = {
-        "input_ids": padded((row.ids for row in rows), int(tokenizer.pad_token_id or 0)),
-        "attention_mask": padded([1] * len(row) for row in rows),
-    }
-    if rows[0].types is not None:
-        batch["token_type_ids"] = padded(row.types or [0] * len(row) for row in rows)
-    return batch
-
-
-# -- windows of questions -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
