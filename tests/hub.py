@@ -1,8 +1,8 @@
-"""A small hub on loopback: as much of the Hub's HTTP interface as a load of a model, a stream of a dataset, an upload without
-Xet and a login use, in memory.
+"""A small hub on loopback: as much of the Hub's HTTP interface as a load, a dataset that is streamed, an upload without Xet and
+a login use, in memory.
 
 ``answers`` maps the beginning of "METHOD /path" to a substitute for the real answer: a status, or "cut" to close the
-connection in the middle of the request. The ids in ``gated`` are described to everybody and given to nobody.
+connection in the middle of the request.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +24,14 @@ from joserfc.jwk import KeySet, RSAKey
 from tests.loopback import Handler, serving
 
 LARGE = (".safetensors",)
-REPOSITORY = re.compile(r"/(?:api/models/|api/datasets/|datasets/)?([^/]+/[^/]+)(/.*)?")
-"""The id in a path, and what follows."""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+MAIN = _digest(b"main")
+"""Commit of the branch ``main``."""
 
 KEY = RSAKey.generate_key(2048, {"kid": "hub", "use": "sig", "alg": "RS256"})
 """Signs who has logged in."""
@@ -34,9 +39,12 @@ KEY = RSAKey.generate_key(2048, {"kid": "hub", "use": "sig", "alg": "RS256"})
 
 @dataclass
 class Repository:
-    """``files`` are those of ``main``, ``revisions`` those of other branches; ``discussions`` as the Hub lists them."""
+    """A model or dataset: ``files`` are those of ``main``, ``revisions`` those of other branches; ``discussions`` as the Hub
+    lists them. One that is ``gated`` is described to everybody and given to nobody.
+    """
 
     private: bool = False
+    gated: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     commits: int = 0
     revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -45,7 +53,7 @@ class Repository:
     def at(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Commit and files of a branch or commit."""
         for name, files in {"main": self.files, **self.revisions}.items():
-            commit = hashlib.sha1(name.encode()).hexdigest()
+            commit = _digest(name.encode())
             if revision in (name, commit):
                 return commit, files
         return None
@@ -55,10 +63,10 @@ class Repository:
 class Hub:
     """State of the hub: repositories, accounts, and the log of requests as (method and path, Authorization header).
 
-    Without a ``token`` everybody may read.
+    Without a ``token`` it lets everybody in.
     """
 
-    token: str = ""
+    token: str | None = None
     user: str = "ada"
     role: str = "write"
     organisations: tuple[tuple[str, str], ...] = ()
@@ -66,7 +74,6 @@ class Hub:
     objects: dict[str, bytes] = field(default_factory=dict)
     answers: dict[str, int | str] = field(default_factory=dict)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
-    gated: set[str] = field(default_factory=set)
     address: str = ""
     nonce: str = ""
     client: str = ""
@@ -108,6 +115,7 @@ class _Handler(Handler):
 
     def _api(self, path: str, body: bytes) -> None:
         hub = self.hub
+        repo, _, place = path[1:].removeprefix("datasets/").partition("/resolve/")
         if path == "/api/whoami-v2":
             organisations = [{"name": name, "roleInOrg": role} for name, role in hub.organisations]
             auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": hub.role}}
@@ -125,12 +133,12 @@ class _Handler(Handler):
         elif path.endswith(".git/info/lfs/objects/batch"):
             placed = [self._place(item) for item in json.loads(body)["objects"]]
             self.send(200, {"transfer": "basic", "objects": placed})
-        elif not (found := REPOSITORY.fullmatch(path)) or found[1] not in hub.repositories:
-            self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
-        elif (rest := found[2] or "").startswith("/resolve/"):
-            self._file(found[1], *map(unquote, rest.removeprefix("/resolve/").split("/", 1)))
+        elif place and repo in hub.repositories:
+            self._file(hub.repositories[repo], *map(unquote, place.split("/", 1)))
+        elif (repo := "/".join(path.split("/")[3:5])) in hub.repositories:  # behind /api/models or /api/datasets
+            self._repository(repo, path, body)
         else:
-            self._repository(found[1], unquote(rest), body)
+            self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
 
     def _login(self, path: str, body: bytes) -> None:
         """OpenID: everybody who asks is logged in as the user of the hub, and gets its token."""
@@ -169,23 +177,22 @@ class _Handler(Handler):
             return known
         return known | {"actions": {"upload": {"href": f"{self.hub.address}/objects/{item['oid']}"}}}
 
-    def _file(self, repo: str, revision: str, name: str) -> None:
-        found = self.hub.repositories[repo].at(revision)
-        if repo in self.hub.gated:
-            self.send(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": f"{repo} is gated"})
+    def _file(self, stored: Repository, revision: str, name: str) -> None:
+        found = stored.at(revision)
+        if stored.gated:
+            self.send(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "It is gated"})
         elif found is None:
             self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
         elif name not in found[1]:
             self.send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": found[0]})
         else:
-            content, status, extra = found[1][name], 200, {"X-Repo-Commit": found[0], "Accept-Ranges": "bytes"}
+            content, status, extra = found[1][name], 200, {"ETag": f'"{_digest(found[1][name])}"'}
             if "Range" in self.headers:
-                extra["ETag"] = f'"{hashlib.sha1(content).hexdigest()}"'
                 first, last = self.headers["Range"].removeprefix("bytes=").split("-")
                 start, end = int(first), min(int(last or len(content) - 1), len(content) - 1)
                 extra["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
                 content, status = content[start : end + 1], 206
-            self.send(status, content, extra)
+            self.send(status, content, {**extra, "X-Repo-Commit": found[0], "Accept-Ranges": "bytes"})
 
     def _repository(self, repo: str, path: str, body: bytes) -> None:
         stored = self.hub.repositories[repo]
@@ -203,21 +210,22 @@ class _Handler(Handler):
             self.send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
         elif path.endswith("/discussions"):
             self.send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
-        elif path.startswith("/paths-info/"):
+        elif "/paths-info/" in path:
             entries = _entries(stored.files)
             self.send(200, [entries[name] for name in json.loads(body)["paths"] if name in entries])
-        elif path.startswith("/tree/"):
-            inside = "/".join([*path.split("/")[3:], ""]).lstrip("/")
-            deep = "recursive=true" in self.path.lower()
-            below = {name: entry for name, entry in _entries(stored.files).items() if name.startswith(inside)}
-            self.send(200, [entry for name, entry in below.items() if deep or "/" not in name[len(inside) :]])
+        elif "/tree/" in path:
+            inside = unquote(path.partition("/tree/")[2].partition("/")[2])
+            deep, start = "recursive=true" in self.path.lower(), f"{inside}/" if inside else ""
+            below = {name: entry for name, entry in _entries(stored.files).items() if name.startswith(start)}
+            self.send(200, [entry for name, entry in below.items() if deep or "/" not in name[len(start) :]])
         else:
-            found = stored.at(path.partition("/revision/")[2] or "main")
+            found = stored.at(unquote(path.partition("/revision/")[2]) or "main")
             if found is None:
                 self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
                 return
             siblings = [{"rfilename": name, "size": len(data)} for name, data in found[1].items()]
-            self.send(200, {"id": repo, "sha": found[0], "private": stored.private, "siblings": siblings})
+            facts = {"private": stored.private, "gated": False, "siblings": siblings}
+            self.send(200, {"id": repo, "sha": found[0], **facts})
 
     def _change(self, stored: Repository, key: str, value: dict[str, Any]) -> None:
         if key == "file":
@@ -245,7 +253,7 @@ class _Handler(Handler):
 def _entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
     """What the hub says of each folder and file."""
     folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
-    found = {path: {"type": "directory", "oid": "0", "size": 0, "path": path} for path in sorted(folders)}
+    found = {path: {"type": "directory", "oid": MAIN, "size": 0, "path": path} for path in sorted(folders)}
     for path, content in files.items():
-        found[path] = {"type": "file", "oid": hashlib.sha1(content).hexdigest(), "size": len(content), "path": path}
+        found[path] = {"type": "file", "oid": _digest(content), "size": len(content), "path": path}
     return found

@@ -10,8 +10,7 @@ from huggingface_hub import constants
 
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
-from liar.tasks.splits import Split
-from tests.copies import CONFIGS, MEASURED, SIZES, repository_of, samples_of
+from tests.copies import CONFIGS, MEASURED, SIZES, config_of, part_of, repository_of
 from tests.hub import Hub, Repository, running
 from tests.loopback import ask
 
@@ -21,14 +20,14 @@ GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
 @pytest.fixture(scope="module")
 def served() -> Iterator[Hub]:
     glue = repository_of(list(CONFIGS))
+    broken = {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"}
     repositories = {
-        GLUE: glue,
-        SQUAD: repository_of(["squad"], folder="plain_text"),
-        "some/gated": glue,
-        "some/broken": {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"},
+        GLUE: Repository(files=glue),
+        SQUAD: Repository(files=repository_of(["squad"], folder="plain_text")),
+        "some/gated": Repository(files=glue, gated=True),
+        "some/broken": Repository(files=broken),
     }
-    stored = {name: Repository(files=files) for name, files in repositories.items()}
-    with running(Hub(repositories=stored, gated={"some/gated"})) as hub:
+    with running(Hub(repositories=repositories)) as hub:
         yield hub
 
 
@@ -41,11 +40,21 @@ def endpoint(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
 
 @pytest.mark.parametrize("task", [*CONFIGS, "mnli-mm", "squad"])
 def test_tasks_are_read_from_the_hub(task: str) -> None:
-    parts: dict[Split, str] = {"train": "train", "test": MEASURED.get(task, "validation")}
-    for split, part in parts.items():
-        read = read_samples(task, split)
-        assert (read.source, read.split, read.number) == (task, part, SIZES[part.partition("_")[0]])
-        assert list(read) == samples_of(task, part)
+    config, part = config_of(task), MEASURED.get(task, "validation")
+    read = read_samples(task, "test")
+    assert (read.source, read.split, read.number) == (task, part, SIZES["validation"])
+    columns = ("question", "context") if task == "squad" else CONFIGS[config][0]
+    texts = [(sample.text, sample.pair)[: len(columns)] for sample in read]
+    assert texts == [tuple(row[column] for column in columns) for row in part_of(config, part)]
+
+
+def test_labels_are_named_and_the_training_part_is_for_calibration() -> None:
+    read = read_samples("rte", "train")
+    assert read.split == "train"
+    names = CONFIGS["rte"][1]
+    assert names is not None
+    expected = [(row["sentence1"], names[row["label"]]) for row in part_of("rte", "train")]
+    assert [(sample.text, sample.label) for sample in read] == expected
 
 
 def test_any_dataset_is_a_text() -> None:
@@ -75,7 +84,7 @@ def test_datasets_that_cannot_be_read(source: str, message: str) -> None:
 
 
 def test_tasks_whose_dataset_is_gated_or_missing(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served, "gated", {GLUE})
+    monkeypatch.setattr(served.repositories[GLUE], "gated", True)
     with pytest.raises(CalibrationError, match="The dataset nyu-mll/glue is gated"):
         read_samples("cola", "test")
     monkeypatch.setattr(served, "repositories", {})

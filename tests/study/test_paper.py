@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import random
 from collections.abc import Iterator
@@ -18,15 +17,13 @@ from transformers import PreTrainedModel
 from liar.store import RunStore
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
-from tests.hub import Hub, Repository, running
+from tests.hub import MAIN, Hub, Repository, running
 from tests.loopback import ask
 from tests.questions import SIZES, WORDS, tokenizer
 from tests.small_heads import head_for, reader
 
 GLUE_AND_SQUAD = [row.model for row in ROWS if "bert" in row.model]
 LLAMA = "HuggingFaceTB/SmolLM2-360M"
-COMMIT = hashlib.sha1(b"main").hexdigest()
-"""That of every repository of the hub."""
 
 
 def files_of(model: PreTrainedModel, folder: Path) -> dict[str, bytes]:
@@ -62,8 +59,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     }
     for number, row in enumerate(row for row in ROWS if row.model in GLUE_AND_SQUAD):
         repositories[row.model] = files_of(head_for(row.tasks[0]).model, tmp_path / f"bert{number}")
-    stored = {name: Repository(files=files) for name, files in repositories.items()}
-    with running(Hub(repositories=stored)) as found:
+    with running(Hub(repositories={name: Repository(files=files) for name, files in repositories.items()})) as found:
         ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         monkeypatch.setattr("datasets.config.HF_ENDPOINT", found.address)
@@ -82,7 +78,7 @@ def table(text: str) -> list[list[str]]:
 def test_every_bert_has_its_lines(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--only", "bert", "--limit", "20"]) == 0
     lines = table(capsys.readouterr().out)[2:]
-    assert {line[0] for line in lines} == {f"{model}@{COMMIT}" for model in GLUE_AND_SQUAD}
+    assert {line[0] for line in lines} == {f"{model}@{MAIN}" for model in GLUE_AND_SQUAD}
     metrics = [line[1] for line in lines]
     assert {"cola Matthews correlation", "mrpc F1", "stsb Spearman correlation", "mnli-mm accuracy"} <= set(metrics)
     assert {"squad F1 of answers", "squad exact match"} <= set(metrics)
