@@ -10,7 +10,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -179,5 +179,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
     ).format(_each('<th scope="col">{}</th>', ((title,) for title in header)), body)
 
 
-_Draw = Callable[[Mapping[str, Known]], tuple[Markup, Markup]]
-_DRAW: Mapping[str, _Draw] = {"bars": _bars, "curves": _curves, "columns": _columns, "matrix": _matrix}
+_DRAW = {"bars": _bars, "curves": _curves, "columns": _columns, "matrix": _matrix}

@@ -149,8 +149,10 @@ def label_reader(
     numbers = {str(number): name for number, name in enumerate(names)}
 
     def label_of(row: Mapping[str, Any]) -> str | None:
-        label = None if row[column] in (None, "") else _written(row[column])
-        label = label if label is None else numbers.get(label, label)
+        given = row[column]
+        if isinstance(given, float) and given.is_integer():  # tables with gaps hold whole numbers as floats
+            given = int(given)
+        label = None if given in (None, "") else numbers.get(str(given), str(given))
         if known and label not in known and label != HIDDEN:
             raise CalibrationError(
                 f"The data of {source} have the label {label!r}, which is none of {', '.join(known)}; take an unchanged copy "
@@ -218,8 +220,3 @@ def _unpacked(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _written(label: Any) -> str:
-    """A label as text; whole numbers without a point, since tables with gaps hold them as floats."""
-    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)

@@ -128,11 +128,10 @@ def load_classifier(
     if not (adapter / "adapter_config.json").is_file():
         raise ModelNotFoundError(f"The adapter in {adapter} is missing; install the package anew.")
     parameters, widest = explained(source, lambda: _sizes_of(config))
-    host, working = torch.device("cpu"), working_bytes(config, widest, dtype, work)
-    if device.type == "cpu":
-        place(parameters, torch.float32, host, working)
-    else:  # the adapter is merged on the host, the work is done on the device
-        place(parameters, torch.float32, host, 0)
+    working, is_host = working_bytes(config, widest, dtype, work), device.type == "cpu"
+    # The adapter is merged on the host, the work is done on the device.
+    place(parameters, torch.float32, torch.device("cpu"), working if is_host else 0)
+    if not is_host:
         check_room(parameters * dtype.itemsize + working, device)
     network = _read(source, config, torch.float32, may_lack=("classifier.", "qa_outputs."))
     _align(network)
