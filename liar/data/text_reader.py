@@ -27,7 +27,7 @@ from liar.loading.demo_bundle import fetch_demo
 from liar.runtime.quiet import quiet
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
-from liar.tasks.samples import Article, RatedSentence, Rows, Sample
+from liar.tasks.samples import Article, RatedSentence, Sample
 from liar.tasks.splits import Split, digest_of, part_of
 from liar.tasks.texts import WIKI, Text, text_named
 
@@ -203,7 +203,7 @@ def _unreadable(source: str, part: Part) -> CalibrationError:
 
 
 @cache
-def rows_of(text: Text) -> Rows:
+def rows_of(text: Text) -> tuple[Article, ...] | tuple[RatedSentence, ...]:
     """All rows of ``text``: articles sorted by title, or sentences in the order of the file.
 
     Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises.
