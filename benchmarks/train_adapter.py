@@ -37,11 +37,11 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from liar.data.batching import Row, pad
+from liar.data.batching import Row, encode, pad
 from liar.data.question_windows import marks_of, windows_of
-from liar.data.task_samples import demo_samples
+from liar.data.text_reader import demo_samples
 from liar.errors import InvalidSpecError
-from liar.evaluate.classification import classify_steps, rate_steps, rows_of
+from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.spans import mark_steps
 from liar.files import ASSETS, whole_folder
 from liar.loading.demo_bundle import fetch_demo
@@ -172,7 +172,7 @@ class Trained:
             marks = [marks_of(window, samples[window.item]) for window in windows]
             return list(windows), torch.tensor(marks)
         targets = [sample.label or "" for sample in samples]
-        rows = rows_of(self.model, self.tokenizer, samples, length)
+        rows = encode(samples, self.tokenizer, length, self.model.config)
         if self.task.head == "regression":
             return rows, torch.tensor([float(target) for target in targets])
         return rows, torch.tensor([self.task.labels.index(target) for target in targets])

@@ -7,8 +7,7 @@ import gradio as gr
 from components.shared.panel import QUEUED, Updates
 from components.shared.studio import Bus
 from components.simple_or_full import selector
-from liar.course.lesson import lessons
-from liar.course.site import file_of
+from liar.course.lesson import lesson_named, lessons
 from liar.report.view import NAMED, View
 
 # The frame stands outside of the component, since Gradio draws a component anew when its value changes. Messages are exchanged
@@ -92,21 +91,14 @@ class LessonBeside:
 
 def complaint_about(view: View) -> str | None:
     """A sentence if ``view`` names no lesson of the course."""
-    if not view.beside or _found(view):
+    if not view.beside or lesson_named(view.beside):
         return None
     names = ", ".join(lesson.name for lesson in lessons())
     return f"There is no lesson {view.beside!r}; choose one of {names}."
 
 
-def _found(view: View) -> tuple[str, str] | None:
-    """File and title of the lesson."""
-    for lesson in lessons():
-        if lesson.name == view.beside:
-            return file_of(lesson), f"Lesson {lesson.number}"
-    return None
-
-
 def _shown(view: View) -> dict[str, object]:
     """Value of the frame; ``file`` is empty if there is no lesson to show."""
-    file, title = _found(view) or ("", "")
+    lesson = lesson_named(view.beside)
+    file, title = (lesson.file, f"Lesson {lesson.number}") if lesson else ("", "")
     return {"file": file, "title": title, "parts": _PARTS}

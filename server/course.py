@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from liar.course.lesson import lessons
-from liar.course.site import file_of, names, page
+from liar.course.site import names, page
 from liar.errors import LiarError
 
 COURSE = "/course/"
@@ -43,7 +43,7 @@ def lesson_of(query: bytes) -> str | None:
     if found is None:
         return f"course/?{urlencode({'lesson': wanted[:40]})}"
     step = urlencode({"step": named["step"][-1][:40]}) if "step" in named else ""
-    return f"course/{file_of(found)}" + (f"?{step}" if step else "")
+    return f"course/{found.file}" + (f"?{step}" if step else "")
 
 
 @cache

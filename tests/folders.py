@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from transformers import BertTokenizer, PreTrainedModel
 
@@ -19,3 +21,8 @@ def save(model: PreTrainedModel, folder: Path) -> str:
     tokenizer.eos_token = "[SEP]"
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+def change(file: Path, **values: Any) -> None:
+    """Replace ``values`` in a file of JSON."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))

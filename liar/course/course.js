@@ -52,11 +52,9 @@ const words = (value, unit, digits) => `${value.toFixed(digits)}\u00a0${unit}`.t
 /** A guess from the form, or a sentence what is missing. */
 const guesses = {
   number() {
-    const { low, high, unit } = data.bet, text = one('#guess').value, value = Number(text);
-    if (text.trim() === '' || !Number.isFinite(value) || value < low || value > high) {
-      return { problem: `Give a number from ${low} to ${high}${unit && `\u00a0${unit}`}.` };
-    }
-    return { value };
+    const { low, high, unit } = data.bet, guess = one('#guess');
+    if (guess.checkValidity()) return { value: guess.valueAsNumber };
+    return { problem: `Give a number from ${low} to ${high}${unit && `\u00a0${unit}`}.` };
   },
   choice() {
     const chosen = one('input[name=guess]:checked');
@@ -91,12 +89,6 @@ const gaps = {
   },
 };
 
-function nearness(gap) {
-  const { hit = 0, near = 1 } = data.bet;
-  if (gap <= hit) return 'hit';
-  return gap <= near ? 'near' : 'far';
-}
-
 function showGuess(value) {
   if (data.bet.kind === 'number') one('#guess').value = one('#guess-range').value = value;
   if (data.bet.kind === 'choice') all('input[name=guess]').forEach((input) => { input.checked = input.value === value; });
@@ -115,11 +107,12 @@ function isGuess(value) {
 }
 
 function reveal(value) {
-  const { gap, said } = gaps[data.bet.kind](value);
+  const { gap, said } = gaps[data.bet.kind](value), { hit = 0, near = 1 } = data.bet;
+  const nearness = gap <= hit ? 'hit' : gap <= near ? 'near' : 'far';
   showUpTo(data.steps.at(-1)); // first, since only a change of what is shown is announced
   showGuess(value);
   one('#said').textContent = said;
-  all('.gap').forEach((part) => { part.hidden = part.dataset.gap !== nearness(gap); });
+  all('.gap').forEach((part) => { part.hidden = part.dataset.gap !== nearness; });
   all('#bet-form input, #bet-form button').forEach((part) => { part.disabled = true; });
   one('#bet-form').inert = true;
 }
@@ -138,8 +131,8 @@ const across = (place) => data.bet.left + ((data.bet.right - data.bet.left) * pl
 const up = (value) => data.bet.bottom + ((data.bet.top - data.bet.bottom) * value) / data.bet.high;
 
 function drawCurve() {
-  const points = curve.map((value, place) => (value === null ? null : `${across(place)},${up(value)}`));
-  one('#line').setAttribute('points', points.filter(Boolean).join(' '));
+  const points = curve.flatMap((value, place) => (value === null ? [] : `${across(place)},${up(value)}`));
+  one('#line').setAttribute('points', points.join(' '));
   all('#canvas .point').forEach((point, index) => {
     const value = curve[index + 1];
     point.setAttribute('cy', up(value ?? 0));
@@ -152,12 +145,10 @@ function drawCurve() {
 function prepareCurve() {
   const canvas = one('#canvas');
   for (let place = 1; place <= 10; place += 1) {
-    const point = document.createElementNS('http://www.w3.org/2000/svg', 'circle');
-    const facts = { class: 'point', r: 7, cx: across(place), cy: up(0), tabindex: 0, role: 'slider', 'aria-valuemin': 0,
-      'aria-valuemax': data.bet.high, 'aria-orientation': 'vertical', 'aria-label': `Error with ${10 * place} % removed` };
-    for (const [name, value] of Object.entries(facts)) point.setAttribute(name, value);
-    point.addEventListener('keydown', (event) => moveByKey(event, place));
-    canvas.append(point);
+    canvas.insertAdjacentHTML('beforeend', `<circle class="point" r="7" cx="${across(place)}" cy="${up(0)}" tabindex="0"
+      role="slider" aria-valuemin="0" aria-valuemax="${data.bet.high}" aria-orientation="vertical"
+      aria-label="Error with ${10 * place} % removed"/>`);
+    canvas.lastElementChild.addEventListener('keydown', (event) => moveByKey(event, place));
   }
   const set = (event) => {
     const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(canvas.getScreenCTM().inverse());
@@ -205,11 +196,10 @@ function valueOf({ of, site, repair }, found, chosen) {
 function checked({ ratio, allocation, reconstruction: repair, criterion = Object.keys(forecasters)[0] }) {
   const found = forecasters[criterion]({ ratio, allocation, repair });
   if (found.problem) return { problem: found.problem, checks: [] };
-  const checks = data.task.checks.map((check) => {
+  return { checks: data.task.checks.map((check) => {
     const value = valueOf(check, found, repair);
     return { value, holds: value <= (check.at_most ?? Infinity) && value >= (check.at_least ?? -Infinity) };
-  });
-  return { checks };
+  }) };
 }
 
 function prepareTask() {
@@ -230,12 +220,10 @@ function prepareTask() {
     if (solved && !recall(data.name).solved) keep(data.name, { solved: true });
     one('#solved').hidden = !solved;
   };
-  for (const name of controls) {
-    one(`#${name}`).addEventListener('input', ({ target }) => {
-      choices[name] = name === 'ratio' ? Number(target.value) : target.value;
-      draw();
-    });
-  }
+  one('#task-form').addEventListener('input', ({ target }) => {
+    choices[target.id] = target.id === 'ratio' ? Number(target.value) : target.value;
+    draw();
+  });
   one('#task-form').addEventListener('submit', (event) => event.preventDefault());
   draw();
   followPage((query) => {

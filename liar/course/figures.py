@@ -41,25 +41,23 @@ class Known:
     @property
     def shown(self) -> float:
         """The number in its unit."""
-        return _in_unit(float(self.value), self.unit)
+        return self._in_unit(float(self.value))
 
     @property
     def words(self) -> str:
         """``85.5 %``, ``0.28``, ``1.9 x``, ``1,504``."""
-        return figure_words(float(self.value), self.unit, self.digits)
+        return self.words_of(float(self.value))
+
+    def words_of(self, value: float) -> str:
+        """Another number as this one is shown: with its unit, a share as a percentage."""
+        return f"{self._in_unit(value):,.{self.digits}f} {self.unit}".rstrip()
+
+    def _in_unit(self, value: float) -> float:
+        return 100 * value if self.unit in ("%", "points") else value
 
 
 Figures = dict[str, Known]
 """Figures of a lesson by the names that its texts use."""
-
-
-def figure_words(value: float, unit: Unit, digits: int) -> str:
-    """A number with its unit, a share as a percentage."""
-    return f"{_in_unit(value, unit):,.{digits}f} {unit}".rstrip()
-
-
-def _in_unit(value: float, unit: Unit) -> float:
-    return 100 * value if unit in ("%", "points") else value
 
 
 def evaluation_of(run: RunResult, variant: MeasuredVariant, task: str | None = None) -> Evaluation:

@@ -23,13 +23,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from liar.choices import Reconstruction
-from liar.course.figures import Known, Shelf, Unit, evaluation_of, figure_words
-from liar.course.lesson_figures import FIGURES, error_of
+from liar.course.figures import Known, Shelf, Unit
+from liar.course.lesson_figures import FIGURES
 from liar.errors import StorageError
-from liar.explore.atlas import Atlas
-from liar.explore.forecast import Forecast, divergence
 from liar.report.view import NAMED, View
-from liar.results import RunResult
 
 FOLDER = Path(__file__).with_name("lessons")
 
@@ -76,12 +73,22 @@ class NumberBet(_Record):
     near: float
 
 
-class ChoiceBet(_Record):
-    """Choose the label whose figure is the ``wins`` of all."""
+class _Choice(_Record):
+    """Labels with their figures; the right one is that whose figure is the ``wins`` of all."""
 
-    kind: Literal["choice"]
     options: dict[str, str]
     wins: Literal["largest", "smallest"]
+
+    def right(self, known: Mapping[str, Known]) -> str:
+        """The right label."""
+        chosen = max if self.wins == "largest" else min
+        return chosen(self.options, key=lambda label: float(known[self.options[label]].value))
+
+
+class ChoiceBet(_Choice):
+    """Choose the right label."""
+
+    kind: Literal["choice"]
 
 
 class CurveBet(_Record):
@@ -122,23 +129,7 @@ class Check(_Record):
     def bound_words(self) -> str:
         """``45 %``, ``0.15``."""
         bound = self.at_most if self.at_least is None else self.at_least
-        assert bound is not None, "a check has a bound"
-        return figure_words(bound, self.unit, self.digits)
-
-    def value(self, found: RunResult | Forecast, atlas: Atlas) -> float:
-        """What the check reads of a finished run or a forecast by ``atlas``."""
-        if self.of == "blocks":
-            return found.totals.blocks_removed
-        if self.of == "error":
-            return error_of(found, self.repair or found.spec.reconstruction, self.site)
-        if self.of == "metric":
-            assert isinstance(found, RunResult), "only a run has a metric"
-            return evaluation_of(found, "reconstructed", self.task).value
-        assert isinstance(found, Forecast), "only curves predict a divergence"
-        return divergence(found, atlas)
-
-    def holds(self, value: float) -> bool:
-        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+        return Known(bound, self.unit, self.digits).words
 
 
 class Task(_Record):
@@ -155,18 +146,11 @@ class Task(_Record):
     criteria: tuple[str, ...] = ()
     checks: tuple[Check, ...]
 
-    def is_met(self, shelf: Shelf, choices: Mapping[str, Any]) -> bool:
-        """Whether a recipe with ``choices`` meets all checks."""
-        found = shelf.ran(self.model, **choices) if self.measured else shelf.expected(self.model, **choices)
-        return all(check.holds(check.value(found, shelf.atlas(self.model, **choices))) for check in self.checks)
 
-
-class Back(_Record):
+class Back(_Choice):
     """A question on an earlier lesson."""
 
     lesson: str
-    options: dict[str, str]
-    wins: Literal["largest", "smallest"]
 
 
 class Source(_Record):
@@ -174,9 +158,15 @@ class Source(_Record):
     url: str
 
 
-class Head(_Record):
-    """The TOML head of a lesson; ``view`` is the page that it is read beside."""
+class Lesson(_Record):
+    """A lesson: what its TOML head has, its number and name from the file's name, and its texts by section.
 
+    ``view`` is the page that it is read beside.
+    """
+
+    number: int
+    name: str
+    texts: dict[str, str]
     title: str
     minutes: int
     misconception: str
@@ -191,14 +181,6 @@ class Head(_Record):
     formula: str
     shapes: str
     sources: tuple[Source, ...]
-
-
-class Lesson(Head):
-    """A lesson: its head, its number and name from the file's name, and its texts by section."""
-
-    number: int
-    name: str
-    texts: dict[str, str]
 
     @model_validator(mode="after")
     def _is_whole(self) -> Lesson:
@@ -215,15 +197,18 @@ class Lesson(Head):
         return self
 
     @property
+    def file(self) -> str:
+        """Name of its page: ``01-units.html``."""
+        return f"{self.number:02}-{self.name}.html"
+
+    @property
     def named(self) -> set[str]:
         """Names of the figures that the texts, the pictures, the bet and the question show."""
         pictures = [text for picture in (self.look, self.reveal) for text in (picture.title, picture.alt)]
         texts = [*self.texts.values(), self.misconception, self.claim, self.takeaway, *pictures]
-        shown = {
-            *self.look.shown.values(),
-            *self.reveal.shown.values(),
-            *(self.back.options.values() if self.back else ()),
-        }
+        shown = {*self.look.shown.values(), *self.reveal.shown.values()}
+        if self.back:
+            shown.update(self.back.options.values())
         match self.bet:
             case NumberBet(answer=answer):
                 shown.add(answer)
@@ -250,16 +235,15 @@ def filled(text: str, known: Mapping[str, Known]) -> str:
     return _PLACEHOLDER.sub(lambda match: known[match[1]].words.replace(" ", "\u00a0"), text)
 
 
-def best(options: Mapping[str, str], wins: Literal["largest", "smallest"], known: Mapping[str, Known]) -> str:
-    """The label whose figure is the largest or the smallest."""
-    chosen = max if wins == "largest" else min
-    return chosen(options, key=lambda label: float(known[options[label]].value))
-
-
 @cache
 def lessons() -> tuple[Lesson, ...]:
     """All lessons in order; raises :class:`StorageError` for a file that is none."""
     return tuple(read(path) for path in sorted(FOLDER.glob("*.md")))
+
+
+def lesson_named(name: str) -> Lesson | None:
+    """The lesson of this name; None if there is none."""
+    return next((lesson for lesson in lessons() if lesson.name == name), None)
 
 
 def read(path: Path) -> Lesson:

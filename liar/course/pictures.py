@@ -10,14 +10,14 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from plotly.colors import sample_colorscale
 
 from liar.choices import REPAIRS
-from liar.course.figures import Known, figure_words
+from liar.course.figures import Known
 from liar.course.lesson import Picture, filled
 from liar.report.plots.frame import DIVERGING
 
@@ -102,7 +102,7 @@ def _with_error(known: Known) -> str:
     if known.stderr is None:
         return known.words
     number, _, unit = known.words.partition(" ")
-    return f"{number} ± {figure_words(known.stderr, known.unit, known.digits).partition(' ')[0]} {unit}".rstrip()
+    return f"{number} ± {known.words_of(known.stderr).partition(' ')[0]} {unit}".rstrip()
 
 
 def _whisker(known: Known, high: float) -> Markup:
@@ -117,7 +117,7 @@ def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     axes = Axes(max(max(known.value) for known in shown.values()))
     svg = _svg(plot(axes, shown))
     rows = [
-        (f"{percent} %", *(_in_unit(known, known.value[percent]) for known in shown.values()))
+        (f"{percent} %", *(known.words_of(known.value[percent]) for known in shown.values()))
         for percent in range(0, 101, 10)
     ]
     key = (
@@ -134,17 +134,13 @@ def _line_of(label: str) -> tuple[str, str]:
     return repair.colour, {"solid": "none", "dot": "2 4"}.get(repair.dash, "8 4")
 
 
-def _in_unit(known: Known, value: float) -> str:
-    return figure_words(value, known.unit, known.digits)
-
-
 def _columns(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
     ((label, known),) = shown.items()
     axes, values = Axes(max(known.value)), known.value
     wide = round(axes.x(1 / len(values)) - axes.x(0) - 1, 1)
-    grid = [_grid_line(axes, high, _in_unit(known, high)) for high in (0.0, axes.high / 2, axes.high)]
+    grid = [_grid_line(axes, high, known.words_of(high)) for high in (0.0, axes.high / 2, axes.high)]
     places = [(axes.x(place / len(values)), axes.y(value)) for place, value in enumerate(values)]
-    rows = [(place, _in_unit(known, value)) for place, value in enumerate(values)]
+    rows = [(place, known.words_of(value)) for place, value in enumerate(values)]
     columns = _each(
         f'<rect x="{{}}" y="{{}}" width="{wide}" height="{{}}"><title>layer {{}}: {{}}</title></rect>',
         ((x, y, round(axes.y(0) - y, 1), *row) for (x, y), row in zip(places, rows, strict=True)),
@@ -183,5 +179,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
     ).format(_each('<th scope="col">{}</th>', ((title,) for title in header)), body)
 
 
-_Draw = Callable[[Mapping[str, Known]], tuple[Markup, Markup]]
-_DRAW: Mapping[str, _Draw] = {"bars": _bars, "curves": _curves, "columns": _columns, "matrix": _matrix}
+_DRAW = {"bars": _bars, "curves": _curves, "columns": _columns, "matrix": _matrix}

@@ -22,7 +22,7 @@ from markdown_it.rules_core import StateCore
 from markupsafe import Markup
 
 from liar.course.figures import Known, Shelf
-from liar.course.lesson import STEPS, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons
+from liar.course.lesson import STEPS, ChoiceBet, CurveBet, Lesson, NumberBet, filled, lesson_named, lessons
 from liar.course.pictures import HEIGHT, WIDTH, Axes, drawn, plot
 from liar.report.export import as_command
 from liar.report.pages.html import ENVIRONMENT
@@ -67,7 +67,7 @@ def pages() -> dict[str, str]:
 
 def names() -> tuple[str, ...]:
     """Names of all files, those of the lessons first."""
-    return (*map(file_of, lessons()), *LISTS)
+    return (*(lesson.file for lesson in lessons()), *LISTS)
 
 
 def page(name: str, home: str | None = None) -> str:
@@ -76,67 +76,30 @@ def page(name: str, home: str | None = None) -> str:
     Raises :class:`liar.errors.StorageError` for a missing run, atlas or lesson, :class:`KeyError` for a name not of
     :func:`names`.
     """
+    every = lessons()
     if name in LISTS:
-        shown = {"home": home, "lessons": [_facts(lesson, lesson.known(_SHELF)) for lesson in lessons()]}
-        return _rendered(f"{name}.j2", shown, {"lessons": {lesson.name: file_of(lesson) for lesson in lessons()}})
-    return _lesson_page({file_of(lesson): lesson for lesson in lessons()}[name], home)
-
-
-def file_of(lesson: Lesson) -> str:
-    """``01-units.html``."""
-    return f"{lesson.number:02}-{lesson.name}.html"
-
-
-def _facts(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
-    """What the lists of all lessons show of one."""
-    return {
-        "file": file_of(lesson),
-        "number": lesson.number,
-        "title": lesson.title,
-        "minutes": lesson.minutes,
-        "misconception": filled(lesson.misconception, known),
-        "claim": filled(lesson.claim, known),
-        "question": _html(lesson.texts["bet"], known),
-        "options": list(lesson.bet.options) if isinstance(lesson.bet, ChoiceBet) else [],
-        "answer": _answer_words(lesson, known),
-        "solution": ", ".join(f"{name} {value}" for name, value in lesson.task.solution.items()),
-        "takeaway": filled(lesson.takeaway, known),
-    }
-
-
-def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
-    match lesson.bet:
-        case NumberBet(answer=answer):
-            return known[answer].words
-        case ChoiceBet(options=options, wins=wins):
-            return best(options, wins, known)
-        case CurveBet():
-            return filled(lesson.reveal.alt, known)
-
-
-def _lesson_page(lesson: Lesson, home: str | None) -> str:
-    known, every, bet, task = lesson.known(_SHELF), lessons(), lesson.bet, lesson.task
-    before, after = (None, *every)[every.index(lesson)], (*every, None)[every.index(lesson) + 1]
+        figures = {lesson.name: lesson.known(_SHELF) for lesson in every}
+        files = {lesson.name: lesson.file for lesson in every}
+        return _rendered(f"{name}.j2", {"home": home, "lessons": every, "known": figures}, {"lessons": files})
+    lesson = {lesson.file: lesson for lesson in every}[name]
+    known, place = lesson.known(_SHELF), every.index(lesson)
+    around = {"Lesson before": every[place - 1 : place], "Next lesson": every[place + 1 : place + 2]}
     shown = {
         "home": home,
         "beside": _beside(lesson, home),
         "lesson": lesson,
+        "known": known,
         "steps": {step: STEPS[step] for step in lesson.steps},
-        "texts": {name: _html(text, known) for name, text in lesson.texts.items()},
-        "pictures": {"look": drawn(lesson.look, known), "reveal": drawn(lesson.reveal, known)},
-        "takeaway": filled(lesson.takeaway, known),
         "formula": Markup(convert(lesson.formula, display="block")),
-        "unit": known[bet.answer].unit if isinstance(bet, NumberBet) else "",
-        "canvas": _canvas(bet, known) if isinstance(bet, CurveBet) else "",
-        "earlier": next((each for each in every if lesson.back and each.name == lesson.back.lesson), None),
-        "around": {
-            words: {"file": file_of(other), "beside": _beside(other, home)}
-            for words, other in (("Lesson before", before), ("Next lesson", after))
-            if other is not None
+        "earlier": lesson_named(lesson.back.lesson) if lesson.back else None,
+        "around": {words: (other, _beside(other, home)) for words, others in around.items() for other in others},
+        "choices": {
+            "allocation": ALLOCATIONS,
+            "reconstruction": RECONSTRUCTIONS,
+            "criterion": lesson.task.criteria,
         },
-        "choices": {"allocation": ALLOCATIONS, "reconstruction": RECONSTRUCTIONS, "criterion": task.criteria},
         "most": MAX_RATIO,
-        "command": as_command(_start(lesson)) if task.measured else "",
+        "command": as_command(_start(lesson)) if lesson.task.measured else "",
     }
     return _rendered("lesson.html.j2", shown, _data(lesson, known))
 
@@ -161,7 +124,7 @@ def _data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
         "name": lesson.name,
         "steps": lesson.steps,
         "bet": _bet_data(lesson, known),
-        "back": best(lesson.back.options, lesson.back.wins, known) if lesson.back else None,
+        "back": lesson.back.right(known) if lesson.back else None,
         "task": {
             **task.model_dump(mode="json", include={"start", "checks", "measured"}),
             "recipe": {name: value for name, value in recipe.items() if name not in task.opens},
@@ -178,12 +141,22 @@ def _bet_data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
         case NumberBet(answer=answer):
             figure = known[answer]
             return base | {"answer": figure.shown, "unit": figure.unit, "digits": figure.digits}
-        case ChoiceBet(options=options, wins=wins):
-            return base | {"answer": best(options, wins, known)}
+        case ChoiceBet():
+            return base | {"answer": bet.right(known)}
         case CurveBet(answer=answer):
             axes = Axes(bet.high)
             corners = {"left": axes.x(0), "right": axes.x(1), "bottom": axes.y(0), "top": axes.y(bet.high)}
             return base | {"answer": known[answer].value[::10], "width": WIDTH, "height": HEIGHT, **corners}
+
+
+def _answer_words(lesson: Lesson, known: Mapping[str, Known]) -> str:
+    match lesson.bet:
+        case NumberBet(answer=answer):
+            return known[answer].words
+        case ChoiceBet():
+            return lesson.bet.right(known)
+        case CurveBet():
+            return filled(lesson.reveal.alt, known)
 
 
 def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
@@ -193,6 +166,16 @@ def _canvas(bet: CurveBet, known: Mapping[str, Known]) -> Markup:
 
 def _html(text: str, known: Mapping[str, Known]) -> Markup:
     return Markup(_MARKDOWN.render(filled(text, known)))
+
+
+_PAGES.filters = {
+    **_PAGES.filters,
+    "answer": _answer_words,
+    "canvas": _canvas,
+    "drawn": drawn,
+    "filled": filled,
+    "html": _html,
+}
 
 
 def _rendered(template: str, shown: Mapping[str, Any], data: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from liar.tasks.samples import Sample
+
 Side = Literal["left", "right"]
 
 
@@ -30,23 +32,22 @@ class Row:
 
 
 def encode(
-    texts: Sequence[str],
+    samples: Sequence[Sample],
     tokenizer: PreTrainedTokenizerBase,
     sequence_length: int,
-    *,
-    pairs: Sequence[str] | None = None,
     config: PreTrainedConfig | None = None,
 ) -> list[Row]:
-    """One row for each text, or for each text followed by its partner in ``pairs``, cut at ``sequence_length`` tokens.
+    """One row for each sample, cut at ``sequence_length`` tokens: its text, or both texts if any of the samples is a pair.
 
     The longer text of a pair is cut first. Rows of pairs have types if the model's ``config`` has more than one.
     """
-    both = None if pairs is None else list(pairs)
-    encoded = tokenizer(list(texts), both, truncation=True, max_length=sequence_length)
-    types = encoded.get("token_type_ids") if both is not None and getattr(config, "type_vocab_size", 1) > 1 else None
+    texts = [sample.text for sample in samples]
+    pairs = [sample.pair or "" for sample in samples] if any(sample.pair is not None for sample in samples) else None
+    encoded = tokenizer(texts, pairs, truncation=True, max_length=sequence_length)
+    types = encoded.get("token_type_ids") if pairs is not None and getattr(config, "type_vocab_size", 1) > 1 else None
     rows: list[Row] = []
     for index, ids in enumerate(encoded["input_ids"]):
-        pair = None if both is None else both[index]
+        pair = None if pairs is None else pairs[index]
         whole = tokenizer(texts[index], pair, verbose=False)["input_ids"] if len(ids) >= sequence_length else ids
         rows.append(Row(ids, None if types is None else types[index], len(whole) > sequence_length))
     return rows

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from liar.data.batching import Row, Side, by_length, encode, pad
-from liar.data.labels import check_answers
+from liar.data.columns import check_answers
 from liar.data.packing import check_length
 from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.data.text_reader import Samples, read_samples
@@ -84,10 +84,10 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
         if spec.calibration == AUTO:
             numbers = divided(sequences_of(tokens, spec.sequence_length), shares)
             shares = reduced(share for share, number in zip(shares, numbers, strict=True) if number)
-        windows, others, splits, digests = yield from calibration_windows_steps(
+        windows, others, parts, digests = yield from calibration_windows_steps(
             spec, shares, loaded, tokens, beside, copies_of(spec)
         )
-        text = _description(shares, splits, digests, tokens=windows.numel(), sequences=len(windows))
+        text = _description(shares, parts, digests, windows.numel(), len(windows))
         return _unpadded(windows), _unpadded(others), text
     if any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
@@ -128,7 +128,7 @@ def _texts(
     rows: list[Row] = []
     others: list[Row] = []
     labels: list[Tensor | None] = []
-    splits: list[str | None] = []
+    parts: list[CalibrationPart] = []
     digests: set[int] = set()
     for share, number, more in zip(shares, divided(tokens, shares), divided(beside, shares), strict=True):
         samples = read_samples(share.source, "train", spec.seed, data=copies_of(spec))
@@ -137,7 +137,7 @@ def _texts(
         if loaded.head == _MARKING:
             check_answers(its_samples, share.source)
         labels.append(_labels(its_samples, loaded, samples))
-        splits.append(samples.split)
+        parts.append(CalibrationPart(source=share.source, split=samples.split))
         digests |= samples.digests
         chosen += its_samples
         rows += its_rows
@@ -146,10 +146,8 @@ def _texts(
         others += [row for sample in its_others for row in _rows_of(sample, loaded, spec.sequence_length)]
     known = [part for part in labels if part is not None]
     targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
-    batches = _batches(rows, targets, loaded)
-    cut = sum(row.cut for row in rows)
-    text = _description(shares, splits, digests, tokens=sum(map(len, rows)), sequences=len(rows), cut=cut)
-    return batches, _batches(others, {}, loaded), text
+    text = _description(shares, parts, digests, sum(map(len, rows)), len(rows), sum(row.cut for row in rows))
+    return _batches(rows, targets, loaded), _batches(others, {}, loaded), text
 
 
 def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel) -> list[Batch]:
@@ -166,21 +164,20 @@ def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedM
 
 def _description(
     shares: Sequence[Share],
-    splits: Sequence[str | None],
+    parts: list[CalibrationPart],
     digests: set[int],
-    *,
     tokens: int,
     sequences: int,
     cut: int | None = None,
 ) -> CalibrationText:
-    parts = [CalibrationPart(source=share.source, split=split) for share, split in zip(shares, splits, strict=True)]
+    is_mixed = len(parts) > 1
     return CalibrationText(
         source=name_of(shares),
-        split=splits[0] if len(parts) == 1 else None,
+        split=None if is_mixed else parts[0].split,
         tokens=tokens,
         sequences=sequences,
         cut=cut,
-        mixed=parts if len(parts) > 1 else [],
+        mixed=parts if is_mixed else [],
         digests=frozenset(digests),
     )
 
@@ -190,8 +187,7 @@ def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Seque
     if loaded.head == _MARKING and sample.answers:
         windows = windows_of([sample], loaded.tokenizer, sequence_length, config=loaded.model.config)
         return [window for window in windows if marks_of(window, sample) != NO_ANSWER] or windows[:1]
-    pairs = None if sample.pair is None else [sample.pair]
-    return encode([sample.text], loaded.tokenizer, sequence_length, pairs=pairs, config=loaded.model.config)
+    return encode([sample], loaded.tokenizer, sequence_length, loaded.model.config)
 
 
 def _marks(samples: list[Sample], rows: list[Row]) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ A copy of the configuration ``cola`` of ``nyu-mll/glue`` is in ``FOLDER/nyu-mll/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -34,7 +35,7 @@ _PROBE_SECONDS = 8.0
 
 _CONFIG = "plain_text"
 """Folder of a dataset that has one configuration."""
-_SHARD = re.compile(r"-\d{5}-of-(\d{5})$")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,12 @@ class Part:
 
 def open_part(data: HubData, part: str) -> Part:
     """One part of the dataset of a task; raises :class:`CalibrationError` if it is out of reach or gated."""
-    try:
+    with _explained(
+        data.dataset,
+        f"The hub does not give part {part!r} of {data.dataset}; check the network, or name a folder with a copy of it "
+        "with --data.",
+    ):
         return _part_of(_parts(data.dataset, data.config), part)
-    except Exception as error:  # the hub client, its HTTP library and every builder raise their own
-        raise _gated(data.dataset, error) or CalibrationError(
-            f"The hub does not give part {part!r} of {data.dataset}; check the network, or name a folder with a copy of it "
-            "with --data."
-        ) from error
 
 
 def open_named(source: str, split: Split) -> Part:
@@ -65,16 +65,14 @@ def open_named(source: str, split: Split) -> Part:
     if there is no such part, or if the dataset is out of reach or gated.
     """
     name, config, part = [*source.split(":"), "", ""][:3]
-    try:
+    with _explained(
+        name,
+        f"The text {source!r} is neither a file nor a dataset that the hub gives; check the spelling (id:config:split) and "
+        "the network.",
+    ):
         parts = _parts(name, config or None)
-        chosen = part or _part_for(split, list(parts))
-        if chosen is not None:
+        if chosen := part or _part_for(split, list(parts)):
             return _part_of(parts, chosen)
-    except Exception as error:  # as above
-        raise _gated(name, error) or CalibrationError(
-            f"The text {source!r} is neither a file nor a dataset that the hub gives; check the spelling "
-            "(id:config:split) and the network."
-        ) from error
     purpose = "calibrate" if split == "train" else "measure"
     raise CalibrationError(
         f"{source!r} has no part to {purpose} on that is not kept for something else (it has {', '.join(parts)}); name the "
@@ -95,14 +93,19 @@ def _part_of(parts: IterableDatasetDict, name: str) -> Part:
     return Part(name, dataset, described.num_examples or None if described is not None else None)
 
 
-def _gated(dataset: str, error: BaseException) -> CalibrationError | None:
-    """An error with the way in if ``error`` is that of a gated dataset."""
-    # The datasets library drops the cause of its error, and leaves it only in the message.
-    if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in str(error)):
-        return CalibrationError(
-            f"The dataset {dataset} is gated; accept its terms on the hub, log in with `hf auth login`, and try again."
-        )
-    return None
+@contextmanager
+def _explained(dataset: str, sentence: str) -> Iterator[None]:
+    """Turn any error into a :class:`CalibrationError` with this ``sentence``, or with the way in to a gated ``dataset``."""
+    try:
+        yield
+    except CalibrationError:
+        raise
+    except Exception as error:  # the hub client, its HTTP library, pyarrow and every builder raise their own
+        # The datasets library drops the cause of its error, and leaves it only in the message.
+        if isinstance(error, GatedRepoError) or (isinstance(error, DatasetNotFoundError) and "gated" in str(error)):
+            way_in = "accept its terms on the hub, log in with `hf auth login`, and try again"
+            sentence = f"The dataset {dataset} is gated; {way_in}."
+        raise CalibrationError(sentence) from error
 
 
 def _part_for(split: Split, parts: Sequence[str]) -> str | None:
@@ -139,17 +142,14 @@ def open_copy(folder: str, data: HubData, part: str) -> Part:
         )
     inside = f"{data.dataset}/{data.config or _CONFIG}"
     place = root / inside
-    try:
+    damaged = (
+        f"The files of part {part!r} in {place} cannot be read; copy them once more, they may be partly downloaded"
+    )
+    with _explained(data.dataset, f"{damaged}."):
         if (place / "dataset_dict.json").is_file():  # written by save_to_disk
             dataset = cast(DatasetDict, load_from_disk(str(place))).get(part)
         else:
             dataset = _downloaded(place, part)
-    except CalibrationError:
-        raise
-    except Exception as error:  # the datasets library and pyarrow raise their own
-        raise CalibrationError(
-            f"The files of part {part!r} in {place} cannot be read; copy them once more, they may be partly downloaded."
-        ) from error
     if dataset is None:
         raise CalibrationError(
             f"The folder {folder} has no part {part!r} of {data.dataset}; put its files there as the hub has them, such as "
@@ -163,7 +163,7 @@ def _downloaded(place: Path, part: str) -> Dataset | None:
     files = sorted(file for file in place.glob(f"{part}-*.parquet") if _SHARD.search(file.stem))
     if not files:
         return None
-    counts = {int(found.group(1)) for file in files if (found := _SHARD.search(file.stem))}
+    counts = {int(file.stem[-5:]) for file in files}
     if counts != {len(files)}:
         raise CalibrationError(
             f"Part {part!r} in {place} has {len(files)} of {max(counts)} files, so it is partly downloaded; copy it once more."

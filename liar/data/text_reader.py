@@ -8,27 +8,28 @@
 from __future__ import annotations
 
 import csv
+import json
+import logging
 import random
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import cache
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from datasets import load_dataset
-from datasets.utils import logging
 
-from liar.data.columns import Selection, selection, text_columns
+from liar.data.columns import Selection, answers_reader, label_names, label_reader, selection, text_columns
 from liar.data.hub import Part, open_copy, open_named, open_part
-from liar.data.labels import answers_reader, label_names, label_reader
-from liar.data.task_samples import demo_samples, text_samples
 from liar.errors import CalibrationError
+from liar.loading.demo_bundle import fetch_demo
+from liar.runtime.quiet import quiet
 from liar.tasks.record import DemoData, HubData, Task
 from liar.tasks.registry import TASKS
-from liar.tasks.samples import Sample
-from liar.tasks.splits import Split, digest_of
-from liar.tasks.texts import WIKI, text_named
+from liar.tasks.samples import Article, RatedSentence, Sample
+from liar.tasks.splits import Split, digest_of, part_of
+from liar.tasks.texts import WIKI, Text, text_named
 
 _FORMATS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     ".txt": ("text", {"sample_by": "paragraph"}),
@@ -83,11 +84,12 @@ def read_samples(
     """
     task = next((task for task in TASKS if task.name == source), None)
     if (bundled := _bundled(source, task, split)) is not None:
+        read = Samples(source, split, iter(bundled), task.labels if task is not None else (), len(bundled))
         if seed is None:
-            return bundled
-        shuffled = list(bundled)
+            return read
+        shuffled = list(read)
         random.Random(seed).shuffle(shuffled)
-        return replace(bundled, _rows=iter(shuffled))
+        return replace(read, _rows=iter(shuffled))
     if task is not None:
         if not isinstance(task.data, HubData):
             raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
@@ -121,15 +123,11 @@ def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
             yield replace(sample, text=text, pair=pair)
 
 
-def _bundled(source: str, task: Task | None, split: Split) -> Samples | None:
+def _bundled(source: str, task: Task | None, split: Split) -> list[Sample] | None:
     """Samples of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
     if (text := text_named(source)) is not None:
-        documents = text_samples(text, split)
-        return Samples(source, split, iter(documents), number=len(documents))
-    if task is None or not isinstance(task.data, DemoData):
-        return None
-    samples = demo_samples(task.data, split)
-    return Samples(source, split, iter(samples), task.labels, len(samples))
+        return text_samples(text, split)
+    return demo_samples(task.data, split) if task is not None and isinstance(task.data, DemoData) else None
 
 
 def _is_file_name(source: str) -> bool:
@@ -179,7 +177,8 @@ def _read(source: str, part: Part) -> Iterator[Mapping[str, Any]]:
     rows = iter(part.dataset)
     while True:
         try:
-            with _quiet_datasets():  # a few rows at a time, since it takes longer than reading one
+            # A few rows at a time, since to quiet the log, which repeats every error, takes longer than to read one.
+            with quiet("datasets", level=logging.CRITICAL):
                 few = list(islice(rows, _AT_ONCE))
         except Exception as error:  # each parser raises its own
             raise _unreadable(source, part) from error
@@ -200,12 +199,51 @@ def _unreadable(source: str, part: Part) -> CalibrationError:
     )
 
 
-@contextmanager
-def _quiet_datasets() -> Iterator[None]:
-    """Silence the log of the datasets library, which repeats every error that it raises."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
+# -- the demo bundle ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def rows_of(text: Text) -> tuple[Article, ...] | tuple[RatedSentence, ...]:
+    """All rows of ``text``: articles sorted by title, or sentences in the order of the file.
+
+    Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises.
+    """
+    content = (fetch_demo() / text.file).read_text(encoding="utf-8")
+    if text.is_rated:
+        lines = (line.split("\t", 2) for line in content.splitlines() if line.strip())
+        # The file doubles every apostrophe: 'Conan' is written ''Conan''. A number is "document_sentence", or one sentence.
+        return tuple(
+            RatedSentence(sentence.replace("''", "'").strip(), float(rating), number.partition("_")[0])
+            for number, rating, sentence in lines
+        )
+    found = (
+        Article(entry["title"], entry["extract"].strip(), entry["topic"], (entry.get("description") or "").strip())
+        for entry in json.loads(content).values()
+    )
+    return tuple(sorted(found, key=lambda article: article.title))
+
+
+def demo_samples(data: DemoData, split: Split) -> list[Sample]:
+    """All samples of one part of a demo task, sorted by a hash, so that the first few are a random sample.
+
+    A sample that the source repeats counts once, and none is in two parts. Raises what ``fetch_demo`` raises.
+    """
+    if data.build is None:
+        return [sample for text in data.texts for sample in text_samples(text, split)]
+    (text,) = data.texts  # no task needs rows of two texts
+    return list(part_of(data.build(rows_of(text)), split).values())
+
+
+def text_samples(text: Text, split: Split) -> list[Sample]:
+    """The documents of one part of a text of the demo bundle, sorted by a hash; none is in two parts."""
+    return [Sample(document) for document in part_of(_documents(text), split).values()]
+
+
+def _documents(text: Text) -> Iterator[tuple[str, str]]:
+    """Documents, each with the key that decides its part: its title, else its first sentence."""
+    rows = rows_of(text)
+    yield from ((row.title, row.extract) for row in rows if isinstance(row, Article))
+    sentences = (row for row in rows if isinstance(row, RatedSentence))
+    for _, document in groupby(sentences, key=lambda sentence: sentence.document):
+        parts = [sentence.text for sentence in document]
+        yield parts[0], " ".join(parts)

@@ -16,6 +16,7 @@ from liar.data.own_text import own_text_steps
 from liar.data.packing import joining_of, pack
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
+from liar.results import CalibrationPart
 from liar.spec import PruneSpec, Separator
 from liar.tasks.mixes import OWN_TEXT, Share
 from liar.tasks.record import Task
@@ -32,9 +33,9 @@ _DRAWN_FROM = 1_000_000
 
 def calibration_windows_steps(
     spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int, data: str | None
-) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[str | None], set[int]]]:
+) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[CalibrationPart], set[int]]]:
     """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, windows of ``beside`` tokens
-    of the same mix that are none of those, the names of the parts, and the digests of the texts.
+    of the same mix that are none of those, the parts of their sources, and the digests of the texts.
 
     The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
     while the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
@@ -49,7 +50,7 @@ def calibration_windows_steps(
         )
     found: list[Tensor] = []
     others: list[Tensor] = []
-    splits: list[str | None] = []
+    parts: list[CalibrationPart] = []
     digests: set[int] = set()
     for share, number, more in zip(shares, numbers, divided(sequences_of(beside, length), shares), strict=True):
         if share.source == OWN_TEXT:
@@ -62,11 +63,11 @@ def calibration_windows_steps(
         check_beside(share.source, its_others.numel(), more * length, "tokens")
         found.append(windows)
         others.append(its_others)
-        splits.append(split)
+        parts.append(CalibrationPart(source=share.source, split=split))
     windows = torch.cat(found)
     if len(shares) > 1:
         windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(spec.seed))]
-    return windows, torch.cat(others), splits, digests
+    return windows, torch.cat(others), parts, digests
 
 
 def sequences_of(tokens: int, sequence_length: int) -> int:

@@ -18,14 +18,6 @@ from liar.tasks.samples import Sample
 _BATCH_SIZE = 32
 
 
-def rows_of(
-    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
-) -> list[Row]:
-    """The model's input for each sample, cut at ``sequence_length`` tokens."""
-    pairs = [sample.pair or "" for sample in samples] if any(sample.pair is not None for sample in samples) else None
-    return encode([sample.text for sample in samples], tokenizer, sequence_length, pairs=pairs, config=model.config)
-
-
 def logits_steps(
     model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> Generator[tuple[int, int], None, Tensor]:
@@ -46,7 +38,7 @@ def logits_steps(
 
 
 def classify_steps(
-    model: nn.Module,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     samples: Sequence[Sample],
     label_names: Sequence[str],
@@ -57,7 +49,7 @@ def classify_steps(
 
     ``classes[i]`` is the model's class for ``label_names[i]``; the model's other classes are ignored.
     """
-    rows = rows_of(model, tokenizer, samples, sequence_length)
+    rows = encode(samples, tokenizer, sequence_length, model.config)
     logits = yield from logits_steps(model, tokenizer, rows)
     answers = [label_names[label] for label in logits[:, list(classes)].argmax(dim=1).tolist()]
     labels = [sample.label or "" for sample in samples]
@@ -72,10 +64,10 @@ def classify_steps(
 
 
 def rate_steps(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
 ) -> Steps:
     """Predict the number of each sample with a model of one output."""
-    rows = rows_of(model, tokenizer, samples, sequence_length)
+    rows = encode(samples, tokenizer, sequence_length, model.config)
     logits = yield from logits_steps(model, tokenizer, rows)
     predicted = logits[:, 0]
     wanted = [sample.label or "" for sample in samples]

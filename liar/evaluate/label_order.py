@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from liar.data.batching import encode
 from liar.data.packing import evaluation_length
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.classification import logits_steps, rows_of
+from liar.evaluate.classification import logits_steps
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes
 from liar.progress import finish
 from liar.tasks.record import Task
@@ -88,7 +89,7 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
             f"The classes of {loaded.id} have no names, and {task.name} has no training texts to find their order on; give "
             "the classes their names in id2label of the model's config."
         )
-    rows = rows_of(loaded.model, loaded.tokenizer, samples, evaluation_length(None, loaded, task.length))
+    rows = encode(samples, loaded.tokenizer, evaluation_length(None, loaded, task.length), loaded.model.config)
     answers = finish(logits_steps(loaded.model, loaded.tokenizer, rows)).argmax(dim=1)
     labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
     right = torch.zeros(count, count, dtype=torch.long)  # samples with each label that the model gives each class

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from liar.data.labels import check_answers, check_labels
+from liar.data.columns import check_answers, check_labels
 from liar.data.packing import joining_of
 from liar.data.question_windows import check_question
 from liar.data.text_reader import Samples, read_samples

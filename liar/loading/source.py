@@ -112,7 +112,11 @@ def find_model(model: str) -> Source:
             raise ModelNotFoundError(f"The hub has no model {model!r} that you may read; {advice}") from None
         if not isinstance(error, OSError) and not is_network_error(error):
             raise
-        return _cached(model)
+        if (folder := cached_folder(model)) is not None:
+            # The folder and not the id: given an id, some loaders send requests in spite of local_files_only.
+            return Source(str(folder), local_only=True)
+        advice = meant(model) or "check the path or the network, or take one of the demo models (see `liar models`)."
+        raise ModelNotFoundError(f"There is no folder {model!r}, and the hub cannot be reached; {advice}") from error
     return Source(id, local_only=False, revision=revision)
 
 
@@ -184,14 +188,6 @@ def cached_folder(model: str) -> Path | None:
     id, revision = hub_model(model)
     config = try_to_load_from_cache(id, "config.json", revision=revision) if is_hub_id(id) else None
     return Path(config).parent if isinstance(config, str) else None
-
-
-def _cached(model: str) -> Source:
-    if (folder := cached_folder(model)) is not None:
-        # The folder and not the id: given an id, some loaders send requests in spite of local_files_only.
-        return Source(str(folder), local_only=True)
-    advice = meant(model) or "check the path or the network, or take one of the demo models (see `liar models`)."
-    raise ModelNotFoundError(f"There is no folder {model!r}, and the hub cannot be reached; {advice}")
 
 
 def read_config(source: Source) -> dict[str, Any]:

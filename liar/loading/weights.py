@@ -128,11 +128,10 @@ def load_classifier(
     if not (adapter / "adapter_config.json").is_file():
         raise ModelNotFoundError(f"The adapter in {adapter} is missing; install the package anew.")
     parameters, widest = explained(source, lambda: _sizes_of(config))
-    host, working = torch.device("cpu"), working_bytes(config, widest, dtype, work)
-    if device.type == "cpu":
-        place(parameters, torch.float32, host, working)
-    else:  # the adapter is merged on the host, the work is done on the device
-        place(parameters, torch.float32, host, 0)
+    working, is_host = working_bytes(config, widest, dtype, work), device.type == "cpu"
+    # The adapter is merged on the host, the work is done on the device.
+    place(parameters, torch.float32, torch.device("cpu"), working if is_host else 0)
+    if not is_host:
         check_room(parameters * dtype.itemsize + working, device)
     network = _read(source, config, torch.float32, may_lack=("classifier.", "qa_outputs."))
     _align(network)
@@ -149,7 +148,15 @@ def _read(
     **options: Any,
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
-    _refuse_adapter(source)
+    # transformers would add the layers of an adapter, also from a pickle; on the Hub it would load another model than this.
+    if explained(
+        source,
+        lambda: find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only),
+    ):
+        raise UnsupportedModelError(
+            f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
+            "and tokenizer to a new folder with save_pretrained, and name that folder."
+        )
     loader = auto_class(config.architectures)
     options |= source.options | {"config": config, "dtype": dtype, "use_safetensors": True}
     network: PreTrainedModel
@@ -173,22 +180,6 @@ def _read(
             'model class, such as "architectures": ["BertForSequenceClassification"].'
         )
     return network
-
-
-def _refuse_adapter(source: Source) -> None:
-    """Raise :class:`UnsupportedModelError` for an adapter beside the weights.
-
-    transformers would add its layers, also from a pickle; on the Hub it would load another model than the one asked for.
-    """
-    found = explained(
-        source,
-        lambda: find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only),
-    )
-    if found is not None:
-        raise UnsupportedModelError(
-            f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
-            "and tokenizer to a new folder with save_pretrained, and name that folder."
-        )
 
 
 def _align(network: PreTrainedModel) -> None:

@@ -7,7 +7,7 @@ every solve, stay in the precision of the model, or above.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 
@@ -30,21 +30,22 @@ def without_labels(batch: Batch) -> dict[str, Tensor]:
 
 def execution_device(model: nn.Module) -> torch.device:
     """Device on which the model computes; for an offloaded model not the one that stores its weights."""
-    for module in model.modules():
-        hook = getattr(module, "_hf_hook", None)
-        device = getattr(hook, "execution_device", None)
-        if device is not None:
-            return torch.device(device)
-    return next(model.parameters()).device
+    return next(_of_hooks(model), None) or next(model.parameters()).device
 
 
 def devices_of(model: nn.Module) -> set[torch.device]:
     """Every device of a weight or a hook; meta weights are moved to their hook's device when used."""
-    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
-    found = {torch.device(device) for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None}
+    found = {*_of_hooks(model)}
     found |= {parameter.device for parameter in model.parameters() if parameter.device.type != "meta"}
     current = {device.type: device for device in found if device.index is not None}  # "cuda" is taken as one of them
     return {device if device.index is not None else current.get(device.type, device) for device in found}
+
+
+def _of_hooks(model: nn.Module) -> Iterator[torch.device]:
+    """The execution devices of the hooks of accelerate."""
+    for module in model.modules():
+        if (device := getattr(getattr(module, "_hf_hook", None), "execution_device", None)) is not None:
+            yield torch.device(device)
 
 
 def fast_products(model: nn.Module) -> AbstractContextManager[object]:

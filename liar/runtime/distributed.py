@@ -75,7 +75,8 @@ def shares(batches: Sequence[Batch]) -> list[Batch]:
             f"The {processes()} processes have {sequences} sequences of calibration text to share; start as many processes "
             "as there are sequences, or fewer, or take more tokens."
         )
-    if len(set(_of_all(_digest(batches)))) > 1:
+    content = b"".join(batch[name].cpu().numpy().tobytes() for batch in batches for name in sorted(batch))
+    if len(set(_of_all(hashlib.sha256(content).digest()))) > 1:
         raise CalibrationError(
             "The processes have read different calibration texts; give each of them the same files, data and seed."
         )
@@ -86,14 +87,6 @@ def shares(batches: Sequence[Batch]) -> list[Batch]:
             for place in range(len(batch["input_ids"]))
         ]
     return list(batches[dist.get_rank() :: processes()])
-
-
-def _digest(batches: Sequence[Batch]) -> bytes:
-    found = hashlib.sha256()
-    for batch in batches:
-        for name in sorted(batch):
-            found.update(batch[name].cpu().numpy().tobytes())
-    return found.digest()
 
 
 # -- collectives -------------------------------------------------------------------------------------------------------

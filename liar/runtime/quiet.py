@@ -1,4 +1,4 @@
-"""Turning off the progress bars and tables of transformers: this library reports progress and errors itself."""
+"""Turning off the progress bars and logs of other libraries: this one reports progress and errors itself."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from transformers.utils import logging as transformers_logging
 
 
 @contextmanager
+def quiet(*libraries: str, level: int = logging.ERROR) -> Iterator[None]:
+    """Log nothing of these libraries below ``level``; restore the settings at the end."""
+    before = {logger: logger.level for logger in map(logging.getLogger, libraries)}
+    for logger in before:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, its_level in before.items():
+            logger.setLevel(its_level)
+
+
+@contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Turn off the progress bars and non-error logs of transformers and accelerate; restore the settings at the end."""
-    accelerate = logging.getLogger("accelerate")
-    before = accelerate.level, transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    accelerate.setLevel(logging.ERROR)
-    transformers_logging.set_verbosity_error()
+    bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with quiet("accelerate", "transformers"), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # between peft and transformers, not the user's
             yield
     finally:
-        level, verbosity, bars = before
-        accelerate.setLevel(level)
-        transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()

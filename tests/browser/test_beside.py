@@ -10,13 +10,14 @@ from playwright.sync_api import FrameLocator, Page, expect
 from components.simple_or_full import selector
 from liar.course.lesson import Lesson, lessons
 from tests.browser.conftest import Visit, fits_and_can_be_read
+from tests.course_lessons import named
 
 pytestmark = pytest.mark.demo
 
 
 def beside(page: Page, lesson: Lesson) -> FrameLocator:
     """Open a lesson, and from there the page with the lesson beside it."""
-    page.goto(f"/course/{lesson.number:02}-{lesson.name}.html")
+    page.goto(f"/course/{lesson.file}")
     page.get_by_role("link", name="Read it beside the page").click()
     frame = page.frame_locator("#beside iframe")
     expect(frame.get_by_role("heading", level=1)).to_contain_text(lesson.title)
@@ -30,10 +31,6 @@ def until_lit(page: Page, part: str, *others: str) -> None:
     expect(page.locator(selector(part))).to_have_css("outline-style", "solid")
     for other in others:
         expect(page.locator(selector(other))).not_to_have_css("outline-style", "solid")
-
-
-def named(name: str) -> Lesson:
-    return next(lesson for lesson in lessons() if lesson.name == name)
 
 
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)

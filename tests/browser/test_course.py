@@ -12,9 +12,10 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from liar.course.figures import Shelf
-from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, best, lessons
-from liar.course.site import file_of, pages
+from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, lessons
+from liar.course.site import pages
 from tests.browser.conftest import SCREENS, severe, too_wide
+from tests.course_lessons import holds, named, value_of
 
 SHELF = Shelf()
 EVERY = pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
@@ -29,7 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(page: Page, site: Path, lesson: Lesson, query: str = "") -> Page:
-    page.goto((site / file_of(lesson)).as_uri() + query)
+    page.goto((site / lesson.file).as_uri() + query)
     return framed(page)
 
 
@@ -37,10 +38,6 @@ def framed(page: Page) -> Page:
     """Wait for the first frame, since a lesson reads what is kept no earlier."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     return page
-
-
-def named(name: str) -> Lesson:
-    return next(lesson for lesson in lessons() if lesson.name == name)
 
 
 def bet(page: Page, lesson: Lesson) -> str:
@@ -52,8 +49,8 @@ def bet(page: Page, lesson: Lesson) -> str:
             value = float(figure.value) * (100 if figure.unit == "%" else 1)
             page.get_by_label("Your bet as a number").fill(f"{value:.4f}")
             said = "exactly right"
-        case ChoiceBet(options=options, wins=wins):
-            page.locator("#bet").get_by_label(best(options, wins, known)).check()
+        case ChoiceBet():
+            page.locator("#bet").get_by_label(lesson.bet.right(known)).check()
             said = "So it is."
         case CurveBet(answer=answer):
             draw(page, known[answer].value[::10])
@@ -102,8 +99,7 @@ def test_a_lesson_from_the_bet_to_the_end(offline: Page, site: Path, lesson: Les
                 control.select_option(value)
         expect(page.locator("#solved")).to_be_visible()
     if lesson.back is not None:
-        right = best(lesson.back.options, lesson.back.wins, lesson.known(SHELF))
-        page.locator("#back").get_by_label(right).check()
+        page.locator("#back").get_by_label(lesson.back.right(lesson.known(SHELF))).check()
         page.get_by_role("button", name="Answer").click()
         expect(page.locator("#back-said")).to_have_text("Right.")
     reloaded(page)
@@ -129,9 +125,9 @@ def test_the_task_reads_what_the_library_forecasts(offline: Page, site: Path, le
         choices = {**task.start, **dict(zip(task.opens, chosen, strict=True))}
         found = page.evaluate("async (choices) => { await readCurves(); return checked(choices); }", choices)
         for check, line in zip(task.checks, found["checks"], strict=True):
-            expected = check.value(SHELF.expected(task.model, **choices), SHELF.atlas(task.model, **choices))
-            assert line["value"] == pytest.approx(expected, rel=1e-9, abs=1e-12), (choices, check.path)
-            assert line["holds"] == check.holds(expected)
+            expected = value_of(check, task, SHELF, choices)
+            assert line["value"] == pytest.approx(expected, rel=1e-9, abs=1e-12), (choices, check.title)
+            assert line["holds"] == holds(check, expected)
 
 
 def test_the_first_lesson_by_keyboard_alone(offline: Page, site: Path) -> None:
@@ -332,7 +328,7 @@ def test_every_page_can_be_read_by_everybody(offline: Page, site: Path, width: i
 @EVERY
 def test_without_scripts_everything_can_be_read(browser: Browser, site: Path, lesson: Lesson) -> None:
     page = browser.new_context(java_script_enabled=False, offline=True).new_page()
-    page.goto((site / file_of(lesson)).as_uri())
+    page.goto((site / lesson.file).as_uri())
     expect(page.get_by_text(re.compile("Scripts are off"))).to_be_visible()
     assert page.locator("section:visible").count() == len(lesson.steps)
     expect(page.locator("#reveal .picture")).to_be_visible()

@@ -12,7 +12,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from liar.course.lesson import Lesson, lessons
-from liar.course.site import file_of
 from liar.course.site import page as page_of_course
 from tests.browser.conftest import OUT, SCREENS, Visit, opened
 
@@ -56,7 +55,7 @@ def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -
 def test_no_step_of_a_lesson_moved(
     browser: Browser, tmp_path: Path, lesson: Lesson, width: int, theme: Literal["light", "dark"]
 ) -> None:
-    (tmp_path / "lesson.html").write_text(page_of_course(file_of(lesson)), encoding="utf-8")
+    (tmp_path / "lesson.html").write_text(page_of_course(lesson.file), encoding="utf-8")
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
     page.goto(f"{(tmp_path / 'lesson.html').as_uri()}?step={STEPS[lesson.name]}")

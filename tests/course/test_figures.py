@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from liar.course.figures import Known, Shelf, figure_words, measured
-from liar.course.lesson import Check
+from liar.course.figures import Known, Shelf, measured
 from liar.course.lesson_figures import hidden
 from liar.errors import StorageError
 from liar.explore.atlas import WEIGHTINGS
-from liar.explore.forecast import divergence, forecast
 from liar.statistics.compare import right_answers
 from tests.shipped import shipped_pair, shipped_run
 
@@ -37,22 +33,6 @@ def test_changed_items_are_counted() -> None:
     found = hidden(SHELF)
     assert found["broken"].value == (dense & ~repaired).sum()
     assert found["mended"].value == (~dense & repaired).sum()
-
-
-def test_what_a_check_reads_of_a_forecast() -> None:
-    run, atlas = shipped_pair(MODEL)
-    chosen = {"ratio": 0.3, "reconstruction": "bias"}
-    expected = forecast(run.spec.model_copy(update=chosen), atlas)
-
-    def read(of: Any, **more: Any) -> float:
-        return Check(title="", of=of, at_most=1, **more).value(SHELF.expected(MODEL, **chosen), SHELF.atlas(MODEL))
-
-    assert read("blocks") == expected.totals.blocks_removed
-    assert read("divergence") == divergence(expected, atlas)
-    assert read("error", site="layers.2.ffn") == expected.sites[5].error["bias"]
-    assert read("error", site="layers.2.ffn", repair="none") == expected.sites[5].error["none"]
-    assert read("error") == pytest.approx(np.mean([site.error["bias"] for site in expected.sites]))
-    assert Check(title="", of="metric", at_most=1).value(run, atlas) == run.evaluations[2].value
 
 
 def test_every_choice_of_heads_is_counted_once() -> None:
@@ -84,7 +64,7 @@ def test_a_run_that_does_not_come_with_the_package_is_one_sentence() -> None:
 
 
 def test_words() -> None:
-    assert figure_words(0.855, "%", 1) == "85.5 %"
-    assert figure_words(1504, "", 0) == "1,504"
-    assert Known(2.131, "x", 2).words == "2.13 x"
-    assert figure_words(0.006, "points", 1) == "0.6 points"
+    assert Known(0.855, "%", 1).words == "85.5 %"
+    assert Known(1504).words == "1,504"
+    assert Known([0.1, 2.131], "x", 2).words_of(2.131) == "2.13 x"
+    assert Known(0.006, "points", 1).words == "0.6 points"

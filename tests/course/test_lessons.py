@@ -12,12 +12,13 @@ from parts.points import PointStore
 from readme import ROOT
 
 from liar.course.figures import Shelf, evaluation_of
-from liar.course.lesson import FOLDER, ChoiceBet, CurveBet, Lesson, NumberBet, best, filled, lessons, read
+from liar.course.lesson import FOLDER, ChoiceBet, CurveBet, Lesson, NumberBet, filled, lessons, read
 from liar.course.lesson_figures import SMOLLM2, TOPIC
 from liar.course.pictures import drawn
 from liar.errors import StorageError
 from liar.explore.atlas import RATIOS
 from liar.statistics.compare import difference
+from tests.course_lessons import is_met
 
 SHELF = Shelf()
 MOST_WORDS = 90
@@ -60,8 +61,8 @@ def test_a_step_has_few_words(lesson: Lesson) -> None:
 @EVERY
 def test_the_task_is_open_at_its_start_and_closed_by_its_solution(lesson: Lesson) -> None:
     task = lesson.task
-    assert not task.is_met(SHELF, task.start)
-    assert task.is_met(SHELF, task.solution)
+    assert not is_met(task, SHELF, task.start)
+    assert is_met(task, SHELF, task.solution)
     changed = {name for name in task.solution if task.solution[name] != task.start.get(name)}
     assert changed <= set(task.opens), "solved by what is open"
     assert all((check.at_most is None) != (check.at_least is None) for check in task.checks)
@@ -109,7 +110,7 @@ def test_the_question_is_on_an_earlier_lesson(lesson: Lesson) -> None:
         return
     earlier = {each.name for each in lessons()[: lesson.number - 1]}
     assert lesson.back.lesson in earlier
-    assert best(lesson.back.options, lesson.back.wins, lesson.known(SHELF)) in lesson.back.options
+    assert lesson.back.right(lesson.known(SHELF)) in lesson.back.options
 
 
 def test_what_the_lessons_claim_is_so() -> None:

@@ -12,7 +12,7 @@ import pytest
 from components.address import read_address
 from components.lesson_beside import complaint_about
 from liar.course.lesson import Lesson, lessons
-from liar.course.site import file_of, page, pages
+from liar.course.site import page, pages
 from liar.report.pages.interactive import content_hash
 from tests.report.test_html import Document
 
@@ -51,7 +51,7 @@ def test_every_link_leads_to_a_page_a_part_or_a_source(name: str) -> None:
 
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
 def test_a_running_page_offers_the_lesson_beside_its_recipe(lesson: Lesson) -> None:
-    alone, served = PAGES[file_of(lesson)], page(file_of(lesson), home="../")
+    alone, served = PAGES[lesson.file], page(lesson.file, home="../")
     assert "beside=" not in alone
     links = [attributes["href"] or "" for tag, attributes in Document(served).tags if tag == "a"]
     query = next(link for link in links if "beside=" in link).removeprefix("../?")
@@ -71,7 +71,7 @@ def test_it_is_small() -> None:
 
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
 def test_a_lesson_has_its_steps_its_formula_and_no_open_placeholder(lesson: Lesson) -> None:
-    source = PAGES[f"{lesson.number:02}-{lesson.name}.html"]
+    source = PAGES[lesson.file]
     document = Document(source)
     sections = [attributes["id"] for tag, attributes in document.tags if tag == "section"]
     assert sections == list(lesson.steps)

@@ -57,14 +57,6 @@ def test_every_layout_gives_the_samples_of_the_hub(folder: Path, task: str) -> N
         assert list(read) == _expected(task, part)
 
 
-def test_a_seed_shuffles_a_copy_the_same_way_each_time(folder: Path) -> None:
-    def texts(seed: int | None) -> list[str]:
-        return [sample.text for sample in read_samples("cola", "train", seed, data=str(folder))]
-
-    assert texts(3) == texts(3) != texts(None)
-    assert sorted(texts(3)) == sorted(texts(None))
-
-
 def test_a_part_in_several_pieces(cola: Path) -> None:
     whole = part_of("cola", "validation")
     (cola / "validation-00000-of-00001.parquet").unlink()

@@ -21,8 +21,7 @@ from liar.data import text_reader
 from liar.data.corpora import text_steps
 from liar.data.hub import Part
 from liar.data.packing import Joining, joining_of, longest_sequence, token_between
-from liar.data.task_samples import rows_of, text_samples
-from liar.data.text_reader import read_samples
+from liar.data.text_reader import read_samples, rows_of, text_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.prepared_task import prepare
@@ -171,11 +170,6 @@ def test_windows_beside_are_others_of_the_running_text(monkeypatch: pytest.Monke
     assert not found[0] & found[1]
 
 
-def test_a_small_model_is_measured_at_the_positions_that_it_has(text: str) -> None:
-    assert prepare(language_model(positions=48), "perplexity", data=text).length == 48
-    assert prepare(language_model(positions=512), "perplexity", data=text).length == 256
-
-
 def test_the_seed_decides_the_batches(text: str) -> None:
     first, again, other = (calibration_text(text, language_model(), 256, 32, seed=seed)[0] for seed in (1, 1, 2))
     assert all(torch.equal(one["input_ids"], two["input_ids"]) for one, two in zip(first, again, strict=True))
@@ -202,11 +196,14 @@ def test_labels_are_the_models_own_classes(labelled: str) -> None:
         assert torch.equal(batch["labels"], letters % 2)  # odd lengths are negative, the model's second class
 
 
-def test_labels_that_may_mean_two_classes_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("classes", "used"), [(tuple("12345"), False), (tuple("123"), True), (("good", "bad"), False)])
+def test_labels_that_mean_two_classes_or_none_are_left_out(
+    tmp_path: Path, classes: tuple[str, ...], used: bool
+) -> None:
     path = tmp_path / "stars.csv"
     path.write_text("text,label\n" + "\n".join(f"a b c,{n % 3 + 1}" for n in range(60)))
-    assert all("labels" not in batch for batch in calibration_text(str(path), classifier(tuple("12345")), 200, 8, 0)[0])
-    assert all("labels" in batch for batch in calibration_text(str(path), classifier(tuple("123")), 200, 8, 0)[0])
+    batches = calibration_text(str(path), classifier(classes), 200, 8, 0)[0]
+    assert all(("labels" in batch) == used for batch in batches)
 
 
 @pytest.fixture
@@ -263,11 +260,6 @@ def test_labels_of_a_regression_are_numbers(labelled: str) -> None:
     assert "labels" not in calibration_text(labelled, classifier(("score",)), 600, 64, seed=0)[0][0]
 
 
-def test_labels_that_the_head_does_not_know_are_left_out(labelled: str) -> None:
-    batches = calibration_text(labelled, classifier(("good", "bad")), 600, 64, seed=0)[0]
-    assert all("labels" not in batch for batch in batches)
-
-
 def test_too_little_text_is_refused_with_its_number_of_tokens(text: str, tmp_path: Path) -> None:
     with pytest.raises(ShortTextError, match=r"holds [\d,]+ usable tokens and 100,000 are asked") as refused:
         calibration_text(text, language_model(), 100_000, 32, seed=0)[0]
@@ -283,7 +275,9 @@ def test_too_little_text_is_refused_with_its_number_of_tokens(text: str, tmp_pat
         windows(language_model(), str(short), length=3)
 
 
-def test_sequences_beyond_the_models_positions_are_refused(text: str) -> None:
+def test_sequences_are_within_the_positions_that_the_model_has(text: str) -> None:
+    assert prepare(language_model(positions=48), "perplexity", data=text).length == 48
+    assert prepare(language_model(positions=512), "perplexity", data=text).length == 256
     with pytest.raises(InvalidSpecError, match="at most 64"):
         calibration_text(text, encoder(), 600, 65, seed=0)[0]
     with pytest.raises(InvalidSpecError, match="at most 128"):

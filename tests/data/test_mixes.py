@@ -214,9 +214,6 @@ def test_a_text_of_a_mix_that_is_too_short_is_named(tmp_path: Path) -> None:
     for model in (language_model(), classifier()):
         with pytest.raises(CalibrationError, match=r"b\.txt.*its share of the mix"):
             calibration_text(MIXED.join([long, short]), model, 640, 16, seed=0)[0]
-    (tmp_path / "empty.txt").write_text("")
-    with pytest.raises(CalibrationError, match=r"empty\.txt is empty"):
-        calibration_text(MIXED.join([long, str(tmp_path / "empty.txt")]), language_model(), 64, 16, seed=0)[0]
 
 
 def test_a_model_is_not_measured_on_a_text_of_its_mix(tmp_path: Path) -> None:

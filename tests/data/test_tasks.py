@@ -8,8 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from liar.data.task_samples import demo_samples, rows_of, text_samples
-from liar.data.text_reader import read_samples
+from liar.data.text_reader import demo_samples, read_samples, rows_of, text_samples
 from liar.errors import CalibrationError
 from liar.tasks.demo import DEMO_TASKS, SENTIMENT, TOPICS
 from liar.tasks.record import DemoData, Task

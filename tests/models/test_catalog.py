@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,7 @@ from liar.loading.catalog import load_model
 from liar.presets import PRESETS
 from liar.runtime.offload import is_offloaded
 from liar.tasks.demo import TOPICS
-from tests.folders import BERT, LLAMA, save
+from tests.folders import BERT, LLAMA, change, save
 
 
 def test_a_local_language_model_loads_as_one(tmp_path: Path) -> None:
@@ -97,9 +96,7 @@ def test_a_head_that_would_be_lost_is_refused(tmp_path: Path, kind: type[PreTrai
 
 def test_a_config_that_names_no_architecture_does_not_lose_a_head(tmp_path: Path) -> None:
     name = save(BertForSequenceClassification(BertConfig(**BERT)), tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    del config["architectures"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    change(tmp_path / "config.json", architectures=None)
     with pytest.raises(UnsupportedModelError, match=r"classifier\.bias would be lost"):
         load_model(name, device="cpu")
 
@@ -143,16 +140,11 @@ def llama_classifier() -> LlamaForSequenceClassification:
     return LlamaForSequenceClassification(config).eval()
 
 
-def without_padding(folder: Path) -> None:
-    settings = folder / "tokenizer_config.json"
-    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"pad_token": None}))
-
-
 def test_a_llama_classifier_without_a_padding_token_reads_many_texts_at_once(tmp_path: Path) -> None:
     """The classifier reads the last token that is not padding, [SEP]; padding with [SEP] would hide it."""
     model = llama_classifier()
     name = save(model, tmp_path)
-    without_padding(tmp_path)
+    change(tmp_path / "tokenizer_config.json", pad_token=None)
     table = tmp_path / "own.csv"
     table.write_text(
         "text,label\n" + "\n".join(f"{'a b ' * (n % 3 + 1)}c,{('negative', 'positive')[n % 2]}" for n in range(9))
@@ -182,7 +174,7 @@ def test_padding_of_a_llama_classifier_is_that_of_its_tokenizer(tmp_path: Path, 
 
 def test_a_llama_classifier_that_cannot_pad_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = save(llama_classifier(), tmp_path)
-    without_padding(tmp_path)
+    change(tmp_path / "tokenizer_config.json", pad_token=None)
     monkeypatch.setattr(catalog, "_padding", lambda tokenizer: None)
     with pytest.raises(UnsupportedModelError, match="no token to pad with"):
         load_model(name, device="cpu")

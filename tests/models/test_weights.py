@@ -13,7 +13,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BertConfig,
-    BertForSequenceClassification,
     BertModel,
     GPT2Config,
     LlamaConfig,
@@ -22,7 +21,7 @@ from transformers import (
 
 from liar.errors import LiarError, ModelNotFoundError, UnsupportedModelError
 from liar.loading.catalog import load_model
-from tests.folders import BERT, LLAMA, save
+from tests.folders import BERT, LLAMA, change, save
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
@@ -69,9 +68,8 @@ def test_an_adapter_beside_the_weights_is_refused(
 
 def test_remote_code_is_never_run(tmp_path: Path) -> None:
     name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path / "model")
-    config = tmp_path / "model" / "config.json"
-    code = {"auto_map": {"AutoModelForCausalLM": "modeling_evil.Evil", "AutoConfig": "modeling_evil.Evil"}}
-    config.write_text(json.dumps(json.loads(config.read_text()) | code))
+    code = {"AutoModelForCausalLM": "modeling_evil.Evil", "AutoConfig": "modeling_evil.Evil"}
+    change(tmp_path / "model" / "config.json", auto_map=code)
     (tmp_path / "model" / "modeling_evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     with suppress(LiarError):
         load_model(name, device="cpu")
@@ -87,17 +85,14 @@ def test_damaged_weights(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_missing_are_not_invented(tmp_path: Path) -> None:
-    name = save(BertForSequenceClassification(BertConfig(**BERT)), tmp_path / "whole")
-    config = json.loads((tmp_path / "whole" / "config.json").read_text())
-    name = save(BertModel(BertConfig(**BERT)), tmp_path / "bare")
-    (tmp_path / "bare" / "config.json").write_text(json.dumps(config))
+    name = save(BertModel(BertConfig(**BERT)), tmp_path)
+    change(tmp_path / "config.json", architectures=["BertForSequenceClassification"])
     with pytest.raises(UnsupportedModelError, match="classifier"):
         load_model(name, device="cpu")
 
 
 def test_weights_that_do_not_fit_their_config(tmp_path: Path) -> None:
     name = save(LlamaForCausalLM(LlamaConfig(**LLAMA)), tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 20}))
+    change(tmp_path / "config.json", intermediate_size=20)
     with pytest.raises(UnsupportedModelError, match="belong together"):
         load_model(name, device="cpu")

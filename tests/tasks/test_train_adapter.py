@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from benchmarks import train_adapter as module
 from benchmarks.train_adapter import BASE_MODEL, Hyperparameters, TrainingRecord, data_digest, train_adapter
-from liar.data.task_samples import demo_samples
+from liar.data.text_reader import demo_samples
 from liar.errors import InvalidSpecError, StorageError
 from liar.evaluate.prepared_task import evaluate
 from liar.loading import catalog
