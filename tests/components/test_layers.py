@@ -76,8 +76,8 @@ def test_the_table_is_the_heatmap_in_words(page: Page) -> None:
 def test_without_an_atlas_the_units_are_still_there(page: Page) -> None:
     updates = page.draw(View(site="layers.1.ffn"), known=False)
     inspector = page.panel.inspector
-    assert updates[inspector.units.column]["visible"]
-    assert not updates[inspector.errors.column]["visible"]
+    assert updates[inspector.figures["units"].column]["visible"]
+    assert not updates[inspector.figures["errors"].column]["visible"]
     assert "Nothing is calibrated" in updates[inspector.hint]
 
 
