@@ -94,13 +94,7 @@ class LayersPanel:
             container=False,
             elem_id="heatmap",
         )
-        self.clicks = gr.HTML(
-            "",
-            html_template="",
-            js_on_load=figure_clicks("site", "?.[1]", "heatmap", then=_SHOW_SITE),
-            elem_id="heatmap-clicks",
-            container=False,
-        )
+        self.clicks = figure_clicks("heatmap-clicks", "site", "?.[1]", "heatmap", then=_SHOW_SITE)
         with gr.Accordion(drawn.twin, open=False) as self.accordion:
             twin = drawn.table(result, view) if result else ""
             self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")

@@ -202,12 +202,11 @@ def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None
 
 def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
     by_hand = page.panel.inspector.by_hand
-    whole = by_hand.keep_all(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD)
+    whole = by_hand.decide(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, own_ratio=True)
     assert whole[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:ratio=0"
     assert whole[by_hand.ratio] == 0
-    assert (
-        by_hand.clear_edits(SPEC, View(site="layers.1.ffn"), *NOTHING, FIELD)[by_hand.field] == "layers.0.ffn:keep=1-2"
-    )
+    left = by_hand.decide(SPEC, View(site="layers.1.ffn"), *NOTHING, FIELD)
+    assert left[by_hand.field] == "layers.0.ffn:keep=1-2"
 
 
 @pytest.mark.parametrize(
