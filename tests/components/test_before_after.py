@@ -15,7 +15,7 @@ from liar.spec import PruneSpec
 from liar.statistics.compare import difference
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
-from tests.components.test_accuracy import Page
+from tests.components.test_accuracy import pieces
 from tests.fakes import classifier_run, language_run
 from tests.shipped import shipped_run
 
@@ -61,7 +61,7 @@ def test_without_paired_errors_there_are_no_differences() -> None:
 @pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-rating"])
 def test_every_model_has_its_number_and_its_bar(model: str) -> None:
     run = shipped_run(model)
-    text = " ".join(Page(shown(run)).pieces)
+    text = " ".join(pieces(shown(run)))
     assert all(value_words(item) in text for item in run.evaluations if item.variant in VARIANTS)
     tasks = len({item.task for item in run.evaluations})
     assert values_alone(shown(run)).count('class="whisker"') == 3 * tasks
