@@ -52,7 +52,7 @@ class GenerationsPanel:
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
-        kind = "language-model" if result is None else _kind(result)
+        kind = "language-model" if result is None else _kind_of(result.spec, result)
         writes = kind == "language-model"
         presets = preset_prompts(result.spec.model if result else "", kind)
         absent = result is not None and self._is_absent(result.spec.key)
@@ -99,7 +99,7 @@ class GenerationsPanel:
 
     def show(self, result: RunResult) -> Updates:
         return {
-            **self._controls(result.spec.model, _kind(result)),
+            **self._controls(result.spec.model, _kind_of(result.spec, result)),
             self.work.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
             self.live: "",
             self.stored: stored_answers(result),
@@ -237,21 +237,16 @@ _PROMPTS: Mapping[HeadKind, str] = {
 """Label of the field, by what the model can do."""
 
 
-def _kind(result: RunResult) -> HeadKind:
-    """What the model of this run can do: by its answers, else as for a recipe."""
-    if result.generations and all(answer.tokens for answer in result.generations):
+def _kind_of(spec: PruneSpec, run: RunResult | None = None) -> HeadKind:
+    """What the model of a recipe can do: by the answers of its ``run``, else from its tasks, its preset or its family."""
+    if run is not None and run.generations and all(answer.tokens for answer in run.generations):
         return "language-model"
-    measured = tuple(dict.fromkeys(item.task for item in result.evaluations))
-    return _kind_of(result.spec.model_copy(update={"evaluate": measured or result.spec.evaluate}), result.model.family)
-
-
-def _kind_of(spec: PruneSpec, family: str | None = None) -> HeadKind:
-    """The same for a recipe whose model is not loaded: from its tasks, else from the preset model or the family."""
-    kinds = [kind for name in spec.evaluate if (kind := task_named(name).head) is not None]
+    tasks = [item.task for item in run.evaluations] if run is not None else []
+    kinds = [kind for name in tasks or spec.evaluate if (kind := task_named(name).head) is not None]
     if kinds:
         return "language-model" if kinds[0] in OF_LANGUAGE_MODELS else kinds[0]
     preset = preset_of(spec.model)
     if preset is not None and preset.task is not None:
         return task_named(preset.task).head or "sentence"
-    family = family or (preset.family if preset is not None else None)
+    family = run.model.family if run is not None else preset.family if preset is not None else None
     return "sentence" if family == "bert" else "language-model"
