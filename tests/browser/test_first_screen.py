@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     kind,
     opened,
     redrawn,
+    settled,
     severe,
     slide,
     to_tab,
@@ -60,7 +61,7 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
 def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 1240})
     opened(page, "/?__theme=light")
-    page.wait_for_timeout(500)
+    settled(page)
     page.screenshot(path=ROOT / "docs" / "screenshot.png")
 
 

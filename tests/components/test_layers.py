@@ -8,7 +8,7 @@ import gradio as gr
 import pytest
 from gradio.blocks import Block
 
-from components.layers.by_hand import Decision
+from components.layers.by_hand import ByHand, Decision
 from liar.edits import merge
 from liar.explore.forecast import forecast
 from liar.report.view import View
@@ -22,6 +22,10 @@ SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:r
 FIELD = "\n".join(SPEC.edits)
 NOTHING = (Decision(), "")
 """Nothing was decided by hand yet."""
+
+HERE = View(site="layers.0.ffn")
+NOW = (SPEC, HERE, *NOTHING, FIELD)
+"""What each decision at the first site reads."""
 
 
 def fire(page: Page, component: Block, event: str, *inputs: Any, into: Block) -> Any:
@@ -38,8 +42,13 @@ def draw(page: Page, view: View, *, known: bool = True, run: RunResult | None = 
     return page.layers.draw(outcome, view, atlas if known else None, "Measured" if run else "Predicted", SPEC)
 
 
-def clicked(site: Any) -> gr.EventData:
-    return gr.EventData(None, {"site": site})
+def clicked(**data: Any) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+@pytest.fixture
+def by_hand(page: Page) -> ByHand:
+    return page.layers.inspector.by_hand
 
 
 @pytest.mark.parametrize("site", ["", "layers.1.ffn", "layers.1.attention", "layers.7.ffn"])
@@ -108,29 +117,24 @@ def test_a_run_of_whole_layers_has_a_map_of_the_runs_that_were_tried(page: Page)
 def test_a_click_selects_and_a_second_one_deselects(page: Page, source: str) -> None:
     component = getattr(page.layers, source)
     view = View(show="liar")
-    selected = fire(page, component, "select", view, clicked("layers.1.ffn"), into=page.bus.view)
+    selected = fire(page, component, "select", view, clicked(site="layers.1.ffn"), into=page.bus.view)
     assert selected == View(show="liar", site="layers.1.ffn")
-    assert fire(page, component, "select", selected, clicked("layers.1.ffn"), into=page.bus.view) == view
+    assert fire(page, component, "select", selected, clicked(site="layers.1.ffn"), into=page.bus.view) == view
 
 
 @pytest.mark.parametrize("nonsense", ["<script>", "layers.1.ffn\n", None, 7, ["x"]])
 def test_a_forged_click_changes_nothing(page: Page, nonsense: Any) -> None:
-    view = View(site="layers.0.ffn")
-    answer = fire(page, page.layers.table, "select", view, clicked(nonsense), into=page.bus.view)
-    assert answer == view
+    assert fire(page, page.layers.table, "select", HERE, clicked(site=nonsense), into=page.bus.view) == HERE
 
 
-def test_the_form_follows_the_view(page: Page) -> None:
-    by_hand = page.layers.inspector.by_hand
+def test_the_form_follows_the_view(page: Page, by_hand: ByHand) -> None:
     filled = by_hand.fill(SPEC, "layers.0.ffn")[by_hand.filled]
     updates = fire(
         page, page.bus.view, "change", SPEC, View(site="layers.1.ffn"), filled, *NOTHING, False, into=by_hand.filled
     )
     assert updates == by_hand.fill(SPEC, "layers.1.ffn")
     assert updates[by_hand.filled].edits == ("layers.1.ffn", "layers.1.ffn:ratio=0.25")
-    unchanged = fire(
-        page, page.bus.view, "change", SPEC, View(site="layers.0.ffn"), filled, *NOTHING, True, into=by_hand.filled
-    )
+    unchanged = fire(page, page.bus.view, "change", SPEC, HERE, filled, *NOTHING, True, into=by_hand.filled)
     assert by_hand.filled not in unchanged
 
 
@@ -145,8 +149,7 @@ def test_a_control_changes_the_view_and_nothing_else(page: Page) -> None:
 # -- edits by hand ------------------------------------------------------------------------------------------------------
 
 
-def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:
-    by_hand = page.layers.inspector.by_hand
+def test_the_fields_hold_the_edits_of_the_selected_site(by_hand: ByHand) -> None:
     first, second = by_hand.fill(SPEC, "layers.0.ffn"), by_hand.fill(SPEC, "layers.1.ffn")
     lost = share_lost(SPEC, "layers.0.ffn")
     assert lost != SPEC.ratio, "the allocation spreads the ratio"
@@ -154,17 +157,15 @@ def test_the_fields_hold_the_edits_of_the_selected_site(page: Page) -> None:
     assert (second[by_hand.own_ratio], second[by_hand.ratio], second[by_hand.keep]) == (True, 0.25, "")
 
 
-def test_the_ratio_of_a_site_is_what_it_lost_until_the_visitor_decides_another(page: Page) -> None:
-    by_hand, less = page.layers.inspector.by_hand, SPEC.model_copy(update={"ratio": 0.2})
+def test_the_ratio_of_a_site_is_what_it_lost_until_the_visitor_decides_another(by_hand: ByHand) -> None:
+    less = SPEC.model_copy(update={"ratio": 0.2})
     filled = by_hand.fill(SPEC, "layers.0.ffn")[by_hand.filled]
-    followed = by_hand.follow(less, View(site="layers.0.ffn"), filled, *NOTHING, False)
+    followed = by_hand.follow(less, HERE, filled, *NOTHING, False)
     share = share_lost(less, "layers.0.ffn")
     assert followed.keys() == {by_hand.ratio, by_hand.filled}, "what is typed in the other fields stays"
     assert followed[by_hand.ratio] == share
-    assert by_hand.ratio not in by_hand.follow(
-        less, View(site="layers.0.ffn"), followed[by_hand.filled], *NOTHING, False
-    )
-    assert by_hand.ratio not in by_hand.follow(less, View(site="layers.0.ffn"), filled, *NOTHING, True)
+    assert by_hand.ratio not in by_hand.follow(less, HERE, followed[by_hand.filled], *NOTHING, False)
+    assert by_hand.ratio not in by_hand.follow(less, HERE, filled, *NOTHING, True)
     unknown = SPEC.model_copy(update={"targets": "heads", "ratio": 0.9})
     assert by_hand.fill(unknown, "layers.0.attention")[by_hand.ratio] == 0.9
 
@@ -174,9 +175,8 @@ def share_lost(spec: PruneSpec, name: str) -> float:
     return round(1 - report.kept / report.units, 2)
 
 
-def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None:
-    by_hand = page.layers.inspector.by_hand
-    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, True, 0.3, " 0-2, 7 ", "9")
+def test_what_is_decided_takes_the_place_of_the_site_s_edits(by_hand: ByHand) -> None:
+    updates = by_hand.decide(*NOW, True, 0.3, " 0-2, 7 ", "9")
     assert updates[by_hand.field].splitlines() == [
         "layers.1.ffn:ratio=0.25",
         "layers.0.ffn:ratio=0.3",
@@ -186,9 +186,8 @@ def test_what_is_decided_takes_the_place_of_the_site_s_edits(page: Page) -> None
     assert updates[by_hand.keep] == "0-2,7"
 
 
-def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
-    by_hand = page.layers.inspector.by_hand
-    whole = by_hand.decide(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, own_ratio=True)
+def test_a_site_is_kept_whole_or_left_to_the_recipe(by_hand: ByHand) -> None:
+    whole = by_hand.decide(*NOW, own_ratio=True)
     assert whole[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:ratio=0"
     assert whole[by_hand.ratio] == 0
     left = by_hand.decide(SPEC, View(site="layers.1.ffn"), *NOTHING, FIELD)
@@ -205,52 +204,46 @@ def test_a_site_is_kept_whole_or_left_to_the_recipe(page: Page) -> None:
         ("", "0-59", "keep at least one"),
     ],
 )
-def test_what_cannot_be_done_is_a_sentence_and_no_edit(page: Page, keep: str, remove: str, words: str) -> None:
-    by_hand = page.layers.inspector.by_hand
-    updates = by_hand.decide(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, False, 0.5, keep, remove)
+def test_what_cannot_be_done_is_a_sentence_and_no_edit(by_hand: ByHand, keep: str, remove: str, words: str) -> None:
+    updates = by_hand.decide(*NOW, False, 0.5, keep, remove)
     assert by_hand.field not in updates
     assert words in updates[by_hand.message]
     assert 'role="alert"' in updates[by_hand.message]
 
 
 @pytest.mark.parametrize("unit", [-1, 10**9, None, "3", 1.5, [0]])
-def test_a_forged_click_on_a_unit_changes_nothing(page: Page, unit: Any) -> None:
-    by_hand = page.layers.inspector.by_hand
-    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, gr.EventData(None, {"unit": unit}))
+def test_a_forged_click_on_a_unit_changes_nothing(by_hand: ByHand, unit: Any) -> None:
+    updates = by_hand.flip(*NOW, clicked(unit=unit))
     assert by_hand.field not in updates
 
 
-def test_a_click_on_a_unit_keeps_the_other_edits(page: Page) -> None:
-    by_hand = page.layers.inspector.by_hand
-    updates = by_hand.flip(SPEC, View(site="layers.0.ffn"), *NOTHING, FIELD, gr.EventData(None, {"unit": 1}))
+def test_a_click_on_a_unit_keeps_the_other_edits(by_hand: ByHand) -> None:
+    updates = by_hand.flip(*NOW, clicked(unit=1))
     assert updates[by_hand.field] == "layers.1.ffn:ratio=0.25\nlayers.0.ffn:keep=2\nlayers.0.ffn:remove=1"
     assert updates[by_hand.undo]["visible"]
     assert "layers.0.ffn:remove=1" in updates[by_hand.message]
 
 
-def test_a_click_before_the_field_shows_the_last_one_keeps_both(page: Page) -> None:
+def test_a_click_before_the_field_shows_the_last_one_keeps_both(by_hand: ByHand) -> None:
     """The field of the browser may be two clicks behind, and the recipe one."""
-    by_hand, here = page.layers.inspector.by_hand, View(site="layers.0.ffn")
-    first = by_hand.flip(SPEC, here, *NOTHING, FIELD, gr.EventData(None, {"unit": 7}))
-    second = by_hand.flip(SPEC, here, first[by_hand.decided], "", FIELD, gr.EventData(None, {"unit": 8}))
+    first = by_hand.flip(*NOW, clicked(unit=7))
+    second = by_hand.flip(SPEC, HERE, first[by_hand.decided], "", FIELD, clicked(unit=8))
     drawn = SPEC.model_copy(update={"edits": second[by_hand.decided].edits})
     last, taken = second[by_hand.decided], second[by_hand.decided].name
     for text in (FIELD, first[by_hand.field], second[by_hand.field]):
-        third = by_hand.flip(drawn, here, last, taken, text, gr.EventData(None, {"unit": 9}))
+        third = by_hand.flip(drawn, HERE, last, taken, text, clicked(unit=9))
         assert {7, 8, 9} <= _touched(third[by_hand.decided].edits)
 
 
-def test_what_is_typed_again_counts_after_a_decision(page: Page) -> None:
-    by_hand, here = page.layers.inspector.by_hand, View(site="layers.0.ffn")
-    decided = by_hand.flip(SPEC, here, *NOTHING, FIELD, gr.EventData(None, {"unit": 7}))[by_hand.decided]
-    updates = by_hand.flip(SPEC, here, decided, decided.name, FIELD, gr.EventData(None, {"unit": 8}))
+def test_what_is_typed_again_counts_after_a_decision(by_hand: ByHand) -> None:
+    decided = by_hand.flip(*NOW, clicked(unit=7))[by_hand.decided]
+    updates = by_hand.flip(SPEC, HERE, decided, decided.name, FIELD, clicked(unit=8))
     assert 7 not in _touched(updates[by_hand.decided].edits)
 
 
-def test_an_older_recipe_leaves_what_was_just_decided(page: Page) -> None:
-    by_hand, here = page.layers.inspector.by_hand, View(site="layers.0.ffn")
-    updates = by_hand.flip(SPEC, here, *NOTHING, FIELD, gr.EventData(None, {"unit": 7}))
-    followed = by_hand.follow(SPEC, here, updates[by_hand.filled], updates[by_hand.decided], "", False)
+def test_an_older_recipe_leaves_what_was_just_decided(by_hand: ByHand) -> None:
+    updates = by_hand.flip(*NOW, clicked(unit=7))
+    followed = by_hand.follow(SPEC, HERE, updates[by_hand.filled], updates[by_hand.decided], "", False)
     assert not {by_hand.keep, by_hand.filled, by_hand.undo} & followed.keys()
 
 
