@@ -15,7 +15,7 @@ import pytest
 from components.address import read_address
 from components.measured.accuracy import AccuracyPanel
 from liar.results import MOST_CHANGES, VARIANTS, RunResult
-from tests.fakes import change, classifier_run, language_run, quantized_run
+from tests.fakes import change, classifier_run, language_run, quantized_run, with_values
 
 
 def parsed(markup: str) -> Element:
@@ -60,12 +60,7 @@ def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> Non
 
 
 def test_a_share_that_may_be_chance_is_no_figure(panel: AccuracyPanel) -> None:
-    run = classifier_run()
-    close = [
-        item.model_copy(update={"value": value})
-        for item, value in zip(run.evaluations, (0.861, 0.849, 0.853), strict=True)
-    ]
-    found = table(panel, run.model_copy(update={"evaluations": close}))
+    found = table(panel, with_values(classifier_run(), 0.861, 0.849, 0.853))
     assert "within the error" in found
     assert "33 %" not in found
     assert any("without single answers" in piece for piece in found)
