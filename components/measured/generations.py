@@ -164,10 +164,9 @@ class GenerationsPanel:
 
     def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
-        self.work.end(id, request)
         return {
+            **self.work.end(id, request),
             self.work.button: gr.update(interactive=True),
-            self.work.stop: gr.update(interactive=False),
             self.prompt: preset if is_preset(prompt or "") else prompt,
             self.live: "",
         }

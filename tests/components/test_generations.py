@@ -23,7 +23,7 @@ from liar.evaluate.answering.ask import PartialAnswer
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.report.view import View
-from liar.results import Generation, RunResult, Token
+from liar.results import Generation, RunResult, Token, Variant
 from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
 from server.profile import LOCAL
@@ -64,10 +64,8 @@ def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
     return Variants(pruned, dense)
 
 
-def answer(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
-    return Generation.model_validate(
-        {"prompt": "Hello", "variant": variant, "text": text, "tokens": tokens or [], **more}
-    )
+def answer(variant: Variant, text: str, **more: Any) -> Generation:
+    return Generation(prompt="Hello", variant=variant, text=text, **more)
 
 
 def stored(panel: GenerationsPanel, *generations: Generation) -> str:
