@@ -68,9 +68,7 @@ class GenerationsPanel:
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100)
         line = status_line("generations-status", self._absence(result.spec.key) if result else "")
-        self.work = JobButton(
-            studio.jobs, "Generate" if writes else "Ask", "generations", "ask:", line=line, button_id="generations-ask"
-        )
+        self.work = JobButton(studio.jobs, "Generate" if writes else "Ask", "generations-ask", "ask:", line=line)
         self.colour = gr.Checkbox(
             False,
             label="Colour tokens by their probability under the dense model",

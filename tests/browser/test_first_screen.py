@@ -49,7 +49,7 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
     expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
     expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
     expect(page.locator("#apply")).to_be_enabled()
-    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#apply-stop")).to_be_disabled()
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id === 'apply'"):
