@@ -94,9 +94,11 @@ class Inspector:
         site = chart.site if chart else Site(report.layer, report.kind, report.units)
         figures = {"units": site_units(site, kept)}
         if chart and predicted:
-            chosen = spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale
+            errors = site_errors(
+                chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, known.get("Measured")
+            )
             figures |= {
-                "errors": site_errors(chart, *chosen, known.get("Measured")),
+                "errors": errors,
                 "scores": site_scores(chart, spec.criterion, kept),
                 "spectrum": site_spectrum(chart),
                 "correlations": site_correlations(chart, kept),
