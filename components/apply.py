@@ -52,7 +52,7 @@ class Apply:
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
         self.studio, self.bus, self.recipe = studio, bus, recipe
         # The keys of runs have no prefix, since panels look up the job of a recipe.
-        self.work = JobButton(studio.jobs, "Apply", "apply", line=status_line("status", script=_RERUN), stop_id="stop")
+        self.work = JobButton(studio.jobs, "Apply", "apply", line=status_line("status", script=_RERUN))
         self.drawing = gr.State(Drawing())
         # Components updated every second. Few, since each one takes interpreter time from the thread of the run.
         self.outputs: list[Block] = [*self.work.outputs, self.drawing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -84,36 +85,23 @@ class ByHand:
             with gr.Row():
                 self.apply = gr.Button("Apply to the recipe", variant="primary", min_width=160)
                 self.keep_whole = gr.Button("Keep the whole site", min_width=160)
-        self.clicks = gr.HTML(
-            "",
-            html_template="",
-            js_on_load=figure_clicks("unit", "", "site-units"),
-            elem_id="unit-clicks",
-            container=False,
-        )
-
-    @property
-    def _fields(self) -> list[Block]:
-        return [self.own_ratio, self.ratio, self.keep, self.remove]
-
-    @property
-    def _filled(self) -> list[Block]:
-        """Outputs of :meth:`fill`."""
-        return [*self._fields, self.filled, self.message, self.undo]
+        self.clicks = figure_clicks("unit-clicks", "unit", "", "site-units")
 
     def wire(self, field: gr.Textbox) -> None:
         """Connect the parts with the recipe's ``field`` of edits."""
         where: list[Block] = [self.bus.spec, self.bus.view]
+        fields: list[Block] = [self.own_ratio, self.ratio, self.keep, self.remove]
+        filled: list[Block] = [*fields, self.filled, self.message, self.undo]
         gr.on(
             [self.bus.view.change, self.bus.spec.change],
             self.follow,
             [*where, self.filled, self.decided, self.taken, self.own_ratio],
-            self._filled,
+            filled,
             **{**QUEUED, "concurrency_limit": 1},  # one after the other, so that each reads what the last has filled
         )
         self.ratio.input(None, None, self.own_ratio, js="() => true", **UNQUEUED)
         self.field = field
-        decided = states_first([self.decided, field, *self._filled])
+        decided = states_first([self.decided, field, *filled])
         now = [*where, self.decided, self.taken, field]
         in_turn: dict[str, Any] = {  # each starts from what the one before has decided; none is left out
             **QUEUED,
@@ -121,9 +109,9 @@ class ByHand:
             "concurrency_id": "by-hand",
             "trigger_mode": "multiple",
         }
-        self.apply.click(self.decide, [*now, *self._fields], decided, **in_turn)
-        self.keep_whole.click(self.keep_all, now, decided, **in_turn)
-        self.undo.click(self.clear_edits, now, decided, **in_turn)
+        self.apply.click(self.decide, [*now, *fields], decided, **in_turn)
+        self.keep_whole.click(partial(self.decide, own_ratio=True), now, decided, **in_turn)
+        self.undo.click(self.decide, now, decided, **in_turn)
         self.clicks.select(self.flip, now, decided, **in_turn)
 
     def follow(
@@ -194,23 +182,17 @@ class ByHand:
         decided: Decision,
         taken: str,
         edits_text: str,
-        own_ratio: bool,
-        ratio: float,
-        keep: str | None,
-        remove: str | None,
+        own_ratio: bool = False,
+        ratio: float = 0.0,
+        keep: str | None = None,
+        remove: str | None = None,
     ) -> Updates:
-        """Turn the fields into the edits of the selected site."""
+        """Turn the fields into the edits of the selected site: none without fields, and a ratio of 0 keeps it whole."""
         site = view.site
         chosen = [f"{site}:ratio={ratio:g}"] if own_ratio else []
         chosen += [f"{site}:keep={keep.strip()}"] if keep and keep.strip() else []
         chosen += [f"{site}:remove={remove.strip()}"] if remove and remove.strip() else []
         return self._write(spec, site, decided, taken, edits_text, lambda _: chosen)
-
-    def keep_all(self, spec: PruneSpec, view: View, decided: Decision, taken: str, edits_text: str) -> Updates:
-        return self._write(spec, view.site, decided, taken, edits_text, lambda _: [f"{view.site}:ratio=0"])
-
-    def clear_edits(self, spec: PruneSpec, view: View, decided: Decision, taken: str, edits_text: str) -> Updates:
-        return self._write(spec, view.site, decided, taken, edits_text, lambda _: [])
 
     def _write(
         self,

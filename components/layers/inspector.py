@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from html import escape
 
 import gradio as gr
@@ -13,11 +14,15 @@ from plotly.graph_objects import Figure
 from components.layers.by_hand import ByHand
 from components.shared.markup import cell, row, table
 from components.shared.panel import Updates
+from components.shared.provenance import Origin
 from components.shared.studio import Bus, Studio
-from liar.explore.atlas import SiteAtlas
+from liar.errors import LiarError
+from liar.explore.atlas import Atlas, SiteAtlas
+from liar.explore.forecast import forecast
 from liar.report.plots.site_errors import site_errors
 from liar.report.plots.site_units import site_correlations, site_scores, site_spectrum, site_units
-from liar.report.view import View
+from liar.report.view import Reported, View
+from liar.report.words.sentences import SiteOutcome
 from liar.report.words.site_sentences import error_words, errors_of, formula, place, reconstructions_of, why_they_differ
 from liar.results import SiteReport
 from liar.sites import Site
@@ -41,30 +46,18 @@ _EXPLAINED = {
 _NO_CURVES = "Nothing is calibrated for this recipe, so the curves, scores and channels of the site are not known."
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """The site that ``view`` selects: its ``chart``, and the ``report`` that is shown of it in a recipe ``spec``.
-
-    ``measured`` is that report if it was measured, and ``predicted`` what the curves alone say.
-    """
-
-    view: View
-    spec: PruneSpec
-    report: SiteReport | None
-    chart: SiteAtlas | None
-    predicted: SiteReport | None
-    measured: SiteReport | None
-
-
 class _Figure:
-    """A figure of the site with a sentence below it; both are hidden if there is nothing to draw."""
+    """Place of a figure of the site, with a sentence below it."""
 
     def __init__(self, name: str) -> None:
         with gr.Column(min_width=250, elem_classes=["site-figure"]) as self.column:
             self.plot = gr.Plot(show_label=False, container=False, elem_id=f"site-{name}")
             gr.HTML(f"<p>{_EXPLAINED[name]}</p>", elem_classes=["caption"])
 
-    def show(self, figure: Figure) -> Updates:
+    def show(self, figure: Figure | None) -> Updates:
+        """Draw ``figure``, or hide its place if there is none."""
+        if figure is None:
+            return {self.column: gr.update(visible=False)}
         return {self.column: gr.update(visible=True), self.plot: figure}
 
 
@@ -74,81 +67,91 @@ class Inspector:
     def __init__(self, studio: Studio, bus: Bus) -> None:
         self.by_hand = ByHand(studio, bus)
         self.hint = gr.HTML(f"<p>{_EMPTY}</p>", elem_id="site-hint")
+        self.figures: dict[str, _Figure] = {}
         with gr.Column(visible=False, elem_id="site") as self.body:
             self.words = gr.HTML("", elem_id="site-words")
-            with gr.Row():
-                self.errors = _Figure("errors")
-                self.scores = _Figure("scores")
-            with gr.Row():
-                self.units = _Figure("units")
-                self.spectrum = _Figure("spectrum")
-                self.correlations = _Figure("correlations")
+            for names in (("errors", "scores"), ("units", "spectrum", "correlations")):
+                with gr.Row():
+                    self.figures |= {name: _Figure(name) for name in names}
             self.by_hand.lay_out()
-        self._figures: list[_Figure] = [self.errors, self.scores, self.units, self.spectrum, self.correlations]
-        figures = [part for figure in self._figures for part in (figure.column, figure.plot)]
+        figures = [part for figure in self.figures.values() for part in (figure.column, figure.plot)]
         self.outputs: list[Block] = [self.hint, self.body, self.words, *figures]
 
-    # -- figures and words --------------------------------------------------------------------------------------
-
-    def draw(self, site: Selected) -> Updates:
-        """Show the selected site."""
-        view, spec, report = site.view, site.spec, site.report
+    def draw(self, outcome: SiteOutcome, view: View, atlas: Atlas | None, origin: Origin) -> Updates:
+        """Show the selected site: the report of it, and what the curves of ``atlas`` predict, if there are any."""
+        spec, name = outcome.spec, view.site
         if not spec.cuts_width:
             return self.clear()
+        report = _named(name, outcome.sites)
         if report is None:
-            hint = f"{view.site} is not pruned by this recipe; choose another cell." if view.site else _EMPTY
+            hint = f"{name} is not pruned by this recipe; choose another cell." if name else _EMPTY
             return {**self.clear(), self.hint: f"<p>{escape(hint)}</p>"}
-        updates = {self.body: gr.update(visible=True), self.words: _site_words(site, report)}
-        chart, predicted, kept = site.chart, site.predicted, report.kept_units
-        if chart is None or predicted is None:
-            hidden = {figure.column: gr.update(visible=False) for figure in self._figures}
-            units = site_units(Site(report.layer, report.kind, report.units), kept)
-            return {**updates, self.hint: f"<p>{_NO_CURVES}</p>", **hidden, **self.units.show(units)}
-        errors = site_errors(
-            chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, site.measured
-        )
-        return {
-            **updates,
-            self.hint: "",
-            **self.units.show(site_units(chart.site, kept)),
-            **self.errors.show(errors),
-            **self.scores.show(site_scores(chart, spec.criterion, kept)),
-            **self.spectrum.show(site_spectrum(chart)),
-            **self.correlations.show(site_correlations(chart, kept)),
+        predicted = _predicted(spec, name, atlas)
+        chart = atlas.site(name) if atlas and predicted else None
+        both = {"Predicted": predicted, "Measured": report if origin == "Measured" else None}
+        known = {words: each for words, each in both.items() if each}
+        kept = report.kept_units
+        site = chart.site if chart else Site(report.layer, report.kind, report.units)
+        figures = {"units": site_units(site, kept)}
+        if chart and predicted:
+            errors = site_errors(
+                chart, spec.criterion, predicted, spec.reconstruction, view.weighting, view.scale, known.get("Measured")
+            )
+            figures |= {
+                "errors": errors,
+                "scores": site_scores(chart, spec.criterion, kept),
+                "spectrum": site_spectrum(chart),
+                "correlations": site_correlations(chart, kept),
+            }
+        updates = {
+            self.hint: "" if chart else f"<p>{_NO_CURVES}</p>",
+            self.body: gr.update(visible=True),
+            self.words: _site_words(report, spec, chart) + _errors(known, spec, view.weighting),
         }
+        for part, figure in self.figures.items():
+            updates |= figure.show(figures.get(part))
+        return updates
 
     def clear(self) -> Updates:
         """Hide the site and the hint, because no site is known."""
         return {self.hint: "", self.body: gr.update(visible=False)}
 
 
-def _site_words(site: Selected, report: SiteReport) -> str:
-    unit = "neurons" if report.kind == "ffn" else "query heads"
-    name, spec, chart = place(report), site.spec, site.chart if site.predicted else None
+def _named(name: str, sites: Iterable[SiteReport]) -> SiteReport | None:
+    return next((site for site in sites if site.name == name), None)
+
+
+def _predicted(spec: PruneSpec, name: str, atlas: Atlas | None) -> SiteReport | None:
+    """What the curves alone predict of a site; None if there are none."""
+    with suppress(LiarError):
+        return _named(name, forecast(spec, atlas).sites) if atlas else None
+    return None
+
+
+def _site_words(report: SiteReport, spec: PruneSpec, chart: SiteAtlas | None) -> str:
+    unit, name = "neurons" if report.kind == "ffn" else "query heads", place(report)
     lines = formula(chart, report.kept // chart.site.group, spec.reconstruction) if chart else ()
     typeset = "".join(convert(line, display="block") for line in lines)
-    why = f"<p>{escape(why_they_differ(spec))}</p>" if site.predicted and site.measured else ""
     return (
         f'<h3 data-site="{escape(report.name)}">{escape(name[:1].upper() + name[1:])}</h3>'
         f"<p>{report.kept:,} of {report.units:,} {unit} kept, scored by {spec.criterion}.</p>"
         + (f'<div class="formula" role="region" aria-label="Formula" tabindex="0">{typeset}</div>' if lines else "")
-        + _predicted_and_measured(site)
-        + why
     )
 
 
-def _predicted_and_measured(site: Selected) -> str:
-    """Table of the known errors, a column each; the chosen reconstruction is highlighted."""
-    both, weighting = {"Predicted": site.predicted, "Measured": site.measured}, site.view.weighting
-    found = {name: report for name, report in both.items() if report}
-    columns = {name: errors_of(report, weighting) for name, report in found.items()}
+def _errors(known: Mapping[str, SiteReport], spec: PruneSpec, weighting: Reported) -> str:
+    """Table of the ``known`` errors, a column each; the chosen reconstruction is highlighted. If there are both, a sentence
+    about why they differ.
+    """
+    columns = {name: errors_of(report, weighting) for name, report in known.items()}
     error = "Error" if weighting == "plain" else "Norm-aware error"
     rows = (
         row(
             name,
             *(cell(error_words(errors.get(name))) for errors in columns.values()),
-            class_="chosen" if name == site.spec.reconstruction else None,
+            class_="chosen" if name == spec.reconstruction else None,
         )
-        for name in reconstructions_of(list(found.values()))
+        for name in reconstructions_of(list(known.values()))
     )
-    return table(("Reconstruction", *columns), rows, caption=f"{error}, share of the output's energy")
+    figures = table(("Reconstruction", *columns), rows, caption=f"{error}, share of the output's energy")
+    return figures + (f"<p>{escape(why_they_differ(spec))}</p>" if len(known) > 1 else "")

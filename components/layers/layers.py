@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from html import escape
 from textwrap import wrap
 
 import gradio as gr
 from gradio.blocks import Block
 
-from components.layers.inspector import Inspector, Selected
+from components.layers.inspector import Inspector
 from components.layers.maps import map_of
 from components.rail.glossary import PICTURE
 from components.shared.browser import button_clicks, figure_clicks
 from components.shared.panel import QUEUED, Updates
 from components.shared.provenance import Origin, of_another, pill
 from components.shared.studio import Bus, Studio
-from liar.errors import LiarError
 from liar.explore.atlas import Atlas
-from liar.explore.forecast import forecast
 from liar.report.export import file_stem
 from liar.report.pages.block import block_picture
 from liar.report.view import DIFFERENCES, View
 from liar.report.words.sentences import SiteOutcome, recipe
-from liar.results import RunResult, SiteReport
+from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
 _LINE = 112
@@ -97,13 +94,7 @@ class LayersPanel:
             container=False,
             elem_id="heatmap",
         )
-        self.clicks = gr.HTML(
-            "",
-            html_template="",
-            js_on_load=figure_clicks("site", "?.[1]", "heatmap", then=_SHOW_SITE),
-            elem_id="heatmap-clicks",
-            container=False,
-        )
+        self.clicks = figure_clicks("heatmap-clicks", "site", "?.[1]", "heatmap", then=_SHOW_SITE)
         with gr.Accordion(drawn.twin, open=False) as self.accordion:
             twin = drawn.table(result, view) if result else ""
             self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")
@@ -126,10 +117,6 @@ class LayersPanel:
         recipe, the heading has a note.
         """
         sites, spec = outcome.sites, outcome.spec
-        chart = atlas.site(view.site) if atlas and view.site else None
-        report = next((site for site in sites if site.name == view.site), None)
-        measured = report if origin == "Measured" else None
-        selected = Selected(view, spec, report, chart, _predicted(spec, view, atlas), measured)
         drawn = map_of(spec)
         return {
             self.heading: _heading(spec, origin, chosen),
@@ -143,7 +130,7 @@ class LayersPanel:
             self.sentence: f"<p>{escape(drawn.sentence(sites, view, spec))}</p>",
             self.plot: drawn.picture(outcome, view, _about(spec, origin)),
             self.table: drawn.table(outcome, view),
-            **self.inspector.draw(selected),
+            **self.inspector.draw(outcome, view, atlas, origin),
         }
 
     def clear(self) -> Updates:
@@ -170,15 +157,6 @@ def _with_site(view: View, event: gr.EventData) -> View:
     """The view with the clicked site, or without a site if it was selected already."""
     site = getattr(event, "site", "")
     return view.changed(site="" if site == view.site else site)
-
-
-def _predicted(spec: PruneSpec, view: View, atlas: Atlas | None) -> SiteReport | None:
-    """What the curves alone predict of the selected site; None if there are none."""
-    if atlas is None or not view.site:
-        return None
-    with suppress(LiarError):
-        return next((site for site in forecast(spec, atlas).sites if site.name == view.site), None)
-    return None
 
 
 # -- markup ---------------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import plotly.graph_objects as go
 
@@ -19,32 +18,15 @@ from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import PruneSpec, StageName
 
 
-class StageMap(Protocol):
-    """``twin`` is the title of the table, and ``has_controls`` whether the picture has the controls of the sites' heatmap."""
+class SiteMap:
+    """Map of width pruning. ``twin`` is the title of the table; the heatmap's controls are hidden unless ``has_controls``."""
 
-    title: str
-    twin: str
-    has_controls: bool
-
-    def explained(self, spec: PruneSpec | None) -> str:
-        """HTML of what the picture shows."""
-
-    def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
-        """The figure; ``about`` is stored as ``layout.meta``."""
-
-    def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
-        """What is most worth seeing, as text."""
-
-    def table(self, outcome: SiteOutcome, view: View) -> str:
-        """HTML for keyboards, screen readers and copying."""
-
-
-class _Sites:
     title = "Error by layer and site"
     twin = "All sites in a table"
     has_controls = True
 
     def explained(self, spec: PruneSpec | None) -> str:
+        """HTML of what the picture shows."""
         corrected = spec is not None and spec.walked == "corrective"
         return (
             "How far each site's output is from the dense model's, as a share of its energy. The mask is the same for every "
@@ -53,14 +35,17 @@ class _Sites:
         )
 
     def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
+        """The figure; ``about`` is stored as ``layout.meta``."""
         return error_heatmap(outcome.sites, view, about=about)
 
     def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
+        """What is most worth seeing, as text."""
         if view.difference:
             return compares(sites, view.weighting, *view.difference)
         return stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else view.strips[0])
 
     def table(self, outcome: SiteOutcome, view: View) -> str:
+        """HTML for keyboards, screen readers and copying."""
         error = "Error" if view.weighting == "plain" else "Norm-aware error"
         names = reconstructions_of(outcome.sites)
         return table(
@@ -71,7 +56,9 @@ class _Sites:
         )
 
 
-class _Layers:
+class LayerMap:
+    """Map of depth pruning: every run of layers that was tried."""
+
     title = "Error of every run of layers"
     twin = "All runs of layers in a table"
     has_controls = False
@@ -104,10 +91,10 @@ class _Layers:
         )
 
 
-MAPS: Mapping[StageName, StageMap] = {"depth": _Layers(), "width": _Sites()}
+MAPS: Mapping[StageName, SiteMap | LayerMap] = {"depth": LayerMap(), "width": SiteMap()}
 
 
-def map_of(spec: PruneSpec | None) -> StageMap:
+def map_of(spec: PruneSpec | None) -> SiteMap | LayerMap:
     """The map of the last stage of ``spec``; without a recipe, that of the sites."""
     return MAPS[spec.stages[-1] if spec else "width"]
 

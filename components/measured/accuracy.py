@@ -67,11 +67,19 @@ class AccuracyPanel:
         self.costs.wire()
 
     def _what_changed(self, result: RunResult) -> str:
-        """The texts whose answers changed; for a run of text alone, where such answers are found."""
-        if changes := _changes(result):
-            return changes
-        writes = any(METRICS[item.metric].of_windows for item in result.evaluations)
-        return _empty(f"{_NO_LABELS} {self._questions(result.spec)}" if writes else _NO_LABELS)
+        """Groups of changed texts for each task that has right and wrong answers; a sentence if there are none."""
+        metrics = {item.task: METRICS[item.metric] for item in result.evaluations}
+        labelled = [task for task, metric in metrics.items() if metric.reads not in ("nll", "numbers")]
+        if labelled and result.changes:
+            return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
+        sentence = _NO_LABELS
+        if labelled:
+            sentence = "No changed text is stored with this run."
+        elif not metrics:
+            sentence = "No task was measured in this run, so there is nothing to compare."
+        elif any(metric.of_windows for metric in metrics.values()):
+            sentence = f"{_NO_LABELS} {self._questions(result.spec)}"
+        return f"<h4>What changed</h4><p>{sentence}</p>"
 
     def _questions(self, spec: PruneSpec) -> str:
         """Sentence about the tasks that ask a language model questions, with a link to a stored run of them."""
@@ -95,8 +103,7 @@ def _table(result: RunResult) -> str:
     return (
         table(_HEAD, *groups, label="Figures of the bars")
         + f"<p>Recovery is the share of what pruning broke that the repair recovered. {_errors(result)}</p>"
-        + "".join(f"<p>{escape(sentence)}</p>" for sentence in _baselines(result))
-        + "".join(f"<p>{escape(sentence)}</p>" for sentence in findings(result))
+        + "".join(f"<p>{escape(sentence)}</p>" for sentence in (*_baselines(result), *findings(result)))
     )
 
 
@@ -145,24 +152,6 @@ def _figures(result: RunResult, item: Evaluation, *, is_main: bool) -> list[str]
 
 
 # -- changed answers ---------------------------------------------------------------------------------------------------
-
-
-def _changes(result: RunResult) -> str:
-    """Groups of changed texts for each task, or a sentence; empty if no task of the run has right and wrong answers."""
-    labelled = list(
-        dict.fromkeys(item.task for item in result.evaluations if METRICS[item.metric].reads not in ("nll", "numbers"))
-    )
-    if not result.evaluations:
-        return _empty("No task was measured in this run, so there is nothing to compare.")
-    if not labelled:
-        return ""
-    if not result.changes:
-        return _empty("No changed text is stored with this run.")
-    return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
-
-
-def _empty(sentence: str) -> str:
-    return f"<h4>What changed</h4><p>{sentence}</p>"
 
 
 def _groups(result: RunResult, task: str) -> str:

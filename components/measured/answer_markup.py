@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from components.shared.markup import element
-from liar.report.words.answer_sentences import judged
+from liar.report.words.answer_sentences import by_prompt, judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
 _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.001, "0.001 to 0.01"))
@@ -16,13 +16,6 @@ _RAREST = "below 0.001"
 
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
 _OTHER = element("span", "⇄", role="img", aria_label="another answer")
-
-
-def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
-    found: dict[str, dict[Variant, Generation]] = {}
-    for generation in result.generations:
-        found.setdefault(generation.prompt, {})[generation.variant] = generation
-    return found
 
 
 def stored_answers(result: RunResult) -> str:
@@ -67,8 +60,11 @@ def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
     if is_whole and not text.strip():
         return '<p class="measures">The model ends its answer at once.</p>'
     differs = None if dense is None else _first_difference(text, dense.text or "", is_whole)
-    measures = _measures(answer, dense, is_whole, is_same=is_whole and dense is not None and differs is None)
-    return f'<p class="text">{_pieces(answer, differs)}</p><p class="measures">{measures}</p>'
+    measures = ["Same text as dense."] if is_whole and dense is not None and differs is None else []
+    if answer.tokens and answer.seconds:
+        measures.append(f"{len(answer.tokens) / answer.seconds:.1f} tokens a second.")
+    measures += judged(answer, dense) if is_whole else []
+    return f'<p class="text">{_pieces(answer, differs)}</p><p class="measures">{" ".join(measures)}</p>'
 
 
 def _first_difference(text: str, dense: str, is_whole: bool) -> int | None:
@@ -106,13 +102,6 @@ def legend() -> str:
     names = [*(name for _, name in _STEPS), _RAREST]
     steps = " ".join(f'<span class="p{step}">{name}</span>' for step, name in enumerate(names))
     return f"<p>Probability under the dense model: {steps}</p>"
-
-
-def _measures(answer: Generation, dense: Generation | None, is_whole: bool, is_same: bool) -> str:
-    measures = ["Same text as dense."] if is_same else []
-    if answer.tokens and answer.seconds:
-        measures.append(f"{len(answer.tokens) / answer.seconds:.1f} tokens a second.")
-    return " ".join(measures + (judged(answer, dense) if is_whole else []))
 
 
 def _probabilities(answer: Generation, dense: Generation | None) -> str:

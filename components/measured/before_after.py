@@ -143,7 +143,7 @@ def _figures(metric: Metric, task: str, bars: list[_Bar], scale: list[Evaluation
         row(
             variant_name(bar.variant).capitalize(),
             cell(bar.words),
-            cell(_drawn(bar, reach), class_="bar"),
+            cell(_track(reach if bar.value is None else bar.value, bar.stderr, reach), class_="bar"),
             cell(bar.beside),
             class_=f"{bar.variant} {bar.kind}",
         )
@@ -167,7 +167,7 @@ def _differences(items: list[Evaluation]) -> list[Markup]:
         row(
             variant_name(item.variant).capitalize(),
             cell(metric.change_words(change, stderr)),
-            cell(_change(change, stderr, reach), class_="bar"),
+            cell(_track(change, stderr, reach, zero=50.0), class_="bar"),
             class_=item.variant,
         )
         for item, change, stderr in known
@@ -178,22 +178,16 @@ def _differences(items: list[Evaluation]) -> list[Markup]:
     return [element("details", element("summary", "Only the differences"), figures)]
 
 
-def _change(change: float, stderr: float, reach: float) -> Markup:
-    """A bar from the middle, where the dense model is, and a whisker of one paired standard error to each side."""
-    low, high = (max(0.0, 50 + 50 * (change + side * stderr) / reach) for side in (-1, 1))
-    start, width = min(0.0, change), abs(change)
-    fill = element("span", class_="fill", style=f"left:{50 + 50 * start / reach:.2f}%;width:{50 * width / reach:.2f}%")
-    whisker = element("span", class_="whisker", style=f"left:{low:.2f}%;width:{high - low:.2f}%")
-    return element("span", fill, whisker, element("span", class_="middle"), class_="track", aria_hidden="true")
-
-
-def _drawn(bar: _Bar, reach: float) -> Markup:
-    """A bar as long as the value, and a whisker of one standard error to each side; a faded one over the whole width if the
-    value is not known. The number stands beside it.
+def _track(value: float, stderr: float | None, reach: float, zero: float = 0.0) -> Markup:
+    """A bar from ``zero`` (percent of the width) to the value, and a whisker of one standard error to each side; ``reach`` is
+    the value at the end. The number stands beside it.
     """
-    width = 100.0 if bar.value is None else max(0.0, 100 * bar.value / reach)
-    parts = [element("span", class_="fill", style=f"width:{width:.2f}%")]
-    if bar.value is not None and bar.stderr is not None:
-        low, high = (max(0.0, 100 * (bar.value + side * bar.stderr) / reach) for side in (-1, 1))
-        parts.append(element("span", class_="whisker", style=f"left:{low:.2f}%;width:{high - low:.2f}%"))
+
+    def part(name: str, low: float, high: float) -> Markup:
+        left, right = (max(0.0, zero + (100 - zero) * end / reach) for end in (low, high))
+        return element("span", class_=name, style=f"left:{left:.2f}%;width:{right - left:.2f}%")
+
+    parts = [part("fill", min(value, 0.0), max(value, 0.0))]
+    parts += [part("whisker", value - stderr, value + stderr)] if stderr is not None else []
+    parts += [element("span", class_="middle")] if zero else []
     return element("span", *parts, class_="track", aria_hidden="true")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
 from liar.tasks.registry import task_named
-from server.job import HandOut, Job
+from server.job import HandOut
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
@@ -31,8 +30,6 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
     from liar.models.variants import Variants
 
     Answers = Generator[Progress | HandOut[PartialAnswer | Generation], None, None]
-
-log = logging.getLogger(__name__)
 
 MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
@@ -52,21 +49,14 @@ class GenerationsPanel:
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
-        kind = "language-model" if result is None else _kind(result)
+        kind = "language-model" if result is None else _kind_of(result.spec, result)
         writes = kind == "language-model"
         presets = preset_prompts(result.spec.model if result else "", kind)
-        absent = result is not None and self._is_absent(result.spec.key)
         gr.HTML(
             "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
             elem_classes=["caption"],
         )
-        self.prompt = gr.Textbox(
-            presets[0],
-            label=_PROMPTS[kind],
-            lines=2,
-            max_lines=8,
-            elem_id="generations-prompt",
-        )
+        self.prompt = gr.Textbox(presets[0], label=_PROMPTS[kind], lines=2, max_lines=8, elem_id="generations-prompt")
         with gr.Row(elem_id="generations-presets"):
             self.presets = [gr.Button(preset, size="sm", min_width=160) for preset in presets]
         with gr.Row(visible=writes, elem_id="generations-settings") as self.settings:
@@ -77,10 +67,8 @@ class GenerationsPanel:
                 0, MAX_TEMPERATURE, 0, step=0.1, label="Temperature", info="0 takes the likeliest token.", min_width=160
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100)
-        line = status_line("generations-status", status.note(_ABSENT) if absent else "")
-        self.work = JobButton(
-            studio.jobs, "Generate" if writes else "Ask", "generations", "ask:", line=line, button_id="generations-ask"
-        )
+        line = status_line("generations-status", self._absence(result.spec.key) if result else "")
+        self.work = JobButton(studio.jobs, "Generate" if writes else "Ask", "generations-ask", "ask:", line=line)
         self.colour = gr.Checkbox(
             False,
             label="Colour tokens by their probability under the dense model",
@@ -99,8 +87,8 @@ class GenerationsPanel:
 
     def show(self, result: RunResult) -> Updates:
         return {
-            **self._controls(result.spec.model, _kind(result)),
-            self.work.status: status.note(_ABSENT) if self._is_absent(result.spec.key) else "",
+            **self._controls(result.spec.model, _kind_of(result.spec, result)),
+            self.work.status: self._absence(result.spec.key),
             self.live: "",
             self.stored: stored_answers(result),
         }
@@ -168,14 +156,15 @@ class GenerationsPanel:
         except LiarError as error:
             yield {self.work.status: status.problem(str(error))}
             return
-        yield from self._watch(job, prompt, request)
+        for snapshot, line in self.work.follow(job, request):
+            end = self.work.idle(status.end(snapshot, done="Done.", stopped="Stopped.")) if snapshot.ended else {}
+            yield {**line, **end, self.live: live_answers(prompt, snapshot.handed_out)}
 
     def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
-        self.work.end(id, request)
         return {
+            **self.work.end(id, request),
             self.work.button: gr.update(interactive=True),
-            self.work.stop: gr.update(interactive=False),
             self.prompt: preset if is_preset(prompt or "") else prompt,
             self.live: "",
         }
@@ -199,18 +188,6 @@ class GenerationsPanel:
         result = stored(self.studio, key)
         yield from with_models(self.studio, result, answers, lambda shape: 3 * shape.written(written), asked=True)
 
-    def _watch(self, job: Job, prompt: str, request: gr.Request) -> Iterator[Updates]:
-        """Updates while ``job`` goes on; the buttons are reset when it has ended."""
-        try:
-            for snapshot, line in self.work.follow(job, request):
-                updates: Updates = {**line, self.live: live_answers(prompt, snapshot.handed_out)}
-                if snapshot.ended:
-                    updates |= self.work.idle(status.end(snapshot, done="Done.", stopped="Stopped."))
-                yield updates
-        except Exception:
-            log.exception("The answers of the job %r could not be shown", job.title)
-            yield self.work.idle(status.problem("The answers could not be shown; the log of the server has more."))
-
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.evaluate.answering.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""
         for name, value, least, most in (
@@ -222,8 +199,9 @@ class GenerationsPanel:
                 raise InvalidSpecError(f"The {name} should be a number from {least} to {most:,}.")
         return {"max_new_tokens": int(tokens or 0), "temperature": float(temperature or 0), "seed": int(seed or 0)}
 
-    def _is_absent(self, key: str) -> bool:
-        return bool(key) and self.studio.registry.variants(key) is None
+    def _absence(self, key: str) -> str:
+        """Status line of a run whose models are not in memory, else ""."""
+        return status.note(_ABSENT) if self.studio.registry.variants(key) is None else ""
 
 
 _PROMPTS: Mapping[HeadKind, str] = {
@@ -237,21 +215,16 @@ _PROMPTS: Mapping[HeadKind, str] = {
 """Label of the field, by what the model can do."""
 
 
-def _kind(result: RunResult) -> HeadKind:
-    """What the model of this run can do: by its answers, else as for a recipe."""
-    if result.generations and all(answer.tokens for answer in result.generations):
+def _kind_of(spec: PruneSpec, run: RunResult | None = None) -> HeadKind:
+    """What the model of a recipe can do: by the answers of its ``run``, else from its tasks, its preset or its family."""
+    if run is not None and run.generations and all(answer.tokens for answer in run.generations):
         return "language-model"
-    measured = tuple(dict.fromkeys(item.task for item in result.evaluations))
-    return _kind_of(result.spec.model_copy(update={"evaluate": measured or result.spec.evaluate}), result.model.family)
-
-
-def _kind_of(spec: PruneSpec, family: str | None = None) -> HeadKind:
-    """The same for a recipe whose model is not loaded: from its tasks, else from the preset model or the family."""
-    kinds = [kind for name in spec.evaluate if (kind := task_named(name).head) is not None]
+    tasks = [item.task for item in run.evaluations] if run is not None else []
+    kinds = [kind for name in tasks or spec.evaluate if (kind := task_named(name).head) is not None]
     if kinds:
         return "language-model" if kinds[0] in OF_LANGUAGE_MODELS else kinds[0]
     preset = preset_of(spec.model)
     if preset is not None and preset.task is not None:
         return task_named(preset.task).head or "sentence"
-    family = family or (preset.family if preset is not None else None)
+    family = run.model.family if run is not None else preset.family if preset is not None else None
     return "sentence" if family == "bert" else "language-model"

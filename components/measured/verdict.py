@@ -32,22 +32,16 @@ class VerdictPanel:
         if known.expected is not None:
             between = between_words(known.spec, known.measured)
             return {self.text: _markup(known.origin, outlook(known.expected), known.expected, [], between=between)}
-        return {self.text: _measuring(known.spec) if known.pruned else _unknown(known.spec, known.missing)}
+        headline, why = "Nothing is known of this recipe yet.", f"<p>{escape(known.missing)}</p>"
+        if known.pruned:
+            headline, why = "Pruned and repaired; its metrics are being measured.", ""
+        return {self.text: _of(known.spec, f"<h2>{headline}</h2><p>{escape(recipe(known.spec))}</p>{why}")}
 
 
 def _measured(result: RunResult | None) -> str:
     if result is None:
         return "<h2>No run is stored yet: choose a model and press “Apply”.</h2>"
     return _markup("Measured", verdict(result), result, result.warnings, measured_on(result) or "")
-
-
-def _measuring(spec: PruneSpec) -> str:
-    """Headline of a run whose sites are done and whose metrics are not, if there is no forecast."""
-    return _of(spec, f"<h2>Pruned and repaired; its metrics are being measured.</h2><p>{escape(recipe(spec))}</p>")
-
-
-def _unknown(spec: PruneSpec, why: str) -> str:
-    return _of(spec, f"<h2>Nothing is known of this recipe yet.</h2><p>{escape(recipe(spec))}</p><p>{escape(why)}</p>")
 
 
 def _markup(
@@ -64,19 +58,12 @@ def _markup(
 
 
 def _of(spec: PruneSpec, markup: str) -> str:
-    return f"<div {_mark(spec)}>{markup}</div>"
-
-
-def _mark(spec: PruneSpec) -> str:
-    return f'{_MARK}="{spec.key}"'
-
-
-_MARK = "data-recipe"
+    return f'<div data-recipe="{spec.key}">{markup}</div>'
 
 
 def is_of_another(headline: str, spec: PruneSpec) -> bool:
     """Whether a headline names another recipe than ``spec``."""
-    return _MARK in headline and _mark(spec) not in headline
+    return "data-recipe=" in headline and f'data-recipe="{spec.key}"' not in headline
 
 
 def _unbroken(sentence: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gradio as gr
+
 DOWNLOAD = """
 (file) => {
   if (!file) return;
@@ -42,15 +44,15 @@ element.addEventListener('click', (event) => {{
 """
 
 
-def figure_clicks(name: str, path: str, *plots: str, then: str = "") -> str:
-    """Script of an HTML component: a click on a point of the ``plots`` (element ids) becomes a ``select`` event.
+def figure_clicks(id: str, name: str, path: str, *plots: str, then: str = "") -> gr.HTML:
+    """Hidden component: a click on a point of the ``plots`` (element ids) becomes a ``select`` event of it.
 
     ``path`` leads from the point's ``customdata`` to the value of ``name`` in the event; the statements ``then`` may read
     it under that name. Gradio draws every figure into a new element and forwards no event of a figure, so the script
     watches for new ones.
     """
     figures = ", ".join(f"#{plot} .js-plotly-plot" for plot in plots)
-    return f"""
+    script = f"""
 const hook = () => {{
   if (!element.isConnected) return;
   for (const plot of document.querySelectorAll('{figures}')) {{
@@ -67,3 +69,4 @@ const hook = () => {{
 new MutationObserver(hook).observe(document.body, {{ childList: true, subtree: true }});
 hook();
 """
+    return gr.HTML("", html_template="", js_on_load=script, elem_id=id, container=False)

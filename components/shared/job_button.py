@@ -21,28 +21,18 @@ Watch = Callable[[Job, gr.Request], Iterator[Updates]]
 class JobButton:
     """Button, Stop and status line of a job of the queue, one at a time.
 
-    ``prefix`` begins the keys of its jobs in the queue. ``pieces`` names what such a job counts ("runs"), if anything.
-    ``line`` is the status line, either a line that is on the page already or one that is not rendered yet.
+    ``name`` is the id of the button, ``prefix`` begins the keys of its jobs in the queue. ``pieces`` names what such a job
+    counts ("runs"), if anything. ``line`` is the status line, either a line that is on the page already or one that is not
+    rendered yet.
     """
 
     def __init__(
-        self,
-        jobs: JobQueue,
-        words: str,
-        name: str,
-        prefix: str = "",
-        *,
-        pieces: str = "",
-        line: gr.HTML | None = None,
-        button_id: str = "",
-        stop_id: str = "",
+        self, jobs: JobQueue, words: str, name: str, prefix: str = "", *, pieces: str = "", line: gr.HTML | None = None
     ) -> None:
         self.jobs, self.prefix, self.pieces = jobs, prefix, pieces
         with gr.Row(elem_id=f"{name}-actions", elem_classes=["work"]) as self.row:
-            self.button = gr.Button(
-                words, variant="primary", size="md", scale=2, min_width=180, elem_id=button_id or name
-            )
-            self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=stop_id or f"{name}-stop")
+            self.button = gr.Button(words, variant="primary", size="md", scale=2, min_width=180, elem_id=name)
+            self.stop = gr.Button("Stop", interactive=False, size="md", min_width=80, elem_id=f"{name}-stop")
         self.status = line or status_line(f"{name}-status")
         if not self.status.is_rendered:
             self.status.render()

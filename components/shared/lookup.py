@@ -15,7 +15,6 @@ from liar.report.interpolation import carried, neighbours, of_other_ratios
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.store import RunSummary
-from server.job import Job
 
 NO_ATLAS = (
     "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "
@@ -64,49 +63,36 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
 
     A recipe that names no task gets the run of its model's own task, and ``spec`` of the answer is that run's.
     """
-    known = _found(studio, spec)
-    known = replace(known, measured=of_other_ratios(known.spec, studio.store.summaries()))
-    return known if known.expected is None else replace(known, expected=_carried(studio, known.expected, known))
+    atlas, run, pruned = studio.atlases.find(spec), studio.store.find(spec), None
+    if run is None and (job := studio.jobs.find(spec.key)) is not None:
+        snapshot = studio.jobs.snapshot(job)
+        run, pruned = snapshot.result, None if snapshot.ended else snapshot.latest(Pruned)
+    spec = spec if run is None else run.spec
+    known = Known(spec, atlas, run, pruned, measured=of_other_ratios(spec, studio.store.summaries()))
+    if run is not None:
+        return known
+    if atlas is None:
+        return replace(known, missing=NO_ATLAS)
+    try:
+        expected = forecast(spec, atlas)
+    except LiarError as error:
+        return replace(known, missing=str(error))
+    return replace(known, expected=_carried(studio, expected, atlas, known.measured))
 
 
-def _carried(studio: Studio, expected: Forecast, known: Known) -> Forecast:
-    """The forecast, made to agree with the nearest measured runs of its recipe."""
+def _carried(studio: Studio, expected: Forecast, atlas: Atlas, measured: Mapping[float, RunSummary]) -> Forecast:
+    """The forecast, made to agree with the nearest ``measured`` runs of its recipe."""
     marks: list[tuple[RunResult, Forecast]] = []
-    for summary in neighbours(expected.spec.ratio, known.measured):
+    for summary in neighbours(expected.spec.ratio, measured):
         run = studio.store.load(summary.spec.key)
         with suppress(LiarError):
-            marks += [(run, forecast(run.spec, known.atlas))] if run and known.atlas else []
+            marks += [(run, forecast(run.spec, atlas))] if run else []
     return carried(expected, marks)
-
-
-def _found(studio: Studio, spec: PruneSpec) -> Known:
-    atlas, run = studio.atlases.find(spec), studio.store.find(spec)
-    job = studio.jobs.find(spec.key) if run is None else None
-    if job is not None:
-        run = _made_by(studio, job)
-    if run is not None:
-        return Known(run.spec, atlas, run=run)
-    pruned = _pruned_by(studio, job) if job is not None else None
-    if atlas is None:
-        return Known(spec, None, pruned=pruned, missing=NO_ATLAS)
-    try:
-        return Known(spec, atlas, pruned=pruned, expected=forecast(spec, atlas))
-    except LiarError as error:
-        return Known(spec, atlas, pruned=pruned, missing=str(error))
 
 
 def run_of(studio: Studio, key: str) -> RunResult | None:
     """The stored run with this key, else the result of a recent job that could not be stored, else None."""
-    result, job = studio.store.load(key), studio.jobs.find(key)
-    return result if result is not None or job is None else _made_by(studio, job)
-
-
-def _made_by(studio: Studio, job: Job) -> RunResult | None:
-    result: RunResult | None = studio.jobs.snapshot(job).result
-    return result
-
-
-def _pruned_by(studio: Studio, job: Job) -> Pruned | None:
-    """Measured sites that a running job has handed out; None if there are none yet or the job has ended."""
-    snapshot = studio.jobs.snapshot(job)
-    return None if snapshot.ended else snapshot.latest(Pruned)
+    run, job = studio.store.load(key), studio.jobs.find(key)
+    if run is None and job is not None:
+        run = studio.jobs.snapshot(job).result
+    return run

@@ -22,7 +22,8 @@ def element(name: str, *content: str, **attributes: str | None) -> Markup:
         for key, value in attributes.items()
         if value is not None
     )
-    return Markup(f"<{name}{written}>{''.join(map(_html, content))}</{name}>")
+    inside = "".join(part if isinstance(part, Markup) else escape(part) for part in content)
+    return Markup(f"<{name}{written}>{inside}</{name}>")
 
 
 cell = partial(element, "td")
@@ -34,23 +35,14 @@ def row(header: str, *cells: Markup, **attributes: str | None) -> Markup:
 
 
 def table(
-    names: Iterable[str],
-    *groups: Iterable[Markup],
-    label: str | None = None,
-    caption: str | None = None,
-    foot: Markup | None = None,
+    names: Iterable[str], *groups: Iterable[Markup], label: str | None = None, caption: str | None = None
 ) -> Markup:
-    """Table with the ``names`` of its columns and a body for each group of rows, ``foot`` being its last row.
+    """Table with the ``names`` of its columns and a body for each group of rows.
 
     A ``label`` makes it a region that scrolls by itself: the label names the region, which the keyboard reaches.
     """
     parts = [element("caption", caption)] if caption is not None else []
     parts.append(element("thead", element("tr", *(element("th", name, scope="col") for name in names))))
     parts += [element("tbody", *rows) for rows in groups]
-    parts += [element("tfoot", foot)] if foot is not None else []
     markup = element("table", *parts)
     return element("div", markup, class_="scroll", role="region", aria_label=label, tabindex="0") if label else markup
-
-
-def _html(content: str) -> str:
-    return content if isinstance(content, Markup) else escape(content)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.utils import is_prop_update
 
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -55,10 +56,6 @@ def over(below: Updates, above: Updates) -> Updates:
     """Merge two sets of updates: ``above`` wins, but two ``gr.update`` of one component are merged by property."""
     merged = {**below, **above}
     for component in below.keys() & above.keys():
-        if _is_update(below[component]) and _is_update(above[component]):
+        if is_prop_update(below[component]) and is_prop_update(above[component]):
             merged[component] = {**below[component], **above[component]}
     return merged
-
-
-def _is_update(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("__type__") == "update"

@@ -70,13 +70,7 @@ class TradeoffPanel:
             self.pareto = gr.Plot(
                 drawn.pareto, show_label=False, container=False, elem_id="tradeoff-pareto", min_width=300
             )
-        self.clicks = gr.HTML(
-            "",
-            html_template="",
-            js_on_load=figure_clicks("key", "", "tradeoff-ratio", "tradeoff-pareto"),
-            elem_id="tradeoff-clicks",
-            container=False,
-        )
+        self.clicks = figure_clicks("tradeoff-clicks", "key", "", "tradeoff-ratio", "tradeoff-pareto")
         self.table = gr.HTML(
             drawn.table, js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"]
         )

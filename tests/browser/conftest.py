@@ -188,6 +188,14 @@ def full(page: Page, recipe: str = "", tab: str = "layers", **view: str) -> Page
     return opened(page, f"/?{recipe}{'&' if recipe else ''}layout=full&tab={tab}{chosen}")
 
 
+def settled(page: Page) -> None:
+    """Wait until every figure in sight is as wide as its place."""
+    page.wait_for_function(
+        """() => [...document.querySelectorAll('.js-plotly-plot')].every(
+            (plot) => !plot.offsetParent || Math.abs(plot._fullLayout?.width - plot.clientWidth) < 1)"""
+    )
+
+
 def to_tab(page: Page, name: str) -> None:
     """Open a tab, through the overflow menu if the window is too narrow for it."""
     tab, menu = page.get_by_role("tab", name=name), page.get_by_role("button", name="More tabs")
@@ -202,7 +210,7 @@ def to_tab(page: Page, name: str) -> None:
 def apply(page: Page) -> None:
     """Press the primary button and wait until the run can be stopped."""
     page.get_by_role("button", name="Apply", exact=True).click()
-    expect(page.locator("#stop")).to_be_enabled()
+    expect(page.locator("#apply-stop")).to_be_enabled()
 
 
 def finished(page: Page, seconds: float = 120) -> None:

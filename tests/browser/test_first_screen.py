@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     kind,
     opened,
     redrawn,
+    settled,
     severe,
     slide,
     to_tab,
@@ -48,7 +49,7 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
     expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
     expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
     expect(page.locator("#apply")).to_be_enabled()
-    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#apply-stop")).to_be_disabled()
     for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id === 'apply'"):
@@ -60,7 +61,7 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
 def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 1240})
     opened(page, "/?__theme=light")
-    page.wait_for_timeout(500)
+    settled(page)
     page.screenshot(path=ROOT / "docs" / "screenshot.png")
 
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from liar.course.lesson import Lesson, lessons
 from liar.course.site import page as page_of_course
-from tests.browser.conftest import OUT, SCREENS, Visit, opened
+from tests.browser.conftest import OUT, SCREENS, Visit, full, opened, settled, to_tab
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 COARSE = 4
@@ -29,25 +29,31 @@ TOLERATED = 0.02
 STEPS = {"correlation": 3, "curves": 2}
 """Lessons, and the step that each is opened at: a picture with its answer, and an empty plot to draw a curve on."""
 
-SCENES: dict[str, tuple[str, str]] = {
-    "simple": ("", "#generations-stored .variant"),
-    "site": ("layout=full&site=layers.3.ffn", "#site-correlations .main-svg"),
-    "accuracy": ("layout=full&tab=accuracy", "#metrics .main-svg"),
-    "trade-off": ("layout=full&tab=trade-off", "#criteria-ratio .main-svg"),
-    "take-away": ("layout=full&tab=take-away", "#takeaway-files"),
+TABS = {
+    "Layers": ("site", "#site-correlations .main-svg"),
+    "Accuracy": ("accuracy", "#metrics .main-svg"),
+    "Trade-off": ("trade-off", "#criteria-ratio .main-svg"),
+    "Take away": ("take-away", "#takeaway-files"),
 }
-"""A link for each picture, and the selector of the element that is drawn last."""
+"""The picture of each tab, and the selector of the element that is drawn last."""
 
 
 @pytest.mark.parametrize(("width", "theme"), SCREENS)
-@pytest.mark.parametrize("scene", SCENES)
-def test_nothing_moved(visit_still: Visit, scene: str, width: int, theme: str) -> None:
-    query, last = SCENES[scene]
-    page = opened(visit_still(width, 900 if width > 800 else 844), f"/?{query}&__theme={theme}")
-    page.locator(last).last.scroll_into_view_if_needed()
-    page.evaluate("document.fonts.ready.then(() => window.scrollTo(0, 0))")
-    page.wait_for_timeout(400)  # figures take their final width
-    compare(page, f"{scene}-{width}-{theme}")
+def test_nothing_moved(visit_still: Visit, width: int, theme: str) -> None:
+    page = visit_still(width, 900 if width > 800 else 844)
+
+    def is_as_before(scene: str, last: str) -> None:
+        page.locator(last).last.scroll_into_view_if_needed()
+        page.evaluate("document.fonts.ready.then(() => window.scrollTo(0, 0))")
+        settled(page)
+        compare(page, f"{scene}-{width}-{theme}")
+
+    opened(page, f"/?__theme={theme}")
+    is_as_before("simple", "#generations-stored .variant")
+    full(page, site="layers.3.ffn", __theme=theme)
+    for tab, drawn in TABS.items():
+        to_tab(page, tab)
+        is_as_before(*drawn)
 
 
 @pytest.mark.parametrize(("width", "theme"), SCREENS)

@@ -79,11 +79,11 @@ def test_two_clicks_are_one_run_with_predicted_and_measured_side_by_side(page: P
     expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted"])
     clicks = events_of(page, "apply")
     page.get_by_role("button", name="Apply", exact=True).dblclick()
-    expect(page.locator("#stop")).to_be_enabled()
+    expect(page.locator("#apply-stop")).to_be_enabled()
     begun = len(clicks)  # a second one that was sent at once has joined the run of the first
     finished(page)
     assert len(clicks) == begun, "the second click waited for the end of the run"
-    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#apply-stop")).to_be_disabled()
     expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted", "Measured"])
 
 
@@ -96,7 +96,7 @@ def test_stop_keeps_what_was_shown_and_the_next_visitor_sees_only_the_own_run(vi
     apply(second)
     expect(second.locator("#status")).to_contain_text("one job is before yours")
     start = time.monotonic()
-    first.locator("#stop").click()
+    first.locator("#apply-stop").click()
     expect(first.locator("#status")).to_contain_text("Stopped.")
     assert time.monotonic() - start < 10
     expect(first.locator("#apply")).to_be_enabled()
@@ -112,7 +112,7 @@ def test_stop_keeps_what_was_shown_and_the_next_visitor_sees_only_the_own_run(vi
     assert used < most, f"{used / MEGABYTE:,.0f} MB in memory"
 
     apply(first)
-    first.locator("#stop").click()  # before the first step of the run has ended
+    first.locator("#apply-stop").click()  # before the first step of the run has ended
     expect(first.locator("#status")).to_contain_text("Stopped.")
     expect(first.locator("#apply")).to_be_enabled()
 
@@ -124,7 +124,7 @@ def test_a_run_goes_on_when_its_page_is_closed_and_is_found_at_work(visit: Visit
     under_way(page)
     page.close()
     again = full(visit(), link)  # as a reload does it
-    expect(again.locator("#stop")).to_be_enabled()
+    expect(again.locator("#apply-stop")).to_be_enabled()
     expect(again.locator("#status progress")).to_be_visible()
     finished(again)
     expect(kind(again)).to_have_text("Measured")
@@ -135,7 +135,7 @@ def test_a_measured_recipe_and_an_unknown_model_start_no_run(page: Page) -> None
     full(page, MINILM)
     page.get_by_role("button", name="Apply", exact=True).click()
     expect(page.locator("#status")).to_contain_text("already measured")
-    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#apply-stop")).to_be_disabled()
     expect(kind(page)).to_have_text("Measured")
     expect(page.get_by_role("button", name="Run again", exact=True)).to_be_visible()
     slide(page, "#ratio", 0.33)

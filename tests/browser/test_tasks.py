@@ -87,7 +87,7 @@ def test_a_question_its_context_three_answers_and_every_metric(page: Page) -> No
         "What is Ada?\nAda is a programming language for large and long-lived systems."
     )
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator("#generations-actions").get_by_role("button", name="Stop")).to_be_enabled()
+    expect(page.locator("#generations-ask-actions").get_by_role("button", name="Stop")).to_be_enabled()
     live = page.locator("#generations-live section")
     expect(live.locator(".variant")).to_have_count(len(VARIANTS), timeout=180_000)
     expect(live.locator("h5")).to_contain_text("What is Ada?")

@@ -163,7 +163,7 @@ def test_after_a_stopped_run_the_earlier_figures_return(page: Page) -> None:
         expect(own).to_have_count(0)
         apply(page)
         expect(own).to_be_visible(timeout=90_000)  # its own sites appear before its metrics
-        page.locator("#stop").click()
+        page.locator("#apply-stop").click()
         expect(page.locator("#status")).to_contain_text("Stopped.", timeout=60_000)
         expect(own).to_have_count(0)
     assert moments[-1].heading == moments[0].heading

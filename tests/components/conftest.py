@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from gradio.routes import App
 
 import liar.jobs.pipeline
 from components.rail.recipe import default_spec
@@ -20,6 +21,12 @@ from tests.fakes import language_run
 from tests.studio import studio
 
 __all__ = ["studio"]
+
+
+@pytest.fixture(autouse=True)
+def _without_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Gradio make no routes of a page: that takes a third of the time of building it, and no test here serves one."""
+    monkeypatch.setattr(App, "create_app", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from liar.spec import PruneSpec
 from liar.statistics.compare import difference
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
-from tests.components.test_accuracy import Page
-from tests.fakes import classifier_run, language_run
+from tests.components.test_accuracy import pieces
+from tests.fakes import classifier_run, language_run, with_values
 from tests.shipped import shipped_run
 
 WIDTH = re.compile(r"(\w+):([\d.]+)%")
@@ -61,7 +61,7 @@ def test_without_paired_errors_there_are_no_differences() -> None:
 @pytest.mark.parametrize("model", ["demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-rating"])
 def test_every_model_has_its_number_and_its_bar(model: str) -> None:
     run = shipped_run(model)
-    text = " ".join(Page(shown(run)).pieces)
+    text = " ".join(pieces(shown(run)))
     assert all(value_words(item) in text for item in run.evaluations if item.variant in VARIANTS)
     tasks = len({item.task for item in run.evaluations})
     assert values_alone(shown(run)).count('class="whisker"') == 3 * tasks
@@ -78,9 +78,7 @@ def test_the_bars_are_as_long_as_the_values_and_stay_inside() -> None:
 
 
 def test_a_correlation_below_zero_has_no_bar() -> None:
-    run = shipped_run("demo/minilm-rating")
-    below = [item.model_copy(update={"value": -0.1}) for item in run.evaluations]
-    assert "width:0.00%" in shown(run.model_copy(update={"evaluations": below}))
+    assert "width:0.00%" in shown(with_values(shipped_run("demo/minilm-rating"), -0.1, -0.1, -0.1))
 
 
 def test_changed_answers_are_counted() -> None:
@@ -100,10 +98,8 @@ def test_without_a_run_or_a_task_there_is_a_sentence() -> None:
 
 
 def at(ratio: float, repaired: float) -> RunSummary:
-    run = language_run(ratio=ratio)
-    values = {"dense": 16.2, "pruned": 2 * repaired, "reconstructed": repaired}
-    items = [item.model_copy(update={"value": values[item.variant]}) for item in run.evaluations]
-    return RunSummary.model_validate({**run.model_dump(include={"spec", "model", "totals"}), "evaluations": items})
+    run = with_values(language_run(ratio=ratio), 16.2, 2 * repaired, repaired)
+    return RunSummary.model_validate(run.model_dump(include={"spec", "model", "totals", "evaluations"}))
 
 
 MEASURED = {0.3: at(0.3, 20.0), 0.5: at(0.5, 45.0)}

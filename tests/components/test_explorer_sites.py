@@ -108,7 +108,7 @@ def test_what_is_decided_by_hand_is_in_the_recipe(studio: Studio, run: RunResult
 
 def test_a_clicked_unit_changes_sides_and_the_forecast_follows(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio, "targets=both&site=layers.0.attention")
-    by_hand, units = page.layers.inspector.by_hand, page.layers.inspector.units.plot
+    by_hand, units = page.layers.inspector.by_hand, page.layers.inspector.figures["units"].plot
 
     def report() -> SiteReport:
         expected = what_is_known(studio, visitor.state(page.bus.spec)).sites

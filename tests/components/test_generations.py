@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import gradio as gr
 import pytest
+import torch
 
 import liar.jobs.restore
-from components.measured.generations import MAX_SEED
+from components.measured.generations import MAX_SEED, GenerationsPanel
 from components.shared.job_bodies import measured, prompts_for
 from components.shared.panel import Updates
 from components.shared.prompts import preset_prompts
-from liar.evaluate.answering import ask
+from components.shared.studio import Bus, Studio
+from liar.evaluate.answering import ask as asking
 from liar.evaluate.answering.ask import PartialAnswer
 from liar.models.loaded import LoadedModel
-from liar.results import Generation, RunResult, Token
+from liar.models.variants import Variants
+from liar.report.view import View
+from liar.results import Generation, RunResult, Token, Variant
 from liar.spec import PruneSpec
-from liar.store import RunStore
 from server.model_registry import ModelRegistry
 from server.profile import LOCAL
 from tests import tiny
-from tests.components.answering import Page, three
 from tests.components.visitor import VISITOR
 from tests.fakes import classifier_run, language_run
 
@@ -31,42 +35,57 @@ NASTY = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    page = Page(RunStore(tmp_path / "runs", shipped=tmp_path / "shipped"))
-    page.build(language_run())
-    yield page
-    page.jobs.close()
+def panel(studio: Studio) -> GenerationsPanel:
+    """The panel with a run and with tiny models that answer."""
+    return build(replace(studio, registry=ModelRegistry(10**9, lambda *_: tiny.language_model())), language_run())
 
 
-def answer(variant: str, text: str, *, tokens: list[Token] | None = None, **more: Any) -> Generation:
-    return Generation.model_validate(
-        {"prompt": "Hello", "variant": variant, "text": text, "tokens": tokens or [], **more}
-    )
+def build(studio: Studio, run: RunResult | None) -> GenerationsPanel:
+    with gr.Blocks():
+        return GenerationsPanel(studio, Bus(PruneSpec(), View(), ""), run)
 
 
-def stored(page: Page, *generations: Generation) -> str:
+def ask(
+    panel: GenerationsPanel, run: RunResult, prompt: str = "a b c", tokens: Any = 8, temperature: Any = 0, seed: Any = 0
+) -> list[Updates]:
+    return list(panel.ask(run.spec.key, prompt, tokens, temperature, seed, VISITOR))
+
+
+def line(panel: GenerationsPanel, updates: Updates) -> str:
+    return str(updates.get(panel.work.status, ""))
+
+
+def three(make: Callable[[], LoadedModel] = tiny.language_model) -> Variants:
+    """A dense model, and a pruned one with changed weights and hence other answers."""
+    dense, pruned = make(), make()
+    torch.manual_seed(1)
+    for parameter in pruned.model.parameters():
+        parameter.add_(torch.randn_like(parameter))
+    return Variants(pruned, dense)
+
+
+def answer(variant: Variant, text: str, **more: Any) -> Generation:
+    return Generation(prompt="Hello", variant=variant, text=text, **more)
+
+
+def stored(panel: GenerationsPanel, *generations: Generation) -> str:
     run = language_run().model_copy(update={"generations": list(generations)})
-    return str(page.panel.show(run)[page.panel.stored])
+    return str(panel.show(run)[panel.stored])
 
 
 # -- stored answers -----------------------------------------------------------------------------------------------------
 
 
-def test_the_stored_answers_are_there_at_first_paint(page: Page) -> None:
+def test_the_stored_answers_are_there_at_first_paint(panel: GenerationsPanel) -> None:
     for text in ("The capital of France is", "dense.", "pruned.", "reconstructed."):
-        assert text in page.panel.stored.value
-    assert "come back with the first question" in page.panel.work.status.value
-    assert "No run" not in page.build(None).stored.value
+        assert text in panel.stored.value
+    assert "come back with the first question" in panel.work.status.value
+    assert "No run" not in build(panel.studio, None).stored.value
 
 
-@pytest.mark.parametrize("first", [None, language_run(), classifier_run()], ids=["empty", "llama", "bert"])
-def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
-    page: Page, first: RunResult | None
-) -> None:
-    panel = page.build(first)
+def test_it_shows_the_controls_of_the_model(panel: GenerationsPanel) -> None:
     for run, writes in ((language_run(), True), (classifier_run(), False)):
         updates = panel.show(run)
-        assert set(updates) <= set(panel.outputs)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
         assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
     assert updates[panel.live] == "", "answers of another run are removed"
@@ -74,41 +93,41 @@ def test_it_fills_only_what_it_declares_and_shows_the_controls_of_the_model(
     assert "positive" in updates[panel.stored]
 
 
-def test_the_first_difference_is_marked_with_more_than_colour(page: Page) -> None:
+def test_the_first_difference_is_marked_with_more_than_colour(panel: GenerationsPanel) -> None:
     dense = answer("dense", "one two three", tokens=[Token(text=text) for text in ("one", " two", " three")])
     pruned = answer("pruned", "one two four", tokens=[Token(text=text) for text in ("one", " two", " four")])
-    markup = stored(page, dense, pruned)
+    markup = stored(panel, dense, pruned)
     assert markup.count("<mark>") == 1
     assert '<mark><span class="flag" role="img" aria-label="first difference">▸</span> four</mark>' in markup
-    older = stored(page, answer("dense", "one two three"), answer("pruned", "one too three"))
+    older = stored(panel, answer("dense", "one two three"), answer("pruned", "one too three"))
     assert "</span>too </mark>three" in older, "without tokens a word is marked"
 
 
-def test_equal_and_shorter_answers_are_marked(page: Page) -> None:
-    same = stored(page, answer("dense", "one two"), answer("pruned", "one two"))
+def test_equal_and_shorter_answers_are_marked(panel: GenerationsPanel) -> None:
+    same = stored(panel, answer("dense", "one two"), answer("pruned", "one two"))
     assert "<mark>" not in same
     assert "Same text as dense" in same
-    shorter = stored(page, answer("dense", "one two"), answer("pruned", "one"))
+    shorter = stored(panel, answer("dense", "one two"), answer("pruned", "one"))
     assert "first difference" in shorter
     assert "Same text" not in shorter
-    empty = stored(page, answer("dense", "one two"), answer("pruned", ""))
+    empty = stored(panel, answer("dense", "one two"), answer("pruned", ""))
     assert "ends its answer at once" in empty
 
 
-def test_figures_and_probabilities_stand_with_an_answer(page: Page) -> None:
+def test_figures_and_probabilities_stand_with_an_answer(panel: GenerationsPanel) -> None:
     tokens = [Token(text="rare", probability=0.004), Token(text=" sure", probability=0.97)]
-    markup = stored(page, answer("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
+    markup = stored(panel, answer("dense", "rare sure", tokens=tokens, seconds=0.5, dense_perplexity=12.34))
     assert 'class="p3" title="probability 0.004 under the dense model">rare<' in markup
     assert 'class="p0"' in markup
     assert "4.0 tokens a second" in markup
     assert "Perplexity 12.3, as the dense model sees it" in markup
     loop = stored(
-        page, answer("dense", "one two"), answer("pruned", "one one one one one one", tokens=6 * [Token(text="one")])
+        panel, answer("dense", "one two"), answer("pruned", "one one one one one one", tokens=6 * [Token(text="one")])
     )
     assert "Repeats 75 % of its runs of three tokens. Shares" in loop
 
 
-def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_generated_markup_stays_text(panel: GenerationsPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [Token(text=NASTY, probability=0.5)]
     spoken = [
         Generation(prompt=NASTY, variant="dense", text=NASTY, tokens=tokens),
@@ -116,10 +135,10 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
     ]
     labelled = [Generation(prompt=NASTY, variant="dense", probabilities={NASTY: 1.0})]
     handed_out = (PartialAnswer("dense", NASTY), *labelled)
-    monkeypatch.setattr(ask, "ask", lambda *_, **__: (item for item in handed_out))
-    page.registry.keep(language_run().spec.key, three())
-    live = page.ask(language_run(), NASTY)[-1][page.panel.live]
-    for markup in (stored(page, *spoken), stored(page, *labelled), live):
+    monkeypatch.setattr(asking, "ask", lambda *_, **__: (item for item in handed_out))
+    panel.studio.registry.keep(language_run().spec.key, three())
+    live = ask(panel, language_run(), NASTY)[-1][panel.live]
+    for markup in (stored(panel, *spoken), stored(panel, *labelled), live):
         assert "<img" not in markup
         assert "&lt;img" in markup
 
@@ -127,14 +146,14 @@ def test_generated_markup_stays_text(page: Page, monkeypatch: pytest.MonkeyPatch
 # -- new questions -------------------------------------------------------------------------------------------------
 
 
-def test_three_columns_come_one_after_the_other(page: Page) -> None:
-    run, work = language_run(), page.panel.work
-    page.registry.keep(run.spec.key, three())
-    first, *_, last = page.ask(run, tokens=12)
+def test_three_columns_come_one_after_the_other(panel: GenerationsPanel) -> None:
+    run, work = language_run(), panel.work
+    panel.studio.registry.keep(run.spec.key, three())
+    first, *_, last = ask(panel, run, tokens=12)
     assert [first[each]["interactive"] for each in (work.button, work.stop)] == [False, True]
     assert [last[each]["interactive"] for each in (work.button, work.stop)] == [True, False]
-    assert "Done" in page.line(last)
-    live = last[page.panel.live]
+    assert "Done" in line(panel, last)
+    live = last[panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
         assert f'class="variant {variant}"' in live
     assert live.count("as the dense model sees it") == 3
@@ -142,11 +161,11 @@ def test_three_columns_come_one_after_the_other(page: Page) -> None:
     assert live.count("first difference") == 2
 
 
-def test_classifiers_give_each_label_its_probability(page: Page) -> None:
+def test_classifiers_give_each_label_its_probability(panel: GenerationsPanel) -> None:
     run = classifier_run()
-    page.build(run)
-    page.registry.keep(run.spec.key, three(tiny.classifier))
-    live = page.ask(run, "a b c d")[-1][page.panel.live]
+    panel = build(panel.studio, run)
+    panel.studio.registry.keep(run.spec.key, three(tiny.classifier))
+    live = ask(panel, run, "a b c d")[-1][panel.live]
     assert live.count("<dt>") == 6  # two labels of three variants
 
 
@@ -164,35 +183,37 @@ def test_classifiers_give_each_label_its_probability(page: Page) -> None:
         ({"seed": -1}, "seed"),
     ],
 )
-def test_a_value_outside_its_control_is_a_sentence_and_no_job(page: Page, choices: dict[str, Any], words: str) -> None:
-    page.registry.keep(language_run().spec.key, three())
-    (update,) = page.ask(language_run(), **choices)  # a job would answer more than once
-    assert 'role="alert"' in page.line(update)
-    assert words in page.line(update)
+def test_a_value_outside_its_control_is_a_sentence_and_no_job(
+    panel: GenerationsPanel, choices: dict[str, Any], words: str
+) -> None:
+    panel.studio.registry.keep(language_run().spec.key, three())
+    (update,) = ask(panel, language_run(), **choices)  # a job would answer more than once
+    assert 'role="alert"' in line(panel, update)
+    assert words in line(panel, update)
 
 
-def test_a_run_that_is_not_kept_is_a_sentence(page: Page) -> None:
+def test_a_run_that_is_not_kept_is_a_sentence(panel: GenerationsPanel) -> None:
     for key, words in ((language_run().spec.key, "not kept here"), ("", "No run of this recipe")):
-        (update,) = page.panel.ask(key, "a b c", 8, 0, 0, VISITOR)
-        assert words in page.line(update)
+        (update,) = panel.ask(key, "a b c", 8, 0, 0, VISITOR)
+        assert words in line(panel, update)
 
 
-def test_models_of_a_run_that_could_not_be_stored_answer_while_in_memory(page: Page) -> None:
+def test_models_of_a_run_that_could_not_be_stored_answer_while_in_memory(panel: GenerationsPanel) -> None:
     run = language_run()
-    page.registry.keep(run.spec.key, three())
+    panel.studio.registry.keep(run.spec.key, three())
     gate = Event()
-    page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
-    watching = page.panel.ask(run.spec.key, "a b c", 8, 0, 0, VISITOR)
-    assert "Asking the models" in page.line(next(watching))
-    page.registry.max_bytes = 1
-    page.registry.get("another", "cpu", "float32")
+    panel.studio.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
+    watching = panel.ask(run.spec.key, "a b c", 8, 0, 0, VISITOR)
+    assert "Asking the models" in line(panel, next(watching))
+    panel.studio.registry.max_bytes = 1
+    panel.studio.registry.get("another", "cpu", "float32")
     gate.set()
     *_, last = watching
-    assert "not kept here" in page.line(last)
-    assert last[page.panel.work.button]["interactive"]
+    assert "not kept here" in line(panel, last)
+    assert last[panel.work.button]["interactive"]
 
 
-def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_keeps_the_answers_so_far(panel: GenerationsPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, closed = Event(), Event()
 
     def slow(*_: Any, **__: Any) -> Iterator[PartialAnswer]:
@@ -204,31 +225,31 @@ def test_stop_keeps_the_answers_so_far(page: Page, monkeypatch: pytest.MonkeyPat
         finally:
             closed.set()
 
-    monkeypatch.setattr(ask, "ask", slow)
-    page.registry.keep(language_run().spec.key, three())
-    watching = page.panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR)
-    id = next(watching)[page.panel.work.job]
+    monkeypatch.setattr(asking, "ask", slow)
+    panel.studio.registry.keep(language_run().spec.key, three())
+    watching = panel.ask(language_run().spec.key, "a b c", 8, 0, 0, VISITOR)
+    id = next(watching)[panel.work.job]
     last: Updates = {}
     for last in watching:
-        if "two" in str(last.get(page.panel.live, "")) and not gate.is_set():
-            page.panel.work.end(id, VISITOR)
+        if "two" in str(last.get(panel.live, "")) and not gate.is_set():
+            panel.work.end(id, VISITOR)
             gate.set()
     assert closed.wait(10)
-    assert "Stopped" in page.line(last)
-    assert "one two" in last[page.panel.live]
-    assert last[page.panel.work.button]["interactive"]
+    assert "Stopped" in line(panel, last)
+    assert "one two" in last[panel.live]
+    assert last[panel.work.button]["interactive"]
 
 
-def test_another_run_stops_the_questions_and_clears_the_answers_but_not_an_own_prompt(page: Page) -> None:
+def test_another_run_stops_the_questions_and_clears_the_answers_but_not_an_own_prompt(panel: GenerationsPanel) -> None:
     preset, gate = preset_prompts("demo/minilm-topic")[0], Event()
-    page.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
-    asked = page.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
-    cleared = page.panel.change_run(asked.id, preset_prompts("")[1], preset, VISITOR)
-    assert page.jobs.snapshot(asked).state == "stopped"
+    panel.studio.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
+    asked = panel.studio.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
+    cleared = panel.change_run(asked.id, preset_prompts("")[1], preset, VISITOR)
+    assert panel.studio.jobs.snapshot(asked).state == "stopped"
     gate.set()
-    assert cleared[page.panel.prompt] == preset
-    assert cleared[page.panel.live] == ""
-    assert page.panel.change_run("", "My own words", preset, VISITOR)[page.panel.prompt] == "My own words"
+    assert cleared[panel.prompt] == preset
+    assert cleared[panel.live] == ""
+    assert panel.change_run("", "My own words", preset, VISITOR)[panel.prompt] == "My own words"
 
 
 # -- models restored from a stored run ----------------------------------------------------------------------------------
@@ -238,7 +259,7 @@ Prune = Callable[[LoadedModel], RunResult]
 
 
 @pytest.fixture
-def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
+def pruned(panel: GenerationsPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
     """Make a stored run whose models are not in memory; any further pruning, scoring or measuring raises."""
     text = tmp_path / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
@@ -249,8 +270,8 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
     def prune(dense: LoadedModel) -> RunResult:
         given = {"criterion": "obs", "allocation": "uniform", "tokens": 256, "sequence_length": 16}
         result = liar.run(PruneSpec.create(model=dense.id, calibration=str(text), **given), dense)
-        page.store.save(result)
-        page.registry = ModelRegistry(10**9, lambda *_: dense)
+        panel.studio.store.save(result)
+        panel.studio = replace(panel.studio, registry=ModelRegistry(10**9, lambda *_: dense))
         for name in (
             "jobs.pipeline.stream",
             "calibration.calibrate.score",
@@ -263,50 +284,50 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
     return prune
 
 
-def test_one_click_brings_the_models_back_and_asks_them(page: Page, pruned: Prune) -> None:
+def test_one_click_brings_the_models_back_and_asks_them(panel: GenerationsPanel, pruned: Prune) -> None:
     result = pruned(tiny.language_model())
-    updates = page.ask(result)
-    lines = [page.line(update) for update in updates]
-    assert updates[0][page.panel.work.stop]["interactive"]
+    updates = ask(panel, result)
+    lines = [line(panel, update) for update in updates]
+    assert updates[0][panel.work.stop]["interactive"]
     assert "Done." in lines[-1], lines
-    live = updates[-1][page.panel.live]
+    live = updates[-1][panel.live]
     for variant in ("dense", "pruned", "reconstructed"):
         assert f'class="variant {variant}"' in live
-    kept = page.registry.variants(result.spec.key)
+    kept = panel.studio.registry.variants(result.spec.key)
     assert kept is not None
     with kept.using("reconstructed") as loaded:
         widths = [loaded.adapter.consumer(site).in_features for site in loaded.adapter.sites("ffn")]
     assert widths == [site.kept for site in result.sites]
-    page.registry.get = None  # type: ignore[method-assign, assignment]
-    assert "Done." in page.line(page.ask(result, "c b a")[-1]), "the second question finds them"
+    panel.studio.registry.get = None  # type: ignore[method-assign, assignment]
+    assert "Done." in line(panel, ask(panel, result, "c b a")[-1]), "the second question finds them"
 
 
-def test_stop_ends_it_while_the_models_come_back(page: Page, pruned: Prune) -> None:
+def test_stop_ends_it_while_the_models_come_back(panel: GenerationsPanel, pruned: Prune) -> None:
     result = pruned(tiny.language_model())
-    load, gate = page.registry.get, Event()
+    load, gate = panel.studio.registry.get, Event()
 
     def slow(*names: str) -> LoadedModel:
         gate.wait(10)
         return load(*names)
 
-    page.registry.get = slow  # type: ignore[method-assign]
-    watching = page.panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
-    page.panel.work.end(next(watching)[page.panel.work.job], VISITOR)
+    panel.studio.registry.get = slow  # type: ignore[method-assign]
+    watching = panel.ask(result.spec.key, "a b c", 8, 0, 0, VISITOR)
+    panel.work.end(next(watching)[panel.work.job], VISITOR)
     gate.set()
     *_, last = watching
-    assert "Stopped." in page.line(last)
-    assert last[page.panel.work.button]["interactive"]
-    assert page.registry.variants(result.spec.key) is None
+    assert "Stopped." in line(panel, last)
+    assert last[panel.work.button]["interactive"]
+    assert panel.studio.registry.variants(result.spec.key) is None
 
 
-def test_a_head_that_no_task_knows_answers_all_the_same(page: Page, pruned: Prune) -> None:
+def test_a_head_that_no_task_knows_answers_all_the_same(panel: GenerationsPanel, pruned: Prune) -> None:
     dense = tiny.classifier(("entailment", "neutral", "contradiction"))
     assert dense.task is None
     result = pruned(dense)
     assert not result.evaluations
-    controls = page.panel.show(result)
-    assert controls[page.panel.work.button]["value"] == "Ask"
-    live = page.ask(result)[-1][page.panel.live]
+    controls = panel.show(result)
+    assert controls[panel.work.button]["value"] == "Ask"
+    live = ask(panel, result)[-1][panel.live]
     assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3
 
 
@@ -326,8 +347,8 @@ def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:
 
 
 def test_a_model_without_a_head_is_one_sentence_before_any_work(
-    page: Page, pruned: Prune, monkeypatch: pytest.MonkeyPatch
+    panel: GenerationsPanel, pruned: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = pruned(tiny.encoder())
     monkeypatch.setattr(liar.jobs.restore, "restore_steps", None)
-    assert "so it cannot answer" in page.line(page.ask(result)[-1])
+    assert "so it cannot answer" in line(panel, ask(panel, result)[-1])

@@ -81,6 +81,7 @@ def test_what_people_and_models_wrote_stays_text(panel: Build, studio: Studio) -
         update={
             "model": run.model.model_copy(update={"id": NASTY}),
             "warnings": [NASTY],
+            "sites": [site.model_copy(update={"name": NASTY}) for site in run.sites],
             "changes": [
                 change.model_copy(
                     update={"text": NASTY, "label": NASTY, "answers": dict.fromkeys(change.answers, NASTY)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -33,28 +33,20 @@ def three() -> Variants:
     return Variants(tiny.classifier(), tiny.classifier())
 
 
-@dataclass
-class Page:
-    panel: CostsPanel
-    registry: ModelRegistry
-
-    def line(self, updates: Updates) -> str:
-        return str(updates.get(self.panel.work.status, ""))
-
-    def table(self, updates: Updates) -> str:
-        return str(updates[self.panel.table])
-
-
 @pytest.fixture
-def page(studio: Studio) -> Page:
-    registry = ModelRegistry(10**9, lambda *_: tiny.classifier())
+def panel(studio: Studio) -> CostsPanel:
     for run in (RUN, OTHER):
         studio.store.save(run)
-    return Page(visitor.Page(replace(studio, registry=registry)).accuracy.costs, registry)
+    registry = ModelRegistry(10**9, lambda *_: tiny.classifier())
+    return visitor.Page(replace(studio, registry=registry)).accuracy.costs  # type: ignore[no-any-return]
+
+
+def line(panel: CostsPanel, updates: Updates) -> str:
+    return str(updates.get(panel.work.status, ""))
 
 
 @pytest.fixture
-def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+def held(panel: CostsPanel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
     """Keep the models in memory and replace the measurement by one that waits for the event."""
     gate = Event()
 
@@ -66,89 +58,89 @@ def held(page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
 
     monkeypatch.setattr(size_and_speed, "compare_steps", steps)
     for key in (KEY, ANOTHER):
-        page.registry.keep(key, three())
+        panel.studio.registry.keep(key, three())
     yield gate
     gate.set()
 
 
-def test_both_models_are_measured_for_real(page: Page) -> None:
-    page.registry.keep(KEY, three())
-    first, *_, last = list(page.panel.measure(KEY, VISITOR))
-    work = page.panel.work
+def test_both_models_are_measured_for_real(panel: CostsPanel) -> None:
+    panel.studio.registry.keep(KEY, three())
+    first, *_, last = list(panel.measure(KEY, VISITOR))
+    work = panel.work
     assert not first[work.button]["interactive"]
     assert first[work.stop]["interactive"]
     assert last[work.button]["interactive"]
-    assert "Done." in page.line(last)
+    assert "Done." in line(panel, last)
     speeds = ("MACs a token, 64 in sight", "texts of 64 tokens a second", "7 turns")
     for words in ("parameters", *speeds, "Nothing was saved"):
-        assert words in page.table(last)
+        assert words in last[panel.table]
 
 
 @pytest.mark.parametrize("key", ["", "no such run"])
-def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(page: Page, key: str) -> None:
-    (only,) = page.panel.measure(key, VISITOR)
-    assert 'role="alert"' in page.line(only)
-    assert "press “Apply”" in page.line(only)
-    assert only[page.panel.work.button]["interactive"]
+def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(panel: CostsPanel, key: str) -> None:
+    (only,) = panel.measure(key, VISITOR)
+    assert 'role="alert"' in line(panel, only)
+    assert "press “Apply”" in line(panel, only)
+    assert only[panel.work.button]["interactive"]
 
 
-def test_models_that_are_not_in_memory_are_pruned_once_more(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_that_are_not_in_memory_are_pruned_once_more(panel: CostsPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     def restored(result: RunResult, loaded: LoadedModel) -> Iterator[Any]:
         yield Progress("prune", 1, 1, f"Pruned a site of {result.spec.model} to its stored mask")
         return Variants(tiny.classifier(), loaded)
 
     monkeypatch.setattr(restore, "restore_steps", restored)
-    *_, last = page.panel.measure(KEY, VISITOR)
-    assert "Done." in page.line(last)
-    assert "texts of 64 tokens a second" in page.table(last)
+    *_, last = panel.measure(KEY, VISITOR)
+    assert "Done." in line(panel, last)
+    assert "texts of 64 tokens a second" in last[panel.table]
 
 
-def test_stop_ends_the_job(page: Page, held: Event) -> None:
-    updates, work = Updates(), page.panel.work
-    for updates in page.panel.measure(KEY, VISITOR):
-        if "Both models work in turns, 2 of 16" in page.line(updates):
+def test_stop_ends_the_job(panel: CostsPanel, held: Event) -> None:
+    updates, work = Updates(), panel.work
+    for updates in panel.measure(KEY, VISITOR):
+        if "Both models work in turns, 2 of 16" in line(panel, updates):
             assert {work.button, work.stop, work.status} <= updates.keys(), "all of the line"
             work.end(updates[work.job], VISITOR)
-    assert "Stopped." in page.line(updates)
+    assert "Stopped." in line(panel, updates)
     assert updates[work.button]["interactive"]
-    assert page.panel.table not in updates
+    assert panel.table not in updates
 
 
-def test_another_run_never_gets_the_figures_of_this_one(page: Page, held: Event) -> None:
+def test_another_run_never_gets_the_figures_of_this_one(panel: CostsPanel, held: Event) -> None:
     """Two visitors wait for one job, and one of them opens another run."""
-    one, two = (page.panel.measure(KEY, request(name)) for name in ("one", "two"))
-    id = next(update[page.panel.work.job] for update in one if page.panel.work.job in update)
+    one, two = (panel.measure(KEY, request(name)) for name in ("one", "two"))
+    id = next(update[panel.work.job] for update in one if panel.work.job in update)
     next(two)
-    turned = page.panel.change_run(id, ANOTHER, request("one"))
-    assert page.table(turned) == ""
+    turned = panel.change_run(id, ANOTHER, request("one"))
+    assert turned[panel.table] == ""
     held.set()
-    assert all(page.panel.table not in update for update in one)
+    assert all(panel.table not in update for update in one)
     *_, last = two
-    assert "91.0\xa0M" in page.table(last)
+    assert "91.0\xa0M" in last[panel.table]
 
 
-def test_the_run_that_is_measured_is_turned_to_without_an_end(page: Page, held: Event) -> None:
+def test_the_run_that_is_measured_is_turned_to_without_an_end(panel: CostsPanel, held: Event) -> None:
     """As when a link opens a run whose measurement is in progress: the job must not be stopped."""
-    watching = page.panel.measure(KEY, VISITOR)
-    id = next(update[page.panel.work.job] for update in watching if page.panel.work.job in update)
-    assert page.panel.change_run(id, KEY, VISITOR) == {page.panel.table: gr.skip()}
+    watching = panel.measure(KEY, VISITOR)
+    id = next(update[panel.work.job] for update in watching if panel.work.job in update)
+    assert panel.change_run(id, KEY, VISITOR) == {panel.table: gr.skip()}
     held.set()
     *_, last = watching
-    assert "Done." in page.line(last)
+    assert "Done." in line(panel, last)
     figures = ("<td>130.0\xa0M</td><td>91.0\xa0M</td>", "1.40\xa0x (1.30\xa0to\xa01.50)")
     for words in (*figures, "<li>1.20 times as fast at writing.</li>"):
-        assert words in page.table(last)
+        assert words in last[panel.table]
 
 
-def test_a_reloaded_page_finds_the_job_and_later_its_figures(page: Page, held: Event) -> None:
-    assert [page.table(update) for update in page.panel.resume(KEY, VISITOR)] == [""], "nothing was begun"
-    next(page.panel.measure(KEY, VISITOR))
-    page.panel.studio.jobs.leave("visitor")
-    back = page.panel.resume(KEY, request("the same, back again"))
-    assert not next(back)[page.panel.work.button]["interactive"]
+def test_a_reloaded_page_finds_the_job_and_later_its_figures(panel: CostsPanel, held: Event) -> None:
+    assert [update[panel.table] for update in panel.resume(KEY, VISITOR)] == [""], "nothing was begun"
+    next(panel.measure(KEY, VISITOR))
+    panel.studio.jobs.leave("visitor")
+    back = panel.resume(KEY, request("the same, back again"))
+    assert not next(back)[panel.work.button]["interactive"]
     held.set()
     *_, last = back
-    assert "91.0\xa0M" in page.table(last)
-    assert [page.table(update) for update in page.panel.resume(KEY, VISITOR)] == [page.table(last)]
-    assert page.table(page.panel.change_run("", KEY, VISITOR)) == page.table(last)
-    assert page.table(page.panel.change_run("", ANOTHER, VISITOR)) == ""
+    assert "91.0\xa0M" in last[panel.table]
+    assert [update[panel.table] for update in panel.resume(KEY, VISITOR)] == [last[panel.table]]
+    assert panel.change_run("", KEY, VISITOR)[panel.table] == last[panel.table]
+    assert panel.change_run("", ANOTHER, VISITOR)[panel.table] == ""

@@ -13,11 +13,19 @@ import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from liar.results import Generation
+from liar.results import Generation, RunResult, Variant
 from liar.tasks.metrics import METRICS
 
 RUN = 3
 """Tokens of a run: long enough that good texts of a few sentences hardly repeat one."""
+
+
+def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
+    """The stored answers of a run by prompt and variant."""
+    found: dict[str, dict[Variant, Generation]] = {}
+    for generation in result.generations:
+        found.setdefault(generation.prompt, {})[generation.variant] = generation
+    return found
 
 
 def judged(answer: Generation, dense: Generation | None) -> list[str]:
