@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from components.shared.studio import Bus, Studio
-from components.takeaway.push import PushPanel
+from components.takeaway.save_model import PushPanel
 from liar.errors import PushError
 from liar.report.view import View
 from liar.save import push
