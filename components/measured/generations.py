@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -202,11 +203,8 @@ class GenerationsPanel:
     def _watch(self, job: Job, prompt: str, request: gr.Request) -> Iterator[Updates]:
         """Updates while ``job`` goes on; the buttons are reset when it has ended."""
         try:
-            for snapshot, line in self.work.follow(job, request):
-                updates: Updates = {**line, self.live: live_answers(prompt, snapshot.handed_out)}
-                if snapshot.ended:
-                    updates |= self.work.idle(status.end(snapshot, done="Done.", stopped="Stopped."))
-                yield updates
+            for snapshot, line in self.work.follow(job, request, partial(status.end, done="Done.", stopped="Stopped.")):
+                yield {**line, self.live: live_answers(prompt, snapshot.handed_out)}
         except Exception:
             log.exception("The answers of the job %r could not be shown", job.title)
             yield self.work.idle(status.problem("The answers could not be shown; the log of the server has more."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import Any, Literal
 
 import gradio as gr
@@ -15,10 +16,10 @@ from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
-from components.takeaway.runs import Run, open_run_on
+from components.takeaway.runs import Run, picked
 from components.tradeoff.every_criterion import EveryCriterion
 from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
-from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of
+from components.tradeoff.tradeoff_figures import SWEPT, DrawnRuns, runs_in_words
 from liar.choices import Criterion, Reconstruction
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
@@ -26,15 +27,11 @@ from liar.report.plots.run_figures import COSTS, Cost
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
-from liar.statistics.compare import differing
 from server.job import HandOut, Job, Snapshot
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
-_SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
-"""Choices in which the runs of one figure may differ."""
-
-_AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
+_AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in SWEPT}
 
 
 class TradeoffPanel:
@@ -51,7 +48,7 @@ class TradeoffPanel:
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        drawn = self._draw(bus.spec.value, bus.shown.value, [])
+        drawn = self._draw(bus.spec.value, bus.shown.value)
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
             self.everything = gr.Checkbox(
@@ -63,13 +60,10 @@ class TradeoffPanel:
             self.cost = gr.Radio(
                 [(words, name) for name, words in COSTS.items()], value="parameters", label="Against", min_width=280
             )
+        plot = partial(gr.Plot, show_label=False, container=False, min_width=300)
         with gr.Row():
-            self.ratio = gr.Plot(
-                drawn.ratio, show_label=False, container=False, elem_id="tradeoff-ratio", min_width=300
-            )
-            self.pareto = gr.Plot(
-                drawn.pareto, show_label=False, container=False, elem_id="tradeoff-pareto", min_width=300
-            )
+            self.ratio = plot(drawn.ratio, elem_id="tradeoff-ratio")
+            self.pareto = plot(drawn.pareto, elem_id="tradeoff-pareto")
         self.clicks = gr.HTML(
             "",
             html_template="",
@@ -82,7 +76,7 @@ class TradeoffPanel:
         )
         self.criteria = EveryCriterion(studio, bus)
         gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
-        self.form = SweepForm(studio.profile.runs)
+        self.form = _sweep_form(studio.profile.runs)
         self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
@@ -95,7 +89,8 @@ class TradeoffPanel:
     def blank(self, spec: PruneSpec) -> Updates:
         return {self.redraw_key: spec.key}
 
-    def wire(self) -> None:
+    def wire(self, opened: Any) -> None:
+        """Connect the parts; after ``opened`` (the opening of the page), watch the jobs of this browser that go on."""
         bus = self.bus
         seen: list[Block] = [bus.spec, bus.shown, self.everything, self.task, self.cost, self.work.job]
         figures: list[Block] = [self.sentence, self.task, self.ratio, self.pareto, self.table]
@@ -109,16 +104,13 @@ class TradeoffPanel:
             **QUEUED,
         )
         for source in (self.table, self.clicks):
-            open_run_on(source.select, bus)
+            source.select(picked, None, bus.open, **QUEUED)
         self.criteria.wire()
-        inputs: list[Block] = [bus.spec, *self.form.inputs]
-        self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.redraw_key], trigger_mode="once", **QUEUED)
-        self.masks.wire()
-
-    def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the jobs of this browser that have not ended."""
-        self.work.resume_with(event, self._watch, [*self.work.outputs, self.redraw_key])
-        self.masks.resume_with(event)
+        inputs: list[Block] = [bus.spec, *self.form]
+        working: list[Block] = [*self.work.outputs, self.redraw_key]
+        self.work.button.click(self.sweep, inputs, working, trigger_mode="once", **QUEUED)
+        self.work.resume_with(opened, self._watch, working)
+        self.masks.wire(opened)
 
     # -- the figures --------------------------------------------------------------------------------------------
 
@@ -126,7 +118,7 @@ class TradeoffPanel:
         """Draw sentence, figures and table of the runs for the values of the controls."""
         found = self.studio.jobs.get(job)
         runs = self.studio.jobs.snapshot(found).all_of(RunResult) if found else []
-        drawn = self._draw(spec, shown, runs, everything=everything, task=task, cost=cost)
+        drawn = self._draw(spec, shown, runs, everything, task, cost)
         return {
             self.sentence: drawn.sentence,
             self.task: gr.update(choices=drawn.tasks, value=drawn.task, visible=len(drawn.tasks) > 1),
@@ -136,28 +128,18 @@ class TradeoffPanel:
         }
 
     def refresh(self, view: View, spec: PruneSpec, drawn: str) -> Updates:
-        """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes; predict after any."""
+        """Redraw when this tab is opened, or while it is open a choice outside :data:`SWEPT` changes; predict after any."""
         if view.tab != "trade-off":
             return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
         return {self.redraw_key: gr.skip() if picture == drawn else picture, self.criteria.key: spec.key}
 
-    def _draw(
-        self,
-        spec: PruneSpec,
-        shown: str,
-        handed_out: Sequence[RunResult],
-        *,
-        everything: bool = False,
-        task: str | None = None,
-        cost: Cost = "parameters",
-    ) -> DrawnRuns:
+    def _draw(self, spec: PruneSpec, shown: str, handed_out: Sequence[RunResult] = (), *choices: Any) -> DrawnRuns:
+        """The stored runs of the recipe's model and those ``handed_out``, for the ``choices`` of the controls."""
         stored: list[Run] = [run for run in self.studio.store.summaries() if run.spec.model == spec.model]
         keys = {run.spec.key for run in stored}
         stored += [run for run in handed_out if run.spec.model == spec.model and run.spec.key not in keys]
-        alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
-        sentence = sentence_of(stored, alike, spec, everything=everything)
-        return DrawnRuns(stored if everything else alike, sentence, shown, task, cost)
+        return DrawnRuns(stored, spec, shown, *choices)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
@@ -194,13 +176,10 @@ class TradeoffPanel:
         yield from self._watch(job, request)
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request):
-            updates = dict(line)
+        for snapshot, line in self.work.follow(job, request, partial(self._end, job.title)):
             if runs := snapshot.all_of(RunResult):  # a new value, and so a redraw, only when the number changes
-                updates[self.redraw_key] = f"{len(runs)} of {job.id}"
-            if snapshot.ended:
-                updates |= self.work.idle(self._ended(snapshot, job.title))
-            yield updates
+                line[self.redraw_key] = f"{len(runs)} of {job.id}"
+            yield line
 
     def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | HandOut[RunResult]]:
         """Sweep in the worker; every finished run is stored at once."""
@@ -220,7 +199,7 @@ class TradeoffPanel:
                         self.studio.store.save(step)
                 yield HandOut(step)
 
-    def _ended(self, snapshot: Snapshot, title: str) -> str:
+    def _end(self, title: str, snapshot: Snapshot) -> str:
         runs = snapshot.all_of(RunResult)
         done, keys = runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
         lost = sum(run.spec.key not in keys for run in runs)
@@ -230,35 +209,25 @@ class TradeoffPanel:
         return status.end(snapshot, done=f"Done: {title}.{unkept}", stopped=f"Stopped; {done} done.{unkept}")
 
 
-class SweepForm:
+def _sweep_form(runs: int) -> list[Block]:
     """Controls for the ratios and for the choices compared at each; ``runs`` is the most of a sweep."""
-
-    def __init__(self, runs: int) -> None:
-        with gr.Row(elem_id="tradeoff-form"):
-            self.first = gr.Slider(0, MAX_RATIO, value=0.1, step=0.01, label="From ratio", min_width=180)
-            self.last = gr.Slider(0, MAX_RATIO, value=0.7, step=0.01, label="To ratio", min_width=180)
-            self.number = gr.Slider(
-                1,
-                min(runs, MAX_RATIOS),
-                value=4,
-                step=1,
-                label="Number of ratios",
-                info="At equal distances.",
-                min_width=180,
-            )
-        self.compared = gr.Radio(
-            [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
-            value="nothing",
-            label="Compare",
-            info=f"All else is as in the recipe; at most {runs} runs at once.",
-        )
-        self.reconstructions = gr.CheckboxGroup(
-            list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False
-        )
-        self.criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria", visible=False)
-        self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **UNQUEUED)
-        ratios: list[Block] = [self.first, self.last, self.number]
-        self.inputs: list[Block] = [*ratios, self.compared, self.reconstructions, self.criteria]
+    slider = partial(gr.Slider, min_width=180)
+    with gr.Row(elem_id="tradeoff-form"):
+        first = slider(0, MAX_RATIO, value=0.1, step=0.01, label="From ratio")
+        last = slider(0, MAX_RATIO, value=0.7, step=0.01, label="To ratio")
+        most = min(runs, MAX_RATIOS)
+        number = slider(1, most, value=4, step=1, label="Number of ratios", info="At equal distances.")
+    compared = gr.Radio(
+        [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
+        value="nothing",
+        label="Compare",
+        info=f"All else is as in the recipe; at most {runs} runs at once.",
+    )
+    every = list(RECONSTRUCTIONS)
+    reconstructions = gr.CheckboxGroup(every, value=every, label="Reconstructions", visible=False)
+    criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria", visible=False)
+    compared.input(_offer, compared, [reconstructions, criteria], **UNQUEUED)
+    return [first, last, number, compared, reconstructions, criteria]
 
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:
