@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
+from html import escape
 from typing import Any, Literal
 
 import gradio as gr
@@ -16,22 +17,27 @@ from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
-from components.takeaway.runs import Run, picked
+from components.takeaway.runs import Run, picked, runs_table
 from components.tradeoff.every_criterion import EveryCriterion
 from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
-from components.tradeoff.tradeoff_figures import SWEPT, DrawnRuns, runs_in_words
 from liar.choices import Criterion, Reconstruction
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
-from liar.report.plots.run_figures import COSTS, Cost
+from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
+from liar.report.plots.run_figures import COSTS, Cost, pareto_figure, ratio_figure
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
+from liar.statistics.compare import differing
+from liar.tasks.demo import PERPLEXITY
 from server.job import HandOut, Job, Snapshot
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
-_AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in SWEPT}
+_SWEPT = {"ratio", "criterion", "reconstruction", "evaluate"}
+"""Choices in which the runs of one figure may differ."""
+
+_AT_DEFAULTS = {name: PruneSpec.model_fields[name].default for name in _SWEPT}
 
 
 class TradeoffPanel:
@@ -128,18 +134,18 @@ class TradeoffPanel:
         }
 
     def refresh(self, view: View, spec: PruneSpec, drawn: str) -> Updates:
-        """Redraw when this tab is opened, or while it is open a choice outside :data:`SWEPT` changes; predict after any."""
+        """Redraw when this tab is opened, or while it is open a choice outside :data:`_SWEPT` changes; predict after any."""
         if view.tab != "trade-off":
             return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
         return {self.redraw_key: gr.skip() if picture == drawn else picture, self.criteria.key: spec.key}
 
-    def _draw(self, spec: PruneSpec, shown: str, handed_out: Sequence[RunResult] = (), *choices: Any) -> DrawnRuns:
+    def _draw(self, spec: PruneSpec, shown: str, handed_out: Sequence[RunResult] = (), *choices: Any) -> _DrawnRuns:
         """The stored runs of the recipe's model and those ``handed_out``, for the ``choices`` of the controls."""
         stored: list[Run] = [run for run in self.studio.store.summaries() if run.spec.model == spec.model]
         keys = {run.spec.key for run in stored}
         stored += [run for run in handed_out if run.spec.model == spec.model and run.spec.key not in keys]
-        return DrawnRuns(stored, spec, shown, *choices)
+        return _DrawnRuns(stored, spec, shown, *choices)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
@@ -168,7 +174,7 @@ class TradeoffPanel:
                     f"That makes {number} runs, and {most} is the most at once here; take fewer ratios."
                 )
             self.studio.profile.check(spec)
-            title = f"{runs_in_words(number)} of {spec.model}"
+            title = f"{_runs_in_words(number)} of {spec.model}"
             job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
@@ -201,7 +207,7 @@ class TradeoffPanel:
 
     def _end(self, title: str, snapshot: Snapshot) -> str:
         runs = snapshot.all_of(RunResult)
-        done, keys = runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
+        done, keys = _runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
         lost = sum(run.spec.key not in keys for run in runs)
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
@@ -232,3 +238,50 @@ def _sweep_form(runs: int) -> list[Block]:
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(visible=compared == "reconstructions"), gr.update(visible=compared == "criteria")
+
+
+class _DrawnRuns:
+    """Figures, table and sentence of runs of one model: of ``everything`` that is ``stored``, else of those like ``spec``."""
+
+    def __init__(
+        self,
+        stored: Sequence[Run],
+        spec: PruneSpec,
+        shown: str,
+        everything: bool = False,
+        task: str | None = None,
+        cost: Cost = "parameters",
+    ) -> None:
+        alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
+        runs = stored if everything else alike
+        self.tasks = tasks_of(runs)
+        self.task = task if task in self.tasks else next(iter(self.tasks), None)
+        chosen = self.task or PERPLEXITY.name
+        drawn = on_the_same_items(runs, chosen, shown)
+        self.ratio = ratio_figure(drawn, chosen, selected=shown)
+        self.pareto = pareto_figure(drawn, chosen, cost, selected=shown)
+        ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
+        self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
+        sentence = _sentence(len(stored), len(alike), spec.model, everything)
+        if others := sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn):
+            are = "is" if others == 1 else "are"
+            where = f"on other texts or lengths and {are} in the table alone"
+            sentence += f" {_runs_in_words(others)} of them measured {chosen} {where}."
+        self.sentence = f"<p>{escape(sentence)}</p>"
+
+
+def _sentence(stored: int, alike: int, model: str, everything: bool) -> str:
+    """Which runs are drawn: everything that is stored of the model, else those like the recipe."""
+    if not stored:
+        return "No run of this model is stored yet: choose ratios below and start."
+    if everything:
+        return f"The one stored run of {model}." if stored == 1 else f"All {stored} stored runs of {model}."
+    of_all = f"{_runs_in_words(stored)} of {model} {'is' if stored == 1 else 'are'} stored"
+    if not alike:
+        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose ratios below and start."
+    differ = "1 run that differs" if alike == 1 else f"{alike} runs that differ"
+    return f"{differ} from the recipe in no more than ratio, criterion and reconstruction; {of_all}."
+
+
+def _runs_in_words(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
