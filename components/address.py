@@ -84,14 +84,13 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
     view, complaints = View.from_pairs(pairs)
     good: list[tuple[str, str]] = []
     bad: list[tuple[str, str]] = []
-    for name, value in pairs:
-        if name in View.model_fields:
-            continue
-        try:
-            PruneSpec.from_query(urlencode([(name, value)]))
-            good.append((name, value))
-        except InvalidSpecError:
-            bad.append((name, value))
+    for pair in pairs:
+        if pair[0] not in View.model_fields:
+            try:
+                PruneSpec.from_query(urlencode([pair]))
+                good.append(pair)
+            except InvalidSpecError:
+                bad.append(pair)
     try:
         PruneSpec.from_query(urlencode(bad))
     except InvalidSpecError as error:  # one sentence for each choice
@@ -134,21 +133,17 @@ class Opening:
         return self.follow(parse_qsl(str(getattr(event, "query", "")).lstrip("?")), now=(spec, shown))
 
     def follow(
-        self,
-        pairs: Iterable[tuple[str, str]],
-        remembered: str | None = None,
-        now: tuple[PruneSpec, str] | None = None,
+        self, pairs: list[tuple[str, str]], remembered: str | None = None, now: tuple[PruneSpec, str] | None = None
     ) -> Updates:
         """Updates for a link. The run that is shown stays, unless the link names a run or another model.
 
         A bare address only sets the layout that the browser ``remembered``; if the page was built without a run, or is
         ``now`` at another recipe, it also draws what the page was built with.
         """
-        named = list(pairs)
-        spec, view, complaint = read_address(named)
+        spec, view, complaint = read_address(pairs)
         complaints = [words for words in (complaint, complaint_about(view)) if words]
         opened = self.explorer.bus.spec.value
-        if remembered in ("simple", "full") and "layout" not in dict(named):
+        if remembered in ("simple", "full") and "layout" not in dict(pairs):
             view = view.model_copy(update={"layout": cast(Layout, remembered)})
         updates: Updates = {
             self.explorer.bus.view: view,

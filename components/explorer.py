@@ -44,6 +44,8 @@ class Explorer:
         self.work.row.visible = False
         self.calibrated = gr.State("")
         self.drawn = gr.State(bus.view.value)
+        # Inputs of `redraw`.
+        self.seen: list[Block] = [bus.view, bus.shown, bus.spec]
 
     def wire(
         self,
@@ -59,9 +61,16 @@ class Explorer:
         """
         self.verdict, self.before_after, self.layers, self.panels = verdict, before_after, layers, panels
         self.provenances, self.address = provenances, address
-        controls = self.recipe.controls.values()
+        controls, by_hand = self.recipe.controls.values(), layers.inspector.by_hand
+        lines = [provenance.line for provenance in provenances]
+        moving = [*verdict.outputs, *before_after.outputs, *layers.outputs]
+        # Outputs of `redraw`.
+        self.pictures: list[Block] = [address, self.drawn, self.recipe.marks, *lines, *moving]
+        hidden = [self.bus.spec, self.bus.shown, by_hand.taken, self.line, self.work.row]
+        shown = [component for panel in panels for component in panel.outputs]
+        # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
+        self.outputs = states_first([*hidden, *controls, *self.pictures, *shown])
         inputs: list[Block] = [*self.seen, *controls]
-        by_hand = layers.inspector.by_hand
         by_hand.wire(self.recipe.edits)
         moves = [*self.recipe.moves, self.calibrated.change, by_hand.decided.change]
         moved: list[Block] = [verdict.text, by_hand.decided, by_hand.taken, *inputs]
@@ -76,25 +85,6 @@ class Explorer:
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
         self.work.button.click(self.calibrate, [self.bus.spec, *controls], calibrating, trigger_mode="once", **QUEUED)
         self.recipe.marks.select(picked, None, self.bus.open, **QUEUED)
-
-    @property
-    def seen(self) -> list[Block]:
-        """Inputs of :meth:`redraw`."""
-        return [self.bus.view, self.bus.shown, self.bus.spec]
-
-    @property
-    def pictures(self) -> list[Block]:
-        """Outputs of :meth:`redraw`."""
-        lines = [provenance.line for provenance in self.provenances]
-        moving = [*self.verdict.outputs, *self.before_after.outputs, *self.layers.outputs]
-        return [self.address, self.drawn, self.recipe.marks, *lines, *moving]
-
-    @property
-    def outputs(self) -> list[Block]:
-        shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.layers.inspector.by_hand.taken, self.line, self.work.row]
-        # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
-        return states_first([*hidden, *self.recipe.controls.values(), *self.pictures, *shown])
 
     # -- events -------------------------------------------------------------------------------------------------
 

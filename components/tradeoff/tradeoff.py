@@ -54,7 +54,7 @@ class TradeoffPanel:
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        drawn = self._draw(bus.spec.value, bus.shown.value)
+        drawn = _DrawnRuns(studio.store.summaries(), [], bus.spec.value, bus.shown.value)
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
             self.everything = gr.Checkbox(
@@ -124,7 +124,7 @@ class TradeoffPanel:
         """Draw sentence, figures and table of the runs for the values of the controls."""
         found = self.studio.jobs.get(job)
         runs = self.studio.jobs.snapshot(found).all_of(RunResult) if found else []
-        drawn = self._draw(spec, shown, runs, everything, task, cost)
+        drawn = _DrawnRuns(self.studio.store.summaries(), runs, spec, shown, everything, task, cost)
         return {
             self.sentence: drawn.sentence,
             self.task: gr.update(choices=drawn.tasks, value=drawn.task, visible=len(drawn.tasks) > 1),
@@ -139,13 +139,6 @@ class TradeoffPanel:
             return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
         return {self.redraw_key: gr.skip() if picture == drawn else picture, self.criteria.key: spec.key}
-
-    def _draw(self, spec: PruneSpec, shown: str, handed_out: Sequence[RunResult] = (), *choices: Any) -> _DrawnRuns:
-        """The stored runs of the recipe's model and those ``handed_out``, for the ``choices`` of the controls."""
-        stored: list[Run] = [run for run in self.studio.store.summaries() if run.spec.model == spec.model]
-        keys = {run.spec.key for run in stored}
-        stored += [run for run in handed_out if run.spec.model == spec.model and run.spec.key not in keys]
-        return _DrawnRuns(stored, spec, shown, *choices)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
@@ -241,17 +234,24 @@ def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class _DrawnRuns:
-    """Figures, table and sentence of runs of one model: of ``everything`` that is ``stored``, else of those like ``spec``."""
+    """Figures, table and sentence of runs of the model of ``spec``: of ``everything``, else of those like ``spec``.
+
+    The runs are those ``kept``, and those ``handed_out`` by a job that could not be kept.
+    """
 
     def __init__(
         self,
-        stored: Sequence[Run],
+        kept: Sequence[Run],
+        handed_out: Sequence[Run],
         spec: PruneSpec,
         shown: str,
         everything: bool = False,
         task: str | None = None,
         cost: Cost = "parameters",
     ) -> None:
+        keys = {run.spec.key for run in kept}
+        all_runs = [*kept, *(run for run in handed_out if run.spec.key not in keys)]
+        stored = [run for run in all_runs if run.spec.model == spec.model]
         alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
         runs = stored if everything else alike
         self.tasks = tasks_of(runs)

@@ -9,10 +9,9 @@ import pytest
 from components.rail.recipe import default_spec
 from components.shared.prompts import preset_prompts
 from components.shared.studio import Studio
-from liar.errors import CalibrationError, StorageError
+from liar.errors import CalibrationError
 from liar.events import Event, Finished
 from liar.report.view import View
-from liar.results import RunResult
 from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
 from tests.components.applying import SITES, Pipeline, applied, is_idle, result
@@ -152,13 +151,8 @@ def test_a_time_is_expected_only_of_as_much_work_on_this_machine(
     assert page.apply._expected(default_spec().model_copy(update=choices)) == (70.0 if known else None)
 
 
-def test_a_full_disk_costs_the_file_and_not_the_figures(
-    page: Page, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(run: RunResult) -> None:
-        raise StorageError("The disk is full; free some space.")
-
-    monkeypatch.setattr(page.studio.store, "save", full)
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_costs_the_file_and_not_the_figures(page: Page, pipeline: Pipeline) -> None:
     visitor = visit(page)
     pipeline.gate.set()
     visitor.does(page.apply.work.button, "click")

@@ -17,12 +17,11 @@ import liar.jobs.mask_table
 from components.shared.panel import Updates
 from components.shared.studio import Studio
 from components.tradeoff.mask_table import MaskTable
-from liar.errors import StorageError
 from liar.events import Evaluated, Progress
 from liar.report.view import View, query_of
 from liar.results import MaskCell
 from liar.spec import PruneSpec
-from liar.store import MaskTableStore, spec_of_table
+from liar.store import spec_of_table
 from tests.components.visitor import VISITOR, Page, opened
 from tests.fakes import language_run
 
@@ -164,11 +163,8 @@ def test_a_table_can_be_taken_away(masks: MaskTable) -> None:
     assert "not kept here any more" in taken.make(partial(masks.content, "csv"), "0" * 64)[masks.problem]
 
 
-def test_a_full_disk_costs_the_file_and_not_the_table(masks: MaskTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> Path:
-        raise StorageError("The disk is full; free some space.")
-
-    monkeypatch.setattr(MaskTableStore, "save", full)
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_costs_the_file_and_not_the_table(masks: MaskTable) -> None:
     updates = computed(masks, ["wanda"], ["none"])
     assert any(masks.plot in update for update in updates)
     assert "could not be stored" in str(updates[-1][masks.work.status])

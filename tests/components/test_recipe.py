@@ -227,6 +227,6 @@ def test_every_control_is_explained(rail: Recipe) -> None:
     ("name", "choices"), [("criterion", CRITERIA), ("allocation", ALLOCATIONS), ("reconstruction", RECONSTRUCTIONS)]
 )
 def test_every_choice_is_explained(rail: Recipe, name: str, choices: tuple[str, ...]) -> None:
-    assert tuple(TERMS[name].choices or ()) == choices
+    assert tuple(TERMS[name].choices) == choices
     assert tuple(value for _, value in rail.controls[name].choices) == choices
     assert all(f"<dt>{choice}</dt>" in TERMS[name].markup() for choice in choices)

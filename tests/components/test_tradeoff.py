@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -15,7 +14,7 @@ import liar.jobs.sweep
 from components.rail.recipe import default_spec
 from components.shared.panel import Updates
 from components.shared.studio import Studio
-from liar.errors import CalibrationError, StorageError
+from liar.errors import CalibrationError
 from liar.events import Progress
 from liar.report.view import View
 from liar.results import RunResult
@@ -187,14 +186,9 @@ def test_a_failure_is_one_sentence_and_the_points_stay(page: Page, sweeps: Any) 
     assert len(page.store.summaries()) == 1
 
 
-def test_a_full_disk_costs_the_files_and_not_the_points(
-    page: Page, sweeps: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(result: RunResult) -> Path:
-        raise StorageError("The disk is full; free some space.")
-
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_costs_the_files_and_not_the_points(page: Page, sweeps: Any) -> None:
     sweeps(good)
-    monkeypatch.setattr(page.store, "save", full)
     updates = list(page.sweep())
     assert "3 of them could not be stored" in page.line(updates[-1])
     (job,) = {update[page.panel.work.job] for update in updates if page.panel.work.job in update}
