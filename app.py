@@ -12,11 +12,10 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from components.address import address_bar
-from components.api import Api
+from components.address import Opening, address_bar, first_run
+from components.api import serve_api
 from components.apply import Apply
 from components.explorer import Explorer
-from components.follow_link import Opening, first_run
 from components.layers.layers import LayersPanel
 from components.lesson_beside import LessonBeside
 from components.measured.accuracy import AccuracyPanel
@@ -116,17 +115,17 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                     generations = GenerationsPanel(studio, bus, result)
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, before_after, layers, panels, provenances, address)
-        apply.wire(explorer)
         opening = Opening(explorer, tabs, layout, marker, beside)
-        for panel in (layers, accuracy, generations, tradeoff, runs, takeaway, saving, beside, opening):
+        for panel in (layers, accuracy, generations, runs, takeaway, beside, opening):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
-        for working in (apply, tradeoff, accuracy.costs, saving):
-            working.resume_with(loaded)
+        apply.wire(explorer, loaded)
+        for wire in (tradeoff.wire, accuracy.costs.resume_with, saving.wire):
+            wire(loaded)
         page.unload(apply.leave)
-        Api(studio)
+        serve_api(studio)
     return page, apply, opening
 
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import urlencode
+from typing import cast
+from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
+from gradio.blocks import Block
 
-from components.rail.recipe import default_of
-from liar.errors import InvalidSpecError
-from liar.report.view import View
+from components.explorer import Explorer
+from components.lesson_beside import LessonBeside, complaint_about
+from components.rail.recipe import default_of, measured_on_its_task
+from components.shared import status
+from components.shared.panel import QUEUED, UNQUEUED, Updates, states_first
+from components.simple_or_full import mark
+from liar.errors import InvalidSpecError, LiarError
+from liar.report.view import Layout, View
+from liar.results import RunResult
 from liar.spec import VERSION, PruneSpec
+from liar.store import RunStore
 
 # Gradio sets the components of one answer in one task, so the marker of layout and tab is set before a later task writes.
 # An answer that names another layout or tab than the marker is of an earlier event, or the marker's own is still on its way.
@@ -75,14 +84,13 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
     view, complaints = View.from_pairs(pairs)
     good: list[tuple[str, str]] = []
     bad: list[tuple[str, str]] = []
-    for name, value in pairs:
-        if name in View.model_fields:
-            continue
-        try:
-            PruneSpec.from_query(urlencode([(name, value)]))
-            good.append((name, value))
-        except InvalidSpecError:
-            bad.append((name, value))
+    for pair in pairs:
+        if pair[0] not in View.model_fields:
+            try:
+                PruneSpec.from_query(urlencode([pair]))
+                good.append(pair)
+            except InvalidSpecError:
+                bad.append(pair)
     try:
         PruneSpec.from_query(urlencode(bad))
     except InvalidSpecError as error:  # one sentence for each choice
@@ -94,3 +102,67 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
         return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
     except InvalidSpecError as error:  # each choice is valid, their combination is not
         return None, view, f"The link was not followed. {error}"
+
+
+def first_run(store: RunStore, spec: PruneSpec) -> RunResult | None:
+    """The stored run of ``spec``, else any stored run, else None."""
+    return store.find(spec) or next(iter(store.runs()), None)
+
+
+class Opening:
+    """Fill recipe, view and panels from the query string of the address."""
+
+    def __init__(
+        self, explorer: Explorer, tabs: gr.Tabs, layout: gr.Radio, marker: gr.HTML, beside: LessonBeside
+    ) -> None:
+        self.explorer, self.tabs, self.layout, self.marker, self.beside = explorer, tabs, layout, marker, beside
+        own: list[Block] = [self.explorer.bus.view, self.tabs, self.layout, self.marker, self.beside.frame]
+        self.outputs: list[Block] = states_first([*own, *self.explorer.outputs])
+
+    def wire(self) -> None:
+        bus = self.explorer.bus
+        returned = self.explorer.address.select(self.back, [bus.spec, bus.shown], self.outputs, **QUEUED)
+        returned.then(None, None, None, js=RETURNED, **UNQUEUED)
+
+    def open(self, remembered: str | None, request: gr.Request) -> Updates:
+        # multi_items, because a choice may be named several times and each value counts.
+        return self.follow(request.query_params.multi_items(), remembered)
+
+    def back(self, event: gr.EventData, spec: PruneSpec, shown: str) -> Updates:
+        """Updates for an entry of the browser's history, on a page that has recipe ``spec`` and shows run ``shown``."""
+        return self.follow(parse_qsl(str(getattr(event, "query", "")).lstrip("?")), now=(spec, shown))
+
+    def follow(
+        self, pairs: list[tuple[str, str]], remembered: str | None = None, now: tuple[PruneSpec, str] | None = None
+    ) -> Updates:
+        """Updates for a link. The run that is shown stays, unless the link names a run or another model.
+
+        A bare address only sets the layout that the browser ``remembered``; if the page was built without a run, or is
+        ``now`` at another recipe, it also draws what the page was built with.
+        """
+        spec, view, complaint = read_address(pairs)
+        complaints = [words for words in (complaint, complaint_about(view)) if words]
+        opened = self.explorer.bus.spec.value
+        if remembered in ("simple", "full") and "layout" not in dict(pairs):
+            view = view.model_copy(update={"layout": cast(Layout, remembered)})
+        updates: Updates = {
+            self.explorer.bus.view: view,
+            self.tabs: gr.update(selected=mark(view)["tab"]),
+            self.layout: view.layout,
+            self.marker: mark(view),
+            **self.beside.show(view),
+        }
+        if spec is not None:
+            try:
+                self.explorer.studio.profile.check(spec)
+            except LiarError as error:
+                spec = None
+                complaints.append(str(error))
+        if spec is not None or now or view != View(layout=view.layout) or not self.explorer.bus.shown.value:
+            spec = opened if spec is None else measured_on_its_task(spec)
+            before, shown = now or (opened, str(self.explorer.bus.shown.value))
+            named_run = self.explorer.studio.store.find(spec)
+            updates |= self.explorer.show(spec, view, before, shown if named_run is None else "")
+        if complaints:
+            updates[self.explorer.line] = status.problem(" ".join(complaints))
+        return updates

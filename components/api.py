@@ -15,42 +15,34 @@ from components.rail.recipe import measured_on_its_task
 from components.shared.job_bodies import pruning
 from components.shared.studio import Studio
 from liar.errors import InvalidSpecError, LiarError
-from liar.explore.forecast import forecast
+from liar.explore.forecast import forecast as predicted
 from liar.report.pages.html import SETTINGS
 from liar.spec import ALLOCATIONS, CRITERIA, PruneSpec
 from server.rate import client_of
 
 
-class Api:
-    """Three endpoints, which are also the tools of an MCP server.
+def serve_api(studio: Studio) -> None:
+    """Add three endpoints to the page, which are also the tools of an MCP server.
 
     The fields of :class:`liar.PruneSpec` are their parameters, each with its type, default and description.
 
     Every expected failure is raised as :class:`gradio.Error` with one sentence.
     """
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def checked(choices: tuple[Any, ...]) -> PruneSpec:
+        """Spec of a recipe; raises :class:`InvalidSpecError` if it is invalid or this page does not allow it."""
+        spec = PruneSpec.create(**dict(zip(_PARAMETERS, choices, strict=True)))
+        studio.profile.check(spec)
+        return measured_on_its_task(spec)
 
-        def forecast(*values: Any) -> Any:
-            return self.forecast(dict(zip(_PARAMETERS, values, strict=True)))
-
-        def prune(request: gr.Request, *choices: Any) -> Any:
-            yield from self.prune(dict(zip(_PARAMETERS, choices, strict=True)), request)
-
-        asking = Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, annotation=gr.Request)
-        api(_described(forecast, self.forecast, ()), api_name="forecast", concurrency_limit=None)
-        api(_described(prune, self.prune, (asking,)), api_name="prune", concurrency_limit=None)
-        api(self.runs, api_name="runs", concurrency_limit=None)
-
-    def forecast(self, recipe: dict[str, Any]) -> dict[str, Any]:
+    def forecast(*choices: Any) -> dict[str, Any]:
         """Expected errors of every site and parameters that would be left, from a stored atlas; no model is loaded."""
         try:
-            spec = self._spec(recipe)
-            atlas = self.studio.atlases.find(spec)
+            spec = checked(choices)
+            atlas = studio.atlases.find(spec)
             if atlas is None:
                 raise InvalidSpecError("No curves of this model and text are at hand; use the endpoint /prune.")
-            expected = forecast(spec, atlas)
+            expected = predicted(spec, atlas)
         except LiarError as error:
             raise gr.Error(str(error), print_exception=False) from None
         return {
@@ -59,23 +51,23 @@ class Api:
             "totals": expected.totals.model_dump(mode="json"),
         }
 
-    def prune(self, recipe: dict[str, Any], request: gr.Request) -> Iterator[dict[str, Any]]:
+    def prune(request: gr.Request, *choices: Any) -> Iterator[dict[str, Any]]:
         """Do a run. Yield ``state``, ``message``, ``place``, ``seconds_left``; the last ``result`` is the RunResult.
 
         A stored run is returned at once, and a job of the same recipe is shared. The job goes on after the client
         disconnects, so the same recipe finds it again.
         """
         try:
-            spec = self._spec(recipe)
-            if (stored := self.studio.store.find(spec)) is not None:
+            spec = checked(choices)
+            if (stored := studio.store.find(spec)) is not None:
                 yield _answer("done", "This run was stored.", result=stored.model_dump(mode="json"))
                 return
             title = f"Applying the recipe to {spec.model}"
             session, client = str(request.session_hash), client_of(request)
-            job = self.studio.jobs.submit(session, spec.key, title, lambda: pruning(self.studio, spec), client=client)
+            job = studio.jobs.submit(session, spec.key, title, lambda: pruning(studio, spec), client=client)
         except LiarError as error:
             raise gr.Error(str(error), print_exception=False) from None
-        for snapshot in self.studio.jobs.watch(job):
+        for snapshot in studio.jobs.watch(job):
             if not snapshot.ended:
                 message = snapshot.event.message if snapshot.event else title
                 yield _answer(snapshot.state, message, snapshot.place, snapshot.seconds_left)
@@ -83,23 +75,13 @@ class Api:
             raise gr.Error(snapshot.error or "The run was stopped.", print_exception=False)
         yield _answer("done", "Done.", result=snapshot.result.model_dump(mode="json"))
 
-    def runs(self) -> list[dict[str, Any]]:
+    def runs() -> list[dict[str, Any]]:
         """The newest stored runs, newest first: key, spec, totals and evaluations of each."""
-        return [
-            {
-                "key": run.spec.key,
-                "spec": run.spec.model_dump(mode="json"),
-                "totals": run.totals.model_dump(mode="json"),
-                "evaluations": [item.model_dump(mode="json") for item in run.evaluations],
-            }
-            for run in self.studio.store.summaries()
-        ]
+        shown = {"spec", "totals", "evaluations"}
+        return [{"key": run.spec.key, **run.model_dump(mode="json", include=shown)} for run in studio.store.summaries()]
 
-    def _spec(self, recipe: dict[str, Any]) -> PruneSpec:
-        """Spec of a recipe; raises :class:`InvalidSpecError` if it is invalid or this page does not allow it."""
-        spec = PruneSpec.create(**recipe)
-        self.studio.profile.check(spec)
-        return measured_on_its_task(spec)
+    for endpoint in (_described(forecast), _described(prune), runs):
+        api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
 
 
 def _parameter(name: str) -> Parameter:
@@ -122,16 +104,18 @@ def _parameter(name: str) -> Parameter:
 _PARAMETERS = {name: _parameter(name) for name in PruneSpec.model_fields}
 
 
-def _described(function: Callable[..., Any], method: Callable[..., Any], more: tuple[Parameter, ...]) -> Any:
-    """``function`` with :data:`_PARAMETERS` and ``more``, and the docstring of ``method`` with a line for each field."""
-    parameters, returned = [*more, *_PARAMETERS.values()], signature(method).return_annotation
+def _described(function: Callable[..., Any]) -> Any:
+    """``function`` with :data:`_PARAMETERS` in the place of its last one, and a line for each field in its docstring."""
+    declared = signature(function, eval_str=True)
+    *more, _ = declared.parameters.values()
+    parameters, returned = [*more, *_PARAMETERS.values()], declared.return_annotation
     lines = [f"    {name}: {TERMS[name].help if name in TERMS else f'{SETTINGS[name]}.'}" for name in _PARAMETERS]
     described: Any = function
     described.__signature__ = Signature(parameters, return_annotation=returned)
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters} | {
         "return": returned
     }
-    described.__doc__ = "\n".join([inspect.cleandoc(method.__doc__ or ""), "", "Args:", *lines])
+    described.__doc__ = "\n".join([inspect.cleandoc(function.__doc__ or ""), "", "Args:", *lines])
     return described
 
 

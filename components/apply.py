@@ -11,6 +11,7 @@ from gradio.blocks import Block
 from components.explorer import Explorer
 from components.rail.recipe import Recipe
 from components.shared import status
+from components.shared.browser import button_clicks
 from components.shared.job_bodies import pruning
 from components.shared.job_button import JobButton, status_line
 from components.shared.panel import QUEUED, Updates
@@ -20,7 +21,7 @@ from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import differing
-from server.job import Job
+from server.job import Job, Snapshot
 from server.job_queue import TICK
 
 
@@ -31,15 +32,12 @@ class Drawing(NamedTuple):
     id: str = ""
 
 
+_DRAWING = status.running("Drawing the run…")
+
 _SAME_WORK = {"ratio", "reconstruction", "calibration", "separator", "seed", "edits", "evaluate"}
 """Choices that hardly change how long a run takes."""
 
 # The button is part of the status line, so that the next status removes it.
-_RERUN = """
-element.addEventListener('click', (event) => {
-  if (event.target.closest('button[data-again]')) trigger('select', {});
-});
-"""
 _ALREADY = (
     '<div role="status" class="note">This recipe is already measured; its stored run is shown. '
     '<button type="button" data-again>Run again</button></div>'
@@ -52,54 +50,51 @@ class Apply:
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe) -> None:
         self.studio, self.bus, self.recipe = studio, bus, recipe
         # The keys of runs have no prefix, since panels look up the job of a recipe.
-        self.work = JobButton(studio.jobs, "Apply", "apply", line=status_line("status", script=_RERUN))
+        line = status_line("status", script=button_clicks("again"))
+        self.work = JobButton(studio.jobs, "Apply", "apply", line=line)
         self.drawing = gr.State(Drawing())
         # Components updated every second. Few, since each one takes interpreter time from the thread of the run.
         self.outputs: list[Block] = [*self.work.outputs, self.drawing]
 
-    def wire(self, explorer: Explorer) -> None:
-        """Connect the buttons, once the explorer is wired."""
+    def wire(self, explorer: Explorer, opened: Any) -> None:
+        """Connect the buttons, once the explorer is wired; after ``opened`` (the opening of the page), watch the job of the
+        recipe if there is one.
+        """
         self.explorer = explorer
-        inputs = self.recipe.inputs
+        inputs: list[Block] = [self.bus.spec, *self.recipe.controls.values()]
         self.work.button.click(self.apply, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.work.status.select(self.rerun, inputs, self.outputs, trigger_mode="once", **QUEUED)
         self.drawing.change(self.show, [self.drawing, *explorer.seen], explorer.outputs, **QUEUED)
-
-    def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the job of the recipe if there is one."""
-        event.then(self.resume, self.bus.spec, self.outputs, **QUEUED)
+        opened.then(self.resume, self.bus.spec, self.outputs, **QUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def apply(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """Do the run of the current controls, or show it if it is stored; every expected failure ends in one sentence.
+    def apply(self, base: PruneSpec, request: gr.Request, *values: Any, again: bool = False) -> Iterator[Updates]:
+        """Do the run of the current controls, or show it if it is stored and not asked for ``again``; every expected failure
+        ends in one sentence.
 
         ``request`` stands before ``*values`` because Gradio passes it only there.
         """
         try:
             spec = self.recipe.read(base, *values)
-            stored = self.studio.store.find(spec)
+            stored = None if again else self.studio.store.find(spec)
+            if stored is None:
+                title = f"Applying the recipe to {spec.model}"
+                job = self.work.submit(
+                    request, spec.key, title, lambda: pruning(self.studio, spec), self._expected(spec)
+                )
         except LiarError as error:
             yield self._idle(status.problem(str(error)))
             return
-        if stored is not None:
-            yield self._idle(
-                status.running("Drawing the run…")
-            )  # also resets the state, so that the same run changes it
-            yield {self.work.status: gr.skip(), self.drawing: Drawing("stored", stored.spec.key)}
+        if stored is None:
+            yield from self._watch(job, request)
         else:
-            yield from self.rerun(base, request, *values)
+            yield self._idle(_DRAWING)  # also resets the state, so that the same run changes it
+            yield {self.work.status: gr.skip(), self.drawing: Drawing("stored", stored.spec.key)}
 
     def rerun(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Do the run of the current controls, whether or not it is stored."""
-        try:
-            spec = self.recipe.read(base, *values)
-            title = f"Applying the recipe to {spec.model}"
-            job = self.work.submit(request, spec.key, title, lambda: pruning(self.studio, spec), self._expected(spec))
-        except LiarError as error:
-            yield self._idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        yield from self.apply(base, request, *values, again=True)
 
     def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
         """Watch the job of the recipe again, if the page was reloaded while it went on."""
@@ -114,28 +109,40 @@ class Apply:
         self.studio.jobs.leave(str(request.session_hash))
 
     def show(self, drawing: Drawing, view: View, shown: str, spec: PruneSpec) -> Updates:
-        """Draw what the job has so far: the measured sites, and everything once it is done.
+        """Draw what the job has so far: the measured sites, and everything once it is done; or a stored run.
 
         The view is the current one; it may have changed meanwhile. After a stopped job the earlier picture returns.
         """
         what, id = drawing
         if what == "stored":
-            return self._open(id, view, spec)
-        job = self.studio.jobs.get(id) if what == "run" else None
-        if job is None:
-            return self.explorer.redraw(view, shown, spec)
-        return self._finish(self.studio.jobs.snapshot(job).result, view, spec)
+            result, line = self.studio.store.load(id), _ALREADY
+            if result is None:
+                return {
+                    self.work.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")
+                }
+        else:
+            job = self.studio.jobs.get(id) if what == "run" else None
+            if job is None:
+                return self.explorer.redraw(view, shown, spec)
+            result = self.studio.jobs.snapshot(job).result
+            line = self._kept(result)
+        return {**self.explorer.show(result.spec, view, spec), self.work.status: line}
+
+    def _kept(self, result: RunResult) -> str:
+        """Line at the end of a run. It is stored here if the worker could not, or could not replace an older one."""
+        try:
+            if self.studio.store.load(result.spec.key) != result:
+                self.studio.store.save(result)
+        except LiarError as error:
+            return status.problem(str(error))
+        return status.note("Done. The address of this page now holds this run.")
 
     # -- the job ------------------------------------------------------------------------------------------------
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request, poll=TICK, values_wait=False):
-            if not snapshot.ended:
-                yield {**line, self.drawing: Drawing("sites", job.id) if snapshot.handed_out else Drawing()}
-            elif snapshot.state == "done":
-                yield {**self._idle(status.running("Drawing the run…")), self.drawing: Drawing("run", job.id)}
-            else:
-                yield self._idle(status.end(snapshot, done="", stopped="Stopped. What was shown before is still here."))
+        for snapshot, line in self.work.follow(job, request, _end, poll=TICK, values_wait=False):
+            drawing = Drawing("sites", job.id) if snapshot.handed_out and not snapshot.ended else Drawing()
+            yield {**line, self.drawing: Drawing("run", job.id) if snapshot.state == "done" else drawing}
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds of the last run of this model here; None if its spec differs in more than :data:`_SAME_WORK`."""
@@ -144,23 +151,10 @@ class Apply:
             return None
         return sum(found.timings.values()) if set(differing([found.spec, spec])) <= _SAME_WORK else None
 
-    def _open(self, key: str, view: View, spec: PruneSpec) -> Updates:
-        """Show a stored run, with a button to run it again."""
-        result = self.studio.store.load(key)
-        if result is None:
-            return {self.work.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")}
-        return {**self.explorer.show_run(result, view, spec), self.work.status: _ALREADY}
-
-    def _finish(self, result: RunResult, view: View, spec: PruneSpec) -> Updates:
-        updates = self.explorer.show_run(result, view, spec)
-        updates[self.work.status] = status.note("Done. The address of this page now holds this run.")
-        # The worker could not store the run, or could not replace an older one.
-        if self.studio.store.load(result.spec.key) != result:
-            try:
-                self.studio.store.save(result)
-            except LiarError as error:
-                updates[self.work.status] = status.problem(str(error))
-        return updates
-
     def _idle(self, line: str) -> Updates:
         return {**self.work.idle(line), self.drawing: Drawing()}
+
+
+def _end(snapshot: Snapshot) -> str:
+    stopped = "Stopped. What was shown before is still here."
+    return _DRAWING if snapshot.state == "done" else status.end(snapshot, done="", stopped=stopped)

@@ -12,6 +12,7 @@ from components.layers.by_hand import Decision, with_edits
 from components.layers.layers import LayersPanel
 from components.measured.before_after import BeforeAfterPanel
 from components.measured.verdict import VerdictPanel, is_of_another
+from components.rail.ratio_marks import marks
 from components.rail.recipe import Recipe, default_of
 from components.shared import status
 from components.shared.job_bodies import loaded_for
@@ -20,14 +21,15 @@ from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
 from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, over, states_first
 from components.shared.provenance import Provenance
 from components.shared.studio import Bus, Studio
+from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Progress
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
 from liar.report.interpolation import meet_perplexity, of_other_ratios
 from liar.report.view import View, query_of
-from liar.results import RunResult
 from liar.spec import PruneSpec
+from server.job import Snapshot
 
 
 class Explorer:
@@ -42,6 +44,8 @@ class Explorer:
         self.work.row.visible = False
         self.calibrated = gr.State("")
         self.drawn = gr.State(bus.view.value)
+        # Inputs of `redraw`.
+        self.seen: list[Block] = [bus.view, bus.shown, bus.spec]
 
     def wire(
         self,
@@ -57,8 +61,16 @@ class Explorer:
         """
         self.verdict, self.before_after, self.layers, self.panels = verdict, before_after, layers, panels
         self.provenances, self.address = provenances, address
-        inputs: list[Block] = [self.bus.view, self.bus.shown, *self.recipe.inputs]
-        by_hand = layers.inspector.by_hand
+        controls, by_hand = self.recipe.controls.values(), layers.inspector.by_hand
+        lines = [provenance.line for provenance in provenances]
+        moving = [*verdict.outputs, *before_after.outputs, *layers.outputs]
+        # Outputs of `redraw`.
+        self.pictures: list[Block] = [address, self.drawn, self.recipe.marks, *lines, *moving]
+        hidden = [self.bus.spec, self.bus.shown, by_hand.taken, self.line, self.work.row]
+        shown = [component for panel in panels for component in panel.outputs]
+        # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
+        self.outputs = states_first([*hidden, *controls, *self.pictures, *shown])
+        inputs: list[Block] = [*self.seen, *controls]
         by_hand.wire(self.recipe.edits)
         moves = [*self.recipe.moves, self.calibrated.change, by_hand.decided.change]
         moved: list[Block] = [verdict.text, by_hand.decided, by_hand.taken, *inputs]
@@ -71,27 +83,8 @@ class Explorer:
         self.bus.open.change(self.open, [self.bus.open, self.bus.view, self.bus.spec], self.outputs, **QUEUED)
         self.recipe.need.submit(self.meet, [self.recipe.need, *inputs], self.outputs, **QUEUED)
         calibrating: list[Block] = [*self.work.outputs, self.calibrated]
-        self.work.button.click(self.calibrate, self.recipe.inputs, calibrating, trigger_mode="once", **QUEUED)
-        self.recipe.marks.wire(self.bus)
-
-    @property
-    def seen(self) -> list[Block]:
-        """Inputs of :meth:`redraw`."""
-        return [self.bus.view, self.bus.shown, self.bus.spec]
-
-    @property
-    def pictures(self) -> list[Block]:
-        """Outputs of :meth:`redraw`."""
-        lines = [provenance.line for provenance in self.provenances]
-        moving = [*self.verdict.outputs, *self.before_after.outputs, *self.layers.outputs]
-        return [self.address, self.drawn, self.recipe.marks.row, *lines, *moving]
-
-    @property
-    def outputs(self) -> list[Block]:
-        shown = [component for panel in self.panels for component in panel.outputs]
-        hidden = [self.bus.spec, self.bus.shown, self.layers.inspector.by_hand.taken, self.line, self.work.row]
-        # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
-        return states_first([*hidden, *self.recipe.inputs, *self.pictures, *shown])
+        self.work.button.click(self.calibrate, [self.bus.spec, *controls], calibrating, trigger_mode="once", **QUEUED)
+        self.recipe.marks.select(picked, None, self.bus.open, **QUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -171,19 +164,21 @@ class Explorer:
             return self.redraw(view, shown, spec)
         return {self.address: gr.skip()}
 
-    def open(self, key: str, view: View, spec: PruneSpec) -> Updates:
+    def open(self, opened: tuple[str, str], view: View, spec: PruneSpec) -> Updates:
         """Show a stored run that another panel has opened."""
-        result = self.studio.store.load(key) if key else None
+        result = self.studio.store.load(opened[0])
         if result is None:
-            words = "That run is not kept here any more." if key else ""
-            return {self.line: status.problem(words) if words else gr.skip()}
-        return self.show_run(result, view, spec)
+            return {self.line: status.problem("That run is not kept here any more.") if opened[0] else gr.skip()}
+        return self.show(result.spec, view, spec)
 
-    def show_run(self, result: RunResult, view: View, before: PruneSpec) -> Updates:
-        """Show a run in every panel and in the controls, which held the recipe ``before``."""
-        if result.spec.model != before.model:
-            return self.show_model(result.spec, view)
-        return {**self.recipe.fill(result.spec), **self.draw(result.spec, view, "")}
+    def show(self, spec: PruneSpec, view: View, before: PruneSpec, shown: str = "") -> Updates:
+        """Show a recipe in the controls, which held the recipe ``before``, and its run in every panel.
+
+        If it has no run, that of the key ``shown`` stays.
+        """
+        if spec.model != before.model:
+            return self.show_model(spec, view)
+        return {**self.recipe.fill(spec), **self.draw(spec, view, shown)}
 
     def draw(self, spec: PruneSpec, view: View, shown: str) -> Updates:
         """Everything that changes with the recipe; the other panels change only if there is a run of it.
@@ -194,7 +189,6 @@ class Explorer:
         spec = known.spec
         updates: Updates = {
             self.bus.spec: spec,
-            self.recipe.base: spec,
             self.address: query_of(spec, view),
             self.work.row: gr.update(visible=known.atlas is None),
             self.line: _line(known),
@@ -213,7 +207,7 @@ class Explorer:
         If nothing is known of the recipe, the heatmap is that of the run in the panels, and its heading names that run.
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
-        updates = {**self.verdict.show(known), **self.recipe.marks.show(known.spec, known.measured), self.drawn: view}
+        updates = {**self.verdict.show(known), self.recipe.marks: marks(known.spec, known.measured), self.drawn: view}
         updates |= self.before_after.show(known, run)
         updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
         if known.pruned is not None:
@@ -233,13 +227,8 @@ class Explorer:
         except LiarError as error:
             yield {self.line: status.problem(str(error))}
             return
-        for snapshot, line in self.work.follow(job, request):
-            if not snapshot.ended:
-                yield line
-            elif snapshot.state == "done":
-                yield {**self.work.idle(""), self.calibrated: job.id}
-            else:
-                yield self.work.idle(status.end(snapshot, done="", stopped="The calibration was stopped."))
+        for snapshot, line in self.work.follow(job, request, _end):
+            yield {**line, self.calibrated: job.id} if snapshot.state == "done" else line
 
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.jobs.draw_atlas import atlas_steps  # torch takes seconds to load
@@ -248,6 +237,10 @@ class Explorer:
         loaded = loaded_for(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)
+
+
+def _end(snapshot: Snapshot) -> str:
+    return "" if snapshot.state == "done" else status.end(snapshot, done="", stopped="The calibration was stopped.")
 
 
 def _line(known: Known) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -156,9 +157,8 @@ class GenerationsPanel:
         except LiarError as error:
             yield {self.work.status: status.problem(str(error))}
             return
-        for snapshot, line in self.work.follow(job, request):
-            end = self.work.idle(status.end(snapshot, done="Done.", stopped="Stopped.")) if snapshot.ended else {}
-            yield {**line, **end, self.live: live_answers(prompt, snapshot.handed_out)}
+        for snapshot, line in self.work.follow(job, request, partial(status.end, done="Done.", stopped="Stopped.")):
+            yield {**line, self.live: live_answers(prompt, snapshot.handed_out)}
 
     def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""

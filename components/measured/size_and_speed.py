@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ class CostsPanel:
     # -- the job ------------------------------------------------------------------------------------------------
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request):
-            updates = self._idle(status.end(snapshot, done="Done.", stopped="Stopped.")) if snapshot.ended else line
+        for snapshot, line in self.work.follow(job, request, partial(status.end, done="Done.", stopped="Stopped.")):
+            updates = {**line, self.work.job: ""} if snapshot.ended else line
             yield {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
 
     def _idle(self, words: str) -> Updates:

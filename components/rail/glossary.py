@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 from liar.choices import IMPORTANCE, REPAIRS
@@ -19,12 +19,12 @@ class Term:
     help: str
     question: str
     answer: str
-    choices: Mapping[str, str] | None = None
+    choices: Mapping[str, str] = field(default_factory=dict)
 
     def markup(self) -> str:
         """HTML disclosure, which can be opened with the keyboard."""
-        rows = (f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in (self.choices or {}).items())
-        listed = f"<dl>{''.join(rows)}</dl>" if self.choices else ""
+        rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())
+        listed = f"<dl>{rows}</dl>" if rows else ""
         question = f"<summary>{escape(self.question)}</summary>"
         return f"<details class='term'>{question}<p>{escape(self.answer)}</p>{listed}</details>"
 

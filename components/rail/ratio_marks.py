@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 
 import gradio as gr
 
 from components.shared.browser import button_clicks
-from components.shared.panel import Updates
-from components.shared.studio import Bus
-from components.takeaway.runs import open_run_on
+from components.shared.markup import element
 from liar.report.words.metric_sentences import measured_tasks, value_words
 from liar.spec import MAX_RATIO, PruneSpec
 from liar.store import RunSummary
@@ -36,43 +33,40 @@ new MutationObserver(place).observe(element.closest('#recipe'), {childList: true
 """
 
 
-class RatioMarks:
-    """The row of marks; ``measured`` holds the runs of the recipe by their ratio, lowest first."""
-
-    def __init__(self, spec: PruneSpec, measured: Mapping[float, RunSummary]) -> None:
-        self.row = gr.HTML(
-            _markup(spec, measured), js_on_load=button_clicks("key") + _PLACE, elem_id="ratio-marks", container=False
-        )
-
-    def wire(self, bus: Bus) -> None:
-        open_run_on(self.row.select, bus)
-
-    def show(self, spec: PruneSpec, measured: Mapping[float, RunSummary]) -> Updates:
-        return {self.row: _markup(spec, measured)}
+def ratio_marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> gr.HTML:
+    """The row of marks; for ``measured`` see :func:`marks`."""
+    script = button_clicks("key") + _PLACE
+    return gr.HTML(marks(spec, measured), js_on_load=script, elem_id="ratio-marks", container=False)
 
 
-def _markup(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
-    if not measured:
-        return ""
-    buttons, named = "", -1.0
+def marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
+    """HTML of the marks: a button for each of the runs of the recipe, ``measured`` by their ratio, lowest first.
+
+    A button names the ratio and the metrics of its run; the ratio is also written on it if there is room.
+    """
+    buttons, named = [], -1.0
     for ratio, run in measured.items():
         has_room = ratio - named >= _ROOM
         named = ratio if has_room else named
-        buttons += _mark(run, is_chosen=ratio == spec.ratio, is_named=has_room)
-    return f'<div class="marks" role="group" aria-label="Measured ratios, in percent">{buttons}</div>'
-
-
-def _mark(run: RunSummary, *, is_chosen: bool, is_named: bool) -> str:
-    """Button that names the ratio and the metrics of its run; the ratio is also written on it if ``is_named``."""
-    values = [
-        f"{item.task} {value_words(item)}"
-        for task in measured_tasks(run)
-        for item in run.evaluations
-        if (item.task, item.variant) == (task, "reconstructed")
-    ]
-    percent = f"{100 * run.spec.ratio:.0f}"
-    title = escape("; ".join([f"Measured at {percent} %", *values]), quote=True)
-    return (
-        f'<button type="button" data-key="{run.spec.key}" style="--at: {run.spec.ratio / MAX_RATIO:.4f}" '
-        f'title="{title}" aria-label="{title}" aria-pressed="{str(is_chosen).lower()}">{percent if is_named else ""}</button>'
-    )
+        percent = f"{100 * ratio:.0f}"
+        values = [
+            f"{item.task} {value_words(item)}"
+            for task in measured_tasks(run)
+            for item in run.evaluations
+            if (item.task, item.variant) == (task, "reconstructed")
+        ]
+        title = "; ".join([f"Measured at {percent} %", *values])
+        buttons.append(
+            element(
+                "button",
+                percent if has_room else "",
+                type="button",
+                data_key=run.spec.key,
+                style=f"--at: {ratio / MAX_RATIO:.4f}",
+                title=title,
+                aria_label=title,
+                aria_pressed=str(ratio == spec.ratio).lower(),
+            )
+        )
+    label = "Measured ratios, in percent"
+    return element("div", *buttons, class_="marks", role="group", aria_label=label) if buttons else ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components.rail.glossary import TERMS
-from components.rail.ratio_marks import RatioMarks
+from components.rail.ratio_marks import ratio_marks
 from components.shared.panel import Updates
 from liar.errors import InvalidSpecError
 from liar.presets import PRESETS, preset_of
@@ -24,7 +25,6 @@ from liar.spec import (
     SEPARATORS,
     PruneSpec,
     bounds_of,
-    is_custom,
     range_words,
 )
 from liar.store import RunSummary
@@ -63,67 +63,58 @@ def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
 
 
 class Recipe:
-    """The controls. ``base`` keeps the choices of a link that no control shows (device, evaluation).
-
-    ``measured`` are the stored runs of ``spec`` by their ratio.
-    """
+    """The controls; ``measured`` are the stored runs of ``spec`` by their ratio."""
 
     def __init__(self, spec: PruneSpec, profile: Profile, measured: Mapping[float, RunSummary]) -> None:
         self.profile = profile
         gr.HTML("<h2>Recipe</h2>")
-        self.base = gr.State(spec)
-        with _choice("model", is_simple=True) as shared:
-            shared["info"] += " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
+        values, any_text = _values(spec), profile.any_text
+        choice = partial(_choice, values | {"need": ""})
+        also = " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
+        with choice("model", "Model", also, is_simple=True) as shared:
             models = [(preset.label, preset.id) for preset in PRESETS if preset.id in profile.models]
-            self.model = gr.Dropdown(
-                models, value=spec.model, label="Model", allow_custom_value=profile.any_model, **shared
-            )
-        self.targets = _radio("targets", "Remove", TARGETS, spec.targets)
-        with _choice("ratio", is_simple=True) as shared:
-            self.ratio = gr.Slider(0, MAX_RATIO, value=spec.ratio, step=0.01, label="Ratio", **shared)
-            self.marks = RatioMarks(spec, measured)
-        with _choice("need") as shared:
-            self.need = gr.Textbox("", label="Or what you need", lines=1, max_lines=1, max_length=40, **shared)
-        self.criterion = _menu("criterion", "Criterion", CRITERIA, spec.criterion, is_simple=True)
-        self.allocation = _menu("allocation", "Allocation", ALLOCATIONS, spec.allocation)
-        self.reconstruction = _menu("reconstruction", "Reconstruction", RECONSTRUCTIONS, spec.reconstruction)
-        self.schedule = _radio("schedule", "Schedule", list(SCHEDULES), spec.schedule)
-        with _choice("calibration") as shared:
-            shared["info"] += " Or type a file or a hub dataset." if profile.any_text else ""
-            self.calibration = gr.Dropdown(
-                _texts(spec),
-                value=_mix(spec),
-                label="Calibration text",
-                multiselect=True,
-                allow_custom_value=profile.any_text,
-                **shared,
-            )
-        self.tokens = _number("tokens", "Calibration tokens", _typed(spec.tokens))
-        self.separator = _menu("separator", "Separator", SEPARATORS, spec.separator)
-        with _choice("evaluate") as shared:
-            shared["info"] += " Or type harness:NAME." if profile.any_text else ""
-            offered = [task for task in TASKS if task.is_bundled or profile.any_text]
-            self.evaluate = gr.Dropdown(
-                [(f"{task.name}: {task.title}", task.name) for task in offered],
-                value=list(spec.evaluate),
-                label="Measured on",
-                multiselect=True,
-                allow_custom_value=profile.any_text,
-                **shared,
-            )
-        with _choice("data", is_shown=profile.any_text) as shared:
-            self.data = gr.Textbox(spec.data or "", label="Data of your own", lines=1, max_lines=1, **shared)
-        length = spec.evaluate_length or 0  # Gradio sends 0 for an empty field
-        self.evaluate_length = _number("evaluate_length", "Length measured at", length)
-        self.multiple = _number("multiple", "Round neurons to a multiple", spec.multiple)
-        self.seed = _number("seed", "Seed", spec.seed)
-        with _choice("edits") as shared:
-            self.edits = gr.Textbox("\n".join(spec.edits), label="Edited by hand", lines=1, max_lines=6, **shared)
-        self.quantize = _radio("quantize", "Quantise", QUANTIZE, spec.quantize)
+            self.model = gr.Dropdown(models, allow_custom_value=profile.any_model, **shared)
+        with choice("targets", "Remove") as shared:
+            self.targets = gr.Radio(TARGETS, **shared)
+        with choice("ratio", "Ratio", is_simple=True) as shared:
+            self.ratio = gr.Slider(0, MAX_RATIO, step=0.01, **shared)
+            self.marks = ratio_marks(spec, measured)
+        with choice("need", "Or what you need") as shared:
+            self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, **shared)
+        with choice("criterion", "Criterion", is_simple=True) as shared:
+            self.criterion = gr.Dropdown(list(CRITERIA), filterable=False, **shared)
+        with choice("allocation", "Allocation") as shared:
+            self.allocation = gr.Dropdown(list(ALLOCATIONS), filterable=False, **shared)
+        with choice("reconstruction", "Reconstruction") as shared:
+            self.reconstruction = gr.Dropdown(list(RECONSTRUCTIONS), filterable=False, **shared)
+        with choice("schedule", "Schedule") as shared:
+            self.schedule = gr.Radio(list(SCHEDULES), **shared)
+        with choice(
+            "calibration", "Calibration text", " Or type a file or a hub dataset." if any_text else ""
+        ) as shared:
+            texts = _joined(TEXTS, values["calibration"])
+            self.calibration = gr.Dropdown(texts, multiselect=True, allow_custom_value=any_text, **shared)
+        with choice("tokens", "Calibration tokens") as shared:
+            self.tokens = gr.Number(precision=0, **shared)
+        with choice("separator", "Separator") as shared:
+            self.separator = gr.Dropdown(list(SEPARATORS), filterable=False, **shared)
+        with choice("evaluate", "Measured on", " Or type harness:NAME." if any_text else "") as shared:
+            tasks = [(f"{task.name}: {task.title}", task.name) for task in TASKS if task.is_bundled or any_text]
+            self.evaluate = gr.Dropdown(tasks, multiselect=True, allow_custom_value=any_text, **shared)
+        with choice("data", "Data of your own", is_shown=any_text) as shared:
+            self.data = gr.Textbox(lines=1, max_lines=1, **shared)
+        with choice("evaluate_length", "Length measured at") as shared:
+            self.evaluate_length = gr.Number(precision=0, **shared)
+        with choice("multiple", "Round neurons to a multiple") as shared:
+            self.multiple = gr.Number(precision=0, **shared)
+        with choice("seed", "Seed") as shared:
+            self.seed = gr.Number(precision=0, **shared)
+        with choice("edits", "Edited by hand") as shared:
+            self.edits = gr.Textbox(lines=1, max_lines=6, **shared)
+        with choice("quantize", "Quantise") as shared:
+            self.quantize = gr.Radio(QUANTIZE, **shared)
         # Controls by the name of their choice in a spec.
         self.controls: dict[str, Block] = {name: getattr(self, name) for name in TERMS if name != "need"}
-        # Inputs of `read`, and outputs of `fill`.
-        self.inputs: list[Block] = [self.base, *self.controls.values()]
 
     @property
     def moves(self) -> list[Any]:
@@ -132,13 +123,16 @@ class Recipe:
         The menu of models loses focus once for each choice, picked or typed. Its ``input`` comes once more then, and the
         second answer would put back what was typed into another field since the first.
         """
-        typed: list[Any] = [self.tokens, self.data, self.evaluate_length, self.multiple, self.seed, self.edits]
-        picked: list[Any] = [control for control in self.controls.values() if control not in (self.model, *typed)]
+        controls: list[Any] = [control for control in self.controls.values() if control is not self.model]
+        typed = [control for control in controls if isinstance(control, gr.Number | gr.Textbox)]
         finished = [event for control in typed for event in (control.submit, control.blur)]
-        return [self.model.blur, *(control.input for control in picked), *finished]
+        return [self.model.blur, *(control.input for control in controls if control not in typed), *finished]
 
     def read(self, base: PruneSpec, *values: Any) -> PruneSpec:
-        """Spec of the controls; raises :class:`InvalidSpecError` if they give none or the profile forbids it."""
+        """Spec of the controls, with the choices of ``base`` that no control shows (device, limits of the evaluation).
+
+        Raises :class:`InvalidSpecError` if they give none or the profile forbids it.
+        """
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["tokens"] = choices["tokens"] or AUTO
@@ -182,46 +176,54 @@ class Recipe:
         """Controls that show another choice than ``spec``, which was read from them: of tasks for new data, of a text alone,
         of an edit's spelling.
         """
-        updates: Updates = {self.evaluate: list(spec.evaluate)} if spec.data != base.data else {}
-        if spec.edits != base.edits:
-            updates[self.edits] = "\n".join(spec.edits)
-        if spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS):
-            updates[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
-        return updates
+        is_other: dict[Block, bool] = {
+            self.evaluate: spec.data != base.data,
+            self.edits: spec.edits != base.edits,
+            self.calibration: spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS),
+        }
+        return {control: value for control, value in self.fill(spec).items() if is_other.get(control)}
 
     def fill(self, spec: PruneSpec) -> Updates:
         """Values of the controls for ``spec``. A custom criterion, an allocation that went and other texts join the choices."""
-        values: Updates = {control: getattr(spec, name) for name, control in self.controls.items()}
-        values |= {self.evaluate: list(spec.evaluate), self.data: spec.data or "", self.calibration: _mix(spec)}
-        values |= {self.tokens: _typed(spec.tokens), self.evaluate_length: spec.evaluate_length or 0}
-        if spec.allocation not in ALLOCATIONS:
-            values[self.allocation] = gr.update(value=spec.allocation, choices=[*ALLOCATIONS, spec.allocation])
-        if is_custom(spec.criterion):
-            values[self.criterion] = gr.update(value=spec.criterion, choices=[*CRITERIA, spec.criterion])
-        if not set(_mix(spec)) <= set(TEXTS):
-            values[self.calibration] = gr.update(value=_mix(spec), choices=_texts(spec))
-        return {**values, self.edits: "\n".join(spec.edits), self.base: spec}
+        values = _values(spec)
+        filled: Updates = {control: values[name] for name, control in self.controls.items()}
+        for name, offered in (("allocation", ALLOCATIONS), ("criterion", CRITERIA), ("calibration", TEXTS)):
+            value = values[name]
+            choices = _joined(offered, value if isinstance(value, list) else [value])
+            if len(choices) > len(offered):
+                filled[self.controls[name]] = gr.update(value=value, choices=choices)
+        return filled
 
 
 @contextmanager
-def _choice(name: str, *, is_simple: bool = False, is_shown: bool = True) -> Iterator[dict[str, Any]]:
+def _choice(
+    values: Mapping[str, Any], name: str, label: str, also: str = "", *, is_simple: bool = False, is_shown: bool = True
+) -> Iterator[dict[str, Any]]:
     """Column for the control of a choice, above its entry in the glossary; the simple layout shows it if ``is_simple``.
 
-    Yields the arguments that every control takes from the glossary and from its name.
+    Yields the arguments that every control takes; ``also`` follows the sentence of the glossary.
     """
     with gr.Column(elem_classes=["choice"] if is_simple else ["choice", "full-only"], visible=is_shown):
-        yield {"info": TERMS[name].help, "elem_id": name.replace("_", "-")}
+        info, elem_id = TERMS[name].help + also, name.replace("_", "-")
+        yield {"value": values[name], "label": label, "info": info, "elem_id": elem_id}
         gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])
 
 
-def _menu(name: str, label: str, choices: Sequence[str], value: str, *, is_simple: bool = False) -> gr.Dropdown:
-    with _choice(name, is_simple=is_simple) as shared:
-        return gr.Dropdown(list(choices), value=value, label=label, filterable=False, **shared)
+def _values(spec: PruneSpec) -> dict[str, Any]:
+    """Values of the controls for ``spec``, by the name of their choice; a number that is not chosen is 0."""
+    return {
+        **{name: getattr(spec, name) for name in TERMS if name != "need"},
+        "calibration": spec.calibration.split(MIXED),  # each text with its share if the mix is uneven
+        "tokens": 0 if spec.tokens == AUTO else spec.tokens,
+        "evaluate": list(spec.evaluate),
+        "data": spec.data or "",
+        "evaluate_length": spec.evaluate_length or 0,
+        "edits": "\n".join(spec.edits),
+    }
 
 
-def _radio(name: str, label: str, choices: Sequence[str | tuple[str, str]], value: str) -> gr.Radio:
-    with _choice(name) as shared:
-        return gr.Radio(list(choices), value=value, label=label, **shared)
+def _joined(offered: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*offered, *chosen]))
 
 
 def edits_in(text: str | None) -> tuple[str, ...]:
@@ -233,23 +235,3 @@ def _mixed(chosen: list[str], base: PruneSpec) -> str:
     """The calibration texts as one choice. A text of one's own that ``base`` does not have replaces the automatic one."""
     own = set(sources_of(MIXED.join(chosen))).difference(TEXTS, base.sources)
     return MIXED.join(text for text in chosen if not own or text != AUTO)
-
-
-def _mix(spec: PruneSpec) -> list[str]:
-    """The calibration texts, each with its share if the mix is uneven."""
-    return spec.calibration.split(MIXED)
-
-
-def _texts(spec: PruneSpec) -> list[str]:
-    """The calibration texts to choose from: those offered, and those of ``spec``."""
-    return list(dict.fromkeys([*TEXTS, *_mix(spec)]))
-
-
-def _typed(tokens: int | str) -> int:
-    """Number in the field for ``tokens``: 0 for "auto"."""
-    return 0 if isinstance(tokens, str) else tokens
-
-
-def _number(name: str, label: str, value: int) -> gr.Number:
-    with _choice(name) as shared:
-        return gr.Number(value, label=label, precision=0, **shared)

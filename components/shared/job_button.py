@@ -60,16 +60,22 @@ class JobButton:
         return job if job is not None and self.jobs.join(job, str(request.session_hash)) else None
 
     def follow(
-        self, job: Job, request: gr.Request, *, poll: float = 0.25, values_wait: bool = True
+        self,
+        job: Job,
+        request: gr.Request,
+        end: Callable[[Snapshot], str],
+        *,
+        poll: float = 0.25,
+        values_wait: bool = True,
     ) -> Iterator[tuple[Snapshot, Updates]]:
         """Yield snapshots, each with the updates of the status line, until the job ends for the visitor of ``request``.
 
-        The last snapshot has no updates: the caller writes the final line. For ``poll`` and ``values_wait`` see
+        ``end`` is the final line, for the last snapshot. For ``poll`` and ``values_wait`` see
         :meth:`~server.job_queue.JobQueue.watch`.
         """
         session = str(request.session_hash)
         for snapshot in self.jobs.watch(job, session=session, poll=poll, values_wait=values_wait):
-            yield snapshot, {} if snapshot.ended else self.at_work(job, snapshot)
+            yield snapshot, self.idle(end(snapshot)) if snapshot.ended else self.at_work(job, snapshot)
 
     def at_work(self, job: Job, snapshot: Snapshot) -> Updates:
         """Updates while the job goes on: all of the line, since Gradio's page applies only the last of two messages that

@@ -30,11 +30,12 @@ class Bus:
     """Hidden components of one page that a panel writes and others listen to.
 
     ``spec`` holds the current recipe (a PruneSpec), ``view`` the current view with the selected site (a View), ``shown``
-    the key of the run that the panels show ("" for none). Writing a run's key to ``open`` opens it in every panel.
+    the key of the run that the panels show ("" for none). Writing a run's key to ``open``, with a name of the click, opens it
+    in every panel.
     """
 
     def __init__(self, spec: PruneSpec, view: View, shown: str) -> None:
         self.spec = gr.State(spec)
         self.view = gr.State(view)
         self.shown = gr.State(shown)
-        self.open = gr.State("")
+        self.open = gr.State(("", ""))

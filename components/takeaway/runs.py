@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from uuid import uuid4
 
 import gradio as gr
 from gradio.blocks import Block
@@ -11,7 +11,7 @@ from gradio.blocks import Block
 from components.shared import status
 from components.shared.browser import button_clicks
 from components.shared.downloads import Content, Download
-from components.shared.markup import Markup, cell, element, row, table
+from components.shared.markup import cell, element, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
 from liar.errors import LiarError, StorageError
@@ -21,7 +21,7 @@ from liar.report.view import View
 from liar.report.words.metric_sentences import metric_change, value_words
 from liar.report.words.run_labels import run_labels
 from liar.report.words.sentences import counts
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import RunComparison, compare
 from liar.store import RunSummary
@@ -78,8 +78,8 @@ class RunsPanel:
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store again each time the tab is opened."""
         bus = self.bus
-        open_run_on(self.table.select, bus)
-        open_run_on(self.open.click, bus, _named, self.a)
+        self.table.select(picked, None, bus.open, **QUEUED)
+        self.open.click(opened, self.a, bus.open, **QUEUED)
         bus.view.change(self.refresh, [bus.view, bus.shown], [self.table, self.a, self.b], **UNQUEUED)
         compared: list[Block] = [self.comparison, self.heatmap, self.message]
         gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], [*compared, self.delete], **UNQUEUED)
@@ -103,23 +103,19 @@ class RunsPanel:
 
     def compare(self, a: str | None, b: str | None) -> Updates:
         """Show settings, metrics and sites of two runs; nothing until both are chosen."""
-        offered: Updates = {self.delete: gr.update(visible=self._may_go(self.studio.store.summaries(), a))}
-        if not a or not b:
-            return {**offered, **self._nothing("")}
-        first, second = self.studio.store.load(a), self.studio.store.load(b)
-        if first is None or second is None:
-            return {**offered, **self._nothing(status.problem(_GONE))}
-        found = compare(first, second)
-        return {
-            **offered,
-            self.comparison: _comparison(found),
-            self.heatmap: gr.update(value=comparison_heatmap(found), visible=bool(found.sites)),
-            self.message: "",
-        }
+        first, second = self.studio.store.load(a or ""), self.studio.store.load(b or "")
+        updates = self._nothing("")
+        if first is not None and second is not None:
+            found = compare(first, second)
+            updates[self.comparison] = _comparison(found)
+            updates[self.heatmap] = gr.update(value=comparison_heatmap(found), visible=bool(found.sites))
+        elif a and b:
+            updates[self.message] = status.problem(_GONE)
+        return {**updates, self.delete: gr.update(visible=self._may_go(self.studio.store.summaries(), a))}
 
     def content(self, key: str | None) -> Content:
         """Run A as JSON; raises :class:`StorageError` if none is chosen or it is not kept any more."""
-        result = self.studio.store.load(key) if key else None
+        result = self.studio.store.load(key or "")
         if result is None:
             raise StorageError("Choose run A first." if not key else _GONE)
         return Content(result.spec, ".json", as_json(result))
@@ -158,25 +154,14 @@ class RunsPanel:
 
 
 def picked(event: gr.EventData) -> Opened:
-    """Run of a clicked button in a :func:`runs_table`, or of a clicked point in a figure."""
+    """Run of a clicked button in a :func:`runs_table`, or of a clicked point in a figure, for ``bus.open``."""
     key = getattr(event, "key", None)
-    return (key if isinstance(key, str) else ""), ""
+    return opened(key if isinstance(key, str) else "")
 
 
-def _named(key: str | None) -> Opened:
-    return key or "", ""
-
-
-def open_run_on(
-    event: Callable[..., Any], bus: Bus, read: Callable[..., Opened] = picked, inputs: Block | None = None
-) -> None:
-    """Let ``event`` open the run that ``read`` returns, even if it was the last one opened.
-
-    ``read`` returns the run's key, and "" for ``bus.open``, so that writing the key to it is a change.
-    """
-    chosen = gr.State("")
-    choosing = event(read, inputs, [chosen, bus.open], **QUEUED)
-    choosing.then(lambda key: key, chosen, bus.open, **QUEUED)
+def opened(key: str | None) -> Opened:
+    """Value of ``bus.open`` that opens a run, even if it was the last one opened."""
+    return key or "", uuid4().hex
 
 
 # -- the list -----------------------------------------------------------------------------------------------------------
@@ -187,22 +172,23 @@ def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> st
 
     A ``wide`` table also has the model and the time when the run was kept.
     """
-    names = ("Run", *(_WIDE if wide else ()), *_NARROW)
-    labels = run_labels([run.spec for run in runs])
-    rows = (_row(run, name, shown, wide=wide) for run, name in zip(runs, labels, strict=True))
+    names = [
+        "Run",
+        *(["Kept (UTC)", "Model"] if wide else []),
+        "Metric",
+        "Dense",
+        "Pruned",
+        "Repaired",
+        "Parameters left",
+    ]
+    rows = []
+    for run, name in zip(runs, run_labels([run.spec for run in runs]), strict=True):
+        current = "true" if run.spec.key == shown else None
+        button = element("button", name, type="button", data_key=run.spec.key, aria_current=current)
+        words = [when_kept(run), run.spec.model] if wide else []
+        words += [*_metrics(run), " of ".join(counts(run.totals.parameters_after, run.totals.parameters_before))]
+        rows.append(row(button, *map(cell, words), aria_current=current))
     return table(names, rows, label=label, caption=label)
-
-
-_WIDE = ("Kept (UTC)", "Model")
-_NARROW = ("Metric", "Dense", "Pruned", "Repaired", "Parameters left")
-
-
-def _row(run: Run, label: str, shown: str, *, wide: bool) -> Markup:
-    current = "true" if run.spec.key == shown else None
-    button = element("button", label, type="button", data_key=run.spec.key, aria_current=current)
-    words = [when_kept(run), run.spec.model] if wide else []
-    words += [*_metrics(run), " of ".join(counts(run.totals.parameters_after, run.totals.parameters_before))]
-    return row(button, *map(cell, words), aria_current=current)
 
 
 def when_kept(run: Run) -> str:
@@ -214,12 +200,10 @@ def when_kept(run: Run) -> str:
 def _metrics(run: Run) -> list[str]:
     """Name of the metric of the first task measured, and its values for the three variants."""
     first = next(iter(run.evaluations), None)
-    if first is None:
-        return ["none", *("not measured" for _ in VARIANTS)]
-    of_task = (item for item in run.evaluations if item.task == first.task)
-    values: dict[MeasuredVariant, Evaluation] = {item.variant: item for item in of_task}
-    words = [value_words(values[variant]) if variant in values else "not measured" for variant in VARIANTS]
-    return [METRICS[first.metric].title_of(first.task), *words]
+    measured = [item for item in run.evaluations if first and item.task == first.task]
+    values = {item.variant: value_words(item) for item in measured}
+    title = METRICS[first.metric].title_of(first.task) if first else "none"
+    return [title, *(values.get(variant, "not measured") for variant in VARIANTS)]
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:
@@ -247,13 +231,9 @@ def _comparison(found: RunComparison) -> str:
         (f"{METRICS[a.metric].title_of(a.task)}, {a.variant}", value_words(a), value_words(b), metric_change(a, b))
         for a, b in found.metrics
     ]
+    names = ("Metric", "Run A", "Run B", "From A to B")
     chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), found.settings, "The settings are the same.")
-    measured = _table(
-        "Metrics that both measured",
-        ("Metric", "Run A", "Run B", "From A to B"),
-        metrics,
-        "They measured nothing alike.",
-    )
+    measured = _table("Metrics that both measured", names, metrics, "They measured nothing alike.")
     sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>" if found.sites else ""
     if found.a.spec.schedule != found.b.spec.schedule:
         sites += "<p>Errors of a run that is not one-shot are measured on inputs that earlier sites changed.</p>"

@@ -1,11 +1,12 @@
-"""Save the smaller model: check that it loads again, then offer it as a zip or leave it in a folder."""
+"""Save the smaller model: check that it loads again, then offer it as a zip, leave it in a folder, or push it to the Hub."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -16,7 +17,6 @@ from components.shared.downloads import served_folder
 from components.shared.job_bodies import stored, with_models
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from components.takeaway.push import PushPanel
 from liar.errors import InvalidSpecError, LiarError, StorageError
 from liar.events import Progress
 from liar.files import check_new_folder
@@ -27,7 +27,11 @@ from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
+    from liar.jobs.estimates import Shape
+    from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
+    from liar.save.deliver import Delivered
+    from liar.save.push import Credential
 
 _BESIDE_WEIGHTS = 40_000_000
 """Most bytes of a checkpoint's other files; large vocabularies take most of them."""
@@ -73,19 +77,15 @@ class SavingPanel:
         self.pushing = PushPanel(studio, bus, self.dtype) if offers_login() else None
         self.outputs: list[Block] = [*self.work.outputs, self.ready]
 
-    def wire(self) -> None:
+    def wire(self, opened: Any) -> None:
+        """Connect the button; after ``opened`` (the opening of the page), watch the job of this browser if it goes on."""
         inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
-        if self.pushing is not None:
-            self.pushing.wire()
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **UNQUEUED)
-
-    def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the saving job of this browser if it has not ended."""
-        self.work.resume_with(event, self._watch, self.outputs)
+        self.work.resume_with(opened, self._watch, self.outputs)
         if self.pushing is not None:
-            self.pushing.resume_with(event)
+            self.pushing.wire(opened)
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -112,53 +112,57 @@ class SavingPanel:
         return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        hidden = gr.update(visible=False)
-        for snapshot, line in self.work.follow(job, request):
-            if snapshot.ended:
-                yield {**self.work.idle(_end(snapshot)), self.ready: _ready(snapshot)}
-            else:
-                yield {**line, self.ready: hidden}
+        for snapshot, line in self.work.follow(job, request, _end):
+            yield {**line, self.ready: _ready(snapshot)}
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
     def _saving(
         self, result: RunResult, dtype: str, target: Path | None
     ) -> Generator[Progress | HandOut[Ready], None, None]:
-        from liar.jobs.plan import saving_parts
+        stem = file_stem(result.spec)
+        folder = target or served_folder(self.ready, "models", f"{result.spec.key}-{dtype}") / stem
+        archive = None if target else folder.with_name(f"{stem}.zip")
 
-        archive = None if target else self._place(result, dtype)
-        yield from with_models(
-            self.studio,
-            result,
-            lambda variants: self._written(variants, result, dtype, target, archive),
-            lambda shape: sum(part.cost for part in saving_parts(4 * shape.blocks, packed=archive is not None)),
-        )
+        def make_room(variants: Variants, loaded: LoadedModel) -> None:
+            from liar.save.deliver import weight_bytes_as
 
-    def _place(self, result: RunResult, dtype: str) -> Path:
-        """Path of a new zip, in a folder that Gradio serves; raises :class:`StorageError`."""
-        place = served_folder(self.ready, "models", f"{result.spec.key}-{dtype}")
-        shutil.rmtree(place / file_stem(result.spec), ignore_errors=True)  # left by a process that was killed
-        return place / f"{file_stem(result.spec)}.zip"
+            _check_room(folder.parent, variants.bytes)
+            if archive is not None:
+                needed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
+                _bound(folder.parent.parent, needed, self.studio.profile.saved_bytes)
 
-    def _written(
-        self, variants: Variants, result: RunResult, dtype: str, target: Path | None, archive: Path | None
-    ) -> Generator[Progress | HandOut[Ready], None, None]:
-        from liar.save.deliver import saving_steps, weight_bytes_as
-
-        folder = target or archive.with_suffix("")  # type: ignore[union-attr]
-        _check_room(folder.parent, variants.bytes)
         try:
-            with variants.using("reconstructed") as loaded:
-                if archive is not None:
-                    needed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
-                    _bound(archive.parent.parent, needed, self.studio.profile.saved_bytes)
-                delivered = yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive)
+            delivered = yield from _written(self.studio, result, dtype, folder, archive, make_room)
         finally:
             if archive is not None:
                 shutil.rmtree(folder, ignore_errors=True)
         if archive is not None:  # name the folder that the zip unpacks to, not the path on the server
-            delivered = replace(delivered, saved=replace(delivered.saved, folder=Path(archive.stem)))
+            delivered = replace(delivered, saved=replace(delivered.saved, folder=Path(stem)))
         yield HandOut(Ready(delivered.sentence, archive))
+
+
+def _written(
+    studio: Studio,
+    result: RunResult,
+    dtype: str,
+    folder: Path,
+    archive: Path | None = None,
+    check: Callable[[Variants, LoadedModel], None] = lambda *_: None,
+) -> Generator[Progress, None, Delivered]:
+    """In the worker: once they have passed the ``check``, write the models of a run to ``folder`` and to ``archive``."""
+    from liar.jobs.plan import saving_parts
+    from liar.save.deliver import saving_steps
+
+    def write(variants: Variants) -> Generator[Progress, None, Delivered]:
+        with variants.using("reconstructed") as loaded:
+            check(variants, loaded)
+            return (yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive))
+
+    def cost(shape: Shape) -> float:
+        return sum(part.cost for part in saving_parts(4 * shape.blocks, packed=archive is not None))
+
+    return (yield from with_models(studio, result, write, cost))
 
 
 def _bound(folder: Path, needed: int, most: int) -> None:
@@ -199,3 +203,84 @@ def _ready(snapshot: Snapshot) -> Any:
         return gr.update(visible=False)
     size = ready.archive.stat().st_size / 1e6
     return gr.update(value=str(ready.archive), label=f"Download {ready.archive.name} ({size:,.1f} MB)", visible=True)
+
+
+class PushPanel:
+    """Panel of a job that saves the model in the number format ``dtype``, loads it again and uploads it."""
+
+    def __init__(self, studio: Studio, bus: Bus, dtype: gr.Radio) -> None:
+        self.studio, self.bus, self.dtype = studio, bus, dtype
+        gr.HTML(
+            "<h3>To the Hub</h3><p>The same files, in a model repository of your account. You sign in at the Hub, which gives "
+            "this page a key to the repositories that it makes for you, and to no other.</p>",
+            elem_classes=["caption"],
+        )
+        with gr.Row(elem_id="push-settings"):
+            gr.LoginButton(logout_value="Sign out ({})", icon=None, size="md", min_width=220, elem_id="push-sign-in")
+            self.repo = gr.Textbox(
+                label="Repository",
+                info="A name, or owner/name; a new one is made.",
+                max_lines=1,
+                min_width=220,
+                elem_id="push-repo",
+            )
+            self.private = gr.Checkbox(False, label="Private", min_width=120)
+        self.work = RememberedJobButton(studio.jobs, "Push to the Hub", "push", "push:")
+
+    def wire(self, opened: Any) -> None:
+        """Connect the button; after ``opened`` (the opening of the page), watch the push of this browser if it goes on."""
+        inputs: list[Block] = [self.bus.shown, self.dtype, self.repo, self.private]
+        pushing = self.work.button.click(self.push, inputs, self.work.outputs, trigger_mode="once", **QUEUED)
+        self.bus.shown.change(self.clear, None, self.work.outputs, cancels=[pushing], **UNQUEUED)
+        self.work.resume_with(opened, self._watch, self.work.outputs)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def push(
+        self, key: str, dtype: str, repo: str | None, private: bool, request: gr.Request, login: gr.OAuthToken | None
+    ) -> Iterator[Updates]:
+        """Start a job that pushes the model of the run ``key`` to ``repo``, and watch it."""
+        try:
+            result = stored(self.studio, key)
+            if login is None:
+                raise InvalidSpecError("Sign in first: the model goes to your own account.")
+            from liar.save.push import Credential  # torch takes seconds to load
+
+            name = (repo or "").strip() or file_stem(result.spec)
+            title, credential = f"Pushing {file_stem(result.spec)}", Credential.of_login(login.token)
+            # The session is part of the key, so that nobody joins the push of another account.
+            key = f"{request.session_hash}:{key}:{dtype}:{name}:{private}"
+            job = self.work.submit(request, key, title, lambda: self._pushing(result, dtype, name, private, credential))
+        except LiarError as error:
+            yield self.work.idle(status.problem(str(error)))
+            return
+        yield from self._watch(job, request)
+
+    def clear(self) -> Updates:
+        """Clear the line when another run is shown."""
+        return {**self.work.idle(""), self.work.job: ""}
+
+    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
+        for _, line in self.work.follow(job, request, _pushed):
+            yield line
+
+    # -- in the worker ------------------------------------------------------------------------------------------
+
+    def _pushing(
+        self, result: RunResult, dtype: str, repo: str, private: bool, login: Credential
+    ) -> Generator[Progress | HandOut[str], None, None]:
+        from liar.save.push import find_destination, push_checkpoint
+
+        yield Progress("save", 0, 1, f"Asking the Hub about {repo}")
+        destination = find_destination(repo, private=private, credential=login)
+        with TemporaryDirectory(prefix="liar-push-") as place:
+            folder = Path(place, file_stem(result.spec))
+            yield from _written(self.studio, result, dtype, folder)
+            yield Progress("save", 1, 1, f"Uploading to {destination.repo}")
+            yield HandOut(push_checkpoint(folder, destination, credential=login, again="press Push again"))
+
+
+def _pushed(snapshot: Snapshot) -> str:
+    address = snapshot.latest(str)
+    stopped = "Stopped. Nothing was pushed." if address is None else f"It was at {address} already."
+    return status.end(snapshot, done=f"It is at {address}.", stopped=stopped)

@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.downloads import Content, Download
+from components.shared.job_bodies import stored
 from components.shared.panel import NO_RUN, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
@@ -28,7 +29,6 @@ _WORDS: dict[Format, str] = {
 }
 _DIFFERS = "Command, script and files are of the run shown; the recipe differs, and the link is that of the recipe."
 _NO_CURVES = "No curves of this run's calibration text are at hand: press “Calibrate” for this recipe, then try again."
-_GONE = "The run shown is not kept here any more: press “Apply” to do it again."
 
 _LINK_BODY = """
 <label for="takeaway-link">Link to what is on the screen</label>
@@ -147,24 +147,19 @@ class TakeawayPanel:
         return "" if recipe == shown else status.note(_DIFFERS)
 
     def content(self, ending: Format, spec: PruneSpec) -> Content:
-        """The run of ``spec`` in this format; raises :class:`LiarError` if it is not kept any more."""
-        result = self.studio.store.find(spec)
-        if result is None:
-            raise LiarError(_GONE)
-        return Content(spec, f".{ending}", self._text(ending, result))
+        """The run of ``spec`` in this format.
 
-    def _text(self, ending: Format, result: RunResult) -> str:
-        """The file; raises :class:`LiarError` if it needs curves of every criterion and they are not at hand."""
-        if ending == "json":
-            return as_json(result)
-        if ending == "csv":
-            return sites_csv(result)
-        atlas = self.studio.atlases.curves_of(result.spec)
-        if ending == "html":
-            return html_report(result, atlas)
-        if atlas is None:
-            raise LiarError(_NO_CURVES)
-        return html_report(result, atlas, atlas.facts.criteria)
+        Raises :class:`LiarError` if it is not kept any more, or its curves are not at hand for a report on all criteria.
+        """
+        result = stored(self.studio, spec.key)
+        if ending in ("json", "csv"):
+            return Content(spec, f".{ending}", as_json(result) if ending == "json" else sites_csv(result))
+        atlas, criteria = self.studio.atlases.curves_of(spec), []
+        if ending == "criteria.html":
+            if atlas is None:
+                raise LiarError(_NO_CURVES)
+            criteria = atlas.facts.criteria
+        return Content(spec, f".{ending}", html_report(result, atlas, criteria))
 
 
 def _code(text: str, label: str, elem_id: str) -> gr.Code:

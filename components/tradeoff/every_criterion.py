@@ -91,25 +91,20 @@ _ANY = {"criterion": "kfac", "ratio": 0.5}
 
 def _table(found: Losses, spec: PruneSpec) -> str:
     """What is predicted of each criterion at the recipe's ratio, best first; empty if that leaves a site without units."""
-    quantities = {name: quantity for name, quantity in QUANTITIES.items() if _at(found, name, spec)}
-    values = {name: _at(found, name, spec) for name in quantities}
-    if not values:
+    columns: dict[str, dict[str, float]] = {}
+    for name, title in QUANTITIES.items():
+        here = {criterion: values_of(losses, name).get(spec.ratio) for criterion, losses in found.items()}
+        if known := {criterion: value for criterion, value in here.items() if value is not None}:
+            columns[title[:1].upper() + title[1:]] = known
+    if not columns:
         return ""
-    ranked = sorted(found, key=next(iter(values.values())).__getitem__)
     rows = (
         row(
             criterion,
-            *(cell(error_words(of[criterion])) for of in values.values()),
+            *(cell(error_words(values[criterion])) for values in columns.values()),
             class_="chosen" if criterion == spec.criterion else None,
         )
-        for criterion in ranked
+        for criterion in sorted(found, key=next(iter(columns.values())).__getitem__)
     )
-    words = [quantity[:1].upper() + quantity[1:] for quantity in quantities.values()]
     recipe = ", ".join(choice(spec, name) for name in ("model", "targets", "allocation", "reconstruction"))
-    return table(("Criterion", *words), rows, caption=f"Predicted at {spec.ratio:.0%} removed, best first ({recipe})")
-
-
-def _at(found: Losses, quantity: Quantity, spec: PruneSpec) -> dict[str, float]:
-    """A quantity at the recipe's ratio by criterion; empty if it is not known."""
-    values = {name: values_of(losses, quantity).get(spec.ratio) for name, losses in found.items()}
-    return {name: value for name, value in values.items() if value is not None}
+    return table(("Criterion", *columns), rows, caption=f"Predicted at {spec.ratio:.0%} removed, best first ({recipe})")

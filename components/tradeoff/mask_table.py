@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 from typing import Any, Literal
@@ -42,15 +41,6 @@ FEW_CRITERIA: list[Criterion] = ["magnitude", "wanda", "fluctuation", "obs", "kf
 """Selected at first; of them kfac alone needs a backward pass, which the default allocation takes anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Rows, columns and recipe of a table: what its job hands out before the table itself."""
-
-    spec: PruneSpec
-    criteria: list[Criterion]
-    reconstructions: list[Reconstruction]
-
-
 class MaskTable:
     """Table for the paper's open question: does a criterion that was made for one repair serve another?
 
@@ -84,7 +74,8 @@ class MaskTable:
         self.picture: list[Block] = [self.words, self.plot, self.twin, self.table, self.files, self.problem, self.drawn]
         self.outputs: list[Block] = [*self.work.outputs, *self.picture]
 
-    def wire(self) -> None:
+    def wire(self, opened: Any) -> None:
+        """Connect the parts; after ``opened`` (the opening of the page), watch the table of this browser if it goes on."""
         inputs: list[Block] = [self.bus.spec, self.criteria, self.reconstructions]
         seen: list[Block] = [self.bus.view, self.bus.spec, self.work.job, self.drawn]
         made = self.work.button.click(self.compute, inputs, self.outputs, trigger_mode="once", **QUEUED)
@@ -92,10 +83,7 @@ class MaskTable:
         gr.on([self.bus.view.change, self.bus.spec.change], self.show_stored, seen, self.picture, **UNQUEUED)
         for name, button in self.buttons.items():
             self.download.wire(button, partial(self.content, name), self.drawn)
-
-    def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the table that this browser started, if still running."""
-        self.work.resume_with(event, self._watch, self.outputs)
+        self.work.resume_with(opened, self._watch, self.outputs)
 
     def show_stored(self, view: View, spec: PruneSpec, id: str, drawn: str) -> Updates:
         """Show the recipe's stored table after a change of tab or recipe, unless a table is being computed."""
@@ -104,9 +92,7 @@ class MaskTable:
         if view.tab != "trade-off" or at_work:
             return {self.drawn: gr.skip()}
         table = self.tables.find(spec)
-        if table is not None:
-            return self._draw(table)
-        return self._picture() if drawn else {self.drawn: gr.skip()}
+        return self._draw(table) if table is not None or drawn else {self.drawn: gr.skip()}
 
     def show_current(self, view: View, spec: PruneSpec, id: str, drawn: str) -> Updates:
         """After the job, show the stored table of another recipe if the visitor has chosen one meanwhile."""
@@ -131,12 +117,11 @@ class MaskTable:
             return
         rows = [name for name in CRITERIA if name in criteria]
         columns = [name for name in RECONSTRUCTIONS if name in reconstructions]
-        asked = Asked(spec, rows, columns)
         title = f"{len(rows)} criteria under {len(columns)} reconstructions"
         key = f"{spec.key}:{','.join(rows)}:{','.join(columns)}"
         try:
             self.studio.profile.check(spec)
-            job = self.work.submit(request, key, title, lambda: self._compute(asked))
+            job = self.work.submit(request, key, title, lambda: self._compute(spec, rows, columns))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
             return
@@ -144,28 +129,26 @@ class MaskTable:
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
         drawn: Table | None = None
-        for snapshot, line in self.work.follow(job, request):
-            updates, table = dict(line), snapshot.latest(Table)
+        for snapshot, line in self.work.follow(job, request, partial(self._end, job.title)):
+            updates, table = {**line}, snapshot.latest(Table)
             if table is not None and (table is not drawn or snapshot.ended):
                 drawn = table
-                updates |= self._draw(table, snapshot.latest(Asked))
-            if snapshot.ended:
-                updates |= self.work.idle(self._end(snapshot, job.title))
+                updates |= self._draw(table, *(snapshot.latest(tuple) or ()))
             yield updates
 
-    def _compute(self, asked: Asked) -> Iterator[Progress | HandOut[Asked] | HandOut[Table]]:
-        """In the worker: hand out the table as it grows, and store it even if no page is watching."""
+    def _compute(
+        self, asked: PruneSpec, rows: list[Criterion], columns: list[Reconstruction]
+    ) -> Iterator[Progress | HandOut[tuple[list[Criterion], list[Reconstruction]]] | HandOut[Table]]:
+        """In the worker: hand out the rows and columns, then the table as it grows, and store it even if no page watches."""
         from liar.jobs.mask_table import mask_table_steps
         from liar.runtime.environment import describe
 
-        yield HandOut(asked)
-        cells = len(asked.criteria) * len(asked.reconstructions)
-        yield Progress("load", 0, cells, f"Loading {asked.spec.model}")
-        loaded = loaded_for(self.studio, asked.spec)
-        spec = measured(asked.spec, loaded)
-        named = spec_of_table(asked.spec)
+        yield HandOut((rows, columns))
+        yield Progress("load", 0, len(rows) * len(columns), f"Loading {asked.model}")
+        loaded = loaded_for(self.studio, asked)
+        spec, named = measured(asked, loaded), spec_of_table(asked)
         table = Table(spec=named, environment=describe(loaded.model)).joined(self.tables.load(named.key))
-        with closing(mask_table_steps(spec, asked.criteria, asked.reconstructions, loaded)) as steps:
+        with closing(mask_table_steps(spec, rows, columns, loaded)) as steps:
             for step in steps:
                 if isinstance(step, Progress):
                     yield step
@@ -176,7 +159,7 @@ class MaskTable:
                     self.tables.save(table)
                 yield HandOut(table)
 
-    def _end(self, snapshot: Snapshot, title: str) -> str:
+    def _end(self, title: str, snapshot: Snapshot) -> str:
         table, kept = snapshot.latest(Table), ""
         if table is not None and self.tables.load(table.spec.key) == table:
             kept = " The address of its recipe brings the table back."
@@ -184,33 +167,24 @@ class MaskTable:
             kept = " It could not be stored and will be gone when this page is."
         return status.end(snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The finished cells stay.{kept}")
 
-    def _draw(self, table: Table, asked: Asked | None = None) -> Updates:
-        """Show a table, with empty cells for what its request (``asked``) holds but is not computed yet."""
-        rows = {cell.criterion for cell in table.cells} | set(asked.criteria if asked else ())
-        columns = {cell.reconstruction for cell in table.cells} | set(asked.reconstructions if asked else ())
-        ordered = sorted(table.cells, key=_place)
-        heatmap = mask_heatmap(
-            ordered,
-            [name for name in CRITERIA if name in rows],
-            [name for name in RECONSTRUCTIONS if name in columns],
-        )
-        words = f"<p>{escape(_mask_words(table.spec, table.dense))}</p>"
-        return {
-            **self._picture(words, _mask_twin(ordered), table.spec.key),
+    def _draw(
+        self, table: Table | None, criteria: Iterable[Criterion] = (), reconstructions: Iterable[Reconstruction] = ()
+    ) -> Updates:
+        """Show a table, with empty cells for what is asked for but not computed yet; hide all without."""
+        shown = gr.update(visible=table is not None)
+        hidden: Updates = {self.words: "", self.plot: shown, self.twin: shown, self.table: "", self.files: shown}
+        hidden |= {self.problem: "", self.drawn: ""}
+        if table is None:
+            return hidden
+        rows = {*criteria, *(cell.criterion for cell in table.cells)}
+        columns = {*reconstructions, *(cell.reconstruction for cell in table.cells)}
+        cells = sorted(table.cells, key=_place)
+        heatmap = mask_heatmap(cells, sorted(rows, key=CRITERIA.index), sorted(columns, key=RECONSTRUCTIONS.index))
+        return hidden | {
+            self.words: f"<p>{escape(_mask_words(table.spec, table.dense))}</p>",
             self.plot: gr.update(value=heatmap, visible=True),
-        }
-
-    def _picture(self, words: str = "", twin: str = "", drawn: str = "") -> Updates:
-        """All of the picture but the figure itself; hidden unless the table of the key ``drawn`` is shown."""
-        shown = gr.update(visible=bool(drawn))
-        return {
-            self.words: words,
-            self.plot: shown,
-            self.twin: shown,
-            self.table: twin,
-            self.files: shown,
-            self.problem: "",
-            self.drawn: drawn,
+            self.table: _mask_twin(cells),
+            self.drawn: table.spec.key,
         }
 
 
@@ -223,11 +197,9 @@ def _place(cell: MaskCell) -> tuple[int, int]:
 
 
 def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
-    targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
+    removed = f"{100 * spec.ratio:.0f} % of the {choice(spec, 'targets')} removed"
     more = [choice(spec, name) for name in differing([spec, PruneSpec()]) if name not in _NAMED]
-    begun = ", ".join(
-        [f"{spec.model}, {100 * spec.ratio:.0f} % of the {targets} removed, {spec.allocation} allocation", *more]
-    )
+    begun = ", ".join([spec.model, removed, f"{spec.allocation} allocation", *more])
     if dense is None:
         return f"{begun}."
     value, stderr = value_words(dense), stderr_words(dense)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from functools import partial
+from html import escape
 from typing import Any, Literal
 
 import gradio as gr
@@ -15,18 +17,19 @@ from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
-from components.takeaway.runs import Run, open_run_on
+from components.takeaway.runs import Run, picked, runs_table
 from components.tradeoff.every_criterion import EveryCriterion
 from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
-from components.tradeoff.tradeoff_figures import DrawnRuns, runs_in_words, sentence_of
 from liar.choices import Criterion, Reconstruction
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
-from liar.report.plots.run_figures import COSTS, Cost
+from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
+from liar.report.plots.run_figures import COSTS, Cost, pareto_figure, ratio_figure
 from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
 from liar.statistics.compare import differing
+from liar.tasks.demo import PERPLEXITY
 from server.job import HandOut, Job, Snapshot
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
@@ -51,7 +54,7 @@ class TradeoffPanel:
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        drawn = self._draw(bus.spec.value, bus.shown.value, [])
+        drawn = _DrawnRuns(studio.store.summaries(), [], bus.spec.value, bus.shown.value)
         self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
             self.everything = gr.Checkbox(
@@ -63,20 +66,17 @@ class TradeoffPanel:
             self.cost = gr.Radio(
                 [(words, name) for name, words in COSTS.items()], value="parameters", label="Against", min_width=280
             )
+        plot = partial(gr.Plot, show_label=False, container=False, min_width=300)
         with gr.Row():
-            self.ratio = gr.Plot(
-                drawn.ratio, show_label=False, container=False, elem_id="tradeoff-ratio", min_width=300
-            )
-            self.pareto = gr.Plot(
-                drawn.pareto, show_label=False, container=False, elem_id="tradeoff-pareto", min_width=300
-            )
+            self.ratio = plot(drawn.ratio, elem_id="tradeoff-ratio")
+            self.pareto = plot(drawn.pareto, elem_id="tradeoff-pareto")
         self.clicks = figure_clicks("tradeoff-clicks", "key", "", "tradeoff-ratio", "tradeoff-pareto")
         self.table = gr.HTML(
             drawn.table, js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"]
         )
         self.criteria = EveryCriterion(studio, bus)
         gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
-        self.form = SweepForm(studio.profile.runs)
+        self.form = _sweep_form(studio.profile.runs)
         self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
@@ -89,7 +89,8 @@ class TradeoffPanel:
     def blank(self, spec: PruneSpec) -> Updates:
         return {self.redraw_key: spec.key}
 
-    def wire(self) -> None:
+    def wire(self, opened: Any) -> None:
+        """Connect the parts; after ``opened`` (the opening of the page), watch the jobs of this browser that go on."""
         bus = self.bus
         seen: list[Block] = [bus.spec, bus.shown, self.everything, self.task, self.cost, self.work.job]
         figures: list[Block] = [self.sentence, self.task, self.ratio, self.pareto, self.table]
@@ -103,16 +104,13 @@ class TradeoffPanel:
             **QUEUED,
         )
         for source in (self.table, self.clicks):
-            open_run_on(source.select, bus)
+            source.select(picked, None, bus.open, **QUEUED)
         self.criteria.wire()
-        inputs: list[Block] = [bus.spec, *self.form.inputs]
-        self.work.button.click(self.sweep, inputs, [*self.work.outputs, self.redraw_key], trigger_mode="once", **QUEUED)
-        self.masks.wire()
-
-    def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the jobs of this browser that have not ended."""
-        self.work.resume_with(event, self._watch, [*self.work.outputs, self.redraw_key])
-        self.masks.resume_with(event)
+        inputs: list[Block] = [bus.spec, *self.form]
+        working: list[Block] = [*self.work.outputs, self.redraw_key]
+        self.work.button.click(self.sweep, inputs, working, trigger_mode="once", **QUEUED)
+        self.work.resume_with(opened, self._watch, working)
+        self.masks.wire(opened)
 
     # -- the figures --------------------------------------------------------------------------------------------
 
@@ -120,7 +118,7 @@ class TradeoffPanel:
         """Draw sentence, figures and table of the runs for the values of the controls."""
         found = self.studio.jobs.get(job)
         runs = self.studio.jobs.snapshot(found).all_of(RunResult) if found else []
-        drawn = self._draw(spec, shown, runs, everything=everything, task=task, cost=cost)
+        drawn = _DrawnRuns(self.studio.store.summaries(), runs, spec, shown, everything, task, cost)
         return {
             self.sentence: drawn.sentence,
             self.task: gr.update(choices=drawn.tasks, value=drawn.task, visible=len(drawn.tasks) > 1),
@@ -135,23 +133,6 @@ class TradeoffPanel:
             return {self.redraw_key: gr.skip()}
         picture = spec.model_copy(update=_AT_DEFAULTS).key
         return {self.redraw_key: gr.skip() if picture == drawn else picture, self.criteria.key: spec.key}
-
-    def _draw(
-        self,
-        spec: PruneSpec,
-        shown: str,
-        handed_out: Sequence[RunResult],
-        *,
-        everything: bool = False,
-        task: str | None = None,
-        cost: Cost = "parameters",
-    ) -> DrawnRuns:
-        stored: list[Run] = [run for run in self.studio.store.summaries() if run.spec.model == spec.model]
-        keys = {run.spec.key for run in stored}
-        stored += [run for run in handed_out if run.spec.model == spec.model and run.spec.key not in keys]
-        alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
-        sentence = sentence_of(stored, alike, spec, everything=everything)
-        return DrawnRuns(stored if everything else alike, sentence, shown, task, cost)
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
@@ -180,7 +161,7 @@ class TradeoffPanel:
                     f"That makes {number} runs, and {most} is the most at once here; take fewer ratios."
                 )
             self.studio.profile.check(spec)
-            title = f"{runs_in_words(number)} of {spec.model}"
+            title = f"{_runs_in_words(number)} of {spec.model}"
             job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
         except LiarError as error:
             yield self.work.idle(status.problem(str(error)))
@@ -188,13 +169,10 @@ class TradeoffPanel:
         yield from self._watch(job, request)
 
     def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request):
-            updates = dict(line)
+        for snapshot, line in self.work.follow(job, request, partial(self._end, job.title)):
             if runs := snapshot.all_of(RunResult):  # a new value, and so a redraw, only when the number changes
-                updates[self.redraw_key] = f"{len(runs)} of {job.id}"
-            if snapshot.ended:
-                updates |= self.work.idle(self._ended(snapshot, job.title))
-            yield updates
+                line[self.redraw_key] = f"{len(runs)} of {job.id}"
+            yield line
 
     def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | HandOut[RunResult]]:
         """Sweep in the worker; every finished run is stored at once."""
@@ -214,9 +192,9 @@ class TradeoffPanel:
                         self.studio.store.save(step)
                 yield HandOut(step)
 
-    def _ended(self, snapshot: Snapshot, title: str) -> str:
+    def _end(self, title: str, snapshot: Snapshot) -> str:
         runs = snapshot.all_of(RunResult)
-        done, keys = runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
+        done, keys = _runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
         lost = sum(run.spec.key not in keys for run in runs)
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
@@ -224,36 +202,80 @@ class TradeoffPanel:
         return status.end(snapshot, done=f"Done: {title}.{unkept}", stopped=f"Stopped; {done} done.{unkept}")
 
 
-class SweepForm:
+def _sweep_form(runs: int) -> list[Block]:
     """Controls for the ratios and for the choices compared at each; ``runs`` is the most of a sweep."""
-
-    def __init__(self, runs: int) -> None:
-        with gr.Row(elem_id="tradeoff-form"):
-            self.first = gr.Slider(0, MAX_RATIO, value=0.1, step=0.01, label="From ratio", min_width=180)
-            self.last = gr.Slider(0, MAX_RATIO, value=0.7, step=0.01, label="To ratio", min_width=180)
-            self.number = gr.Slider(
-                1,
-                min(runs, MAX_RATIOS),
-                value=4,
-                step=1,
-                label="Number of ratios",
-                info="At equal distances.",
-                min_width=180,
-            )
-        self.compared = gr.Radio(
-            [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
-            value="nothing",
-            label="Compare",
-            info=f"All else is as in the recipe; at most {runs} runs at once.",
-        )
-        self.reconstructions = gr.CheckboxGroup(
-            list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions", visible=False
-        )
-        self.criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria", visible=False)
-        self.compared.input(_offer, self.compared, [self.reconstructions, self.criteria], **UNQUEUED)
-        ratios: list[Block] = [self.first, self.last, self.number]
-        self.inputs: list[Block] = [*ratios, self.compared, self.reconstructions, self.criteria]
+    slider = partial(gr.Slider, min_width=180)
+    with gr.Row(elem_id="tradeoff-form"):
+        first = slider(0, MAX_RATIO, value=0.1, step=0.01, label="From ratio")
+        last = slider(0, MAX_RATIO, value=0.7, step=0.01, label="To ratio")
+        most = min(runs, MAX_RATIOS)
+        number = slider(1, most, value=4, step=1, label="Number of ratios", info="At equal distances.")
+    compared = gr.Radio(
+        [("Nothing", "nothing"), ("Reconstructions", "reconstructions"), ("Criteria", "criteria")],
+        value="nothing",
+        label="Compare",
+        info=f"All else is as in the recipe; at most {runs} runs at once.",
+    )
+    every = list(RECONSTRUCTIONS)
+    reconstructions = gr.CheckboxGroup(every, value=every, label="Reconstructions", visible=False)
+    criteria = gr.CheckboxGroup(list(CRITERIA), value=FEW_CRITERIA, label="Criteria", visible=False)
+    compared.input(_offer, compared, [reconstructions, criteria], **UNQUEUED)
+    return [first, last, number, compared, reconstructions, criteria]
 
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(visible=compared == "reconstructions"), gr.update(visible=compared == "criteria")
+
+
+class _DrawnRuns:
+    """Figures, table and sentence of runs of the model of ``spec``: of ``everything``, else of those like ``spec``.
+
+    The runs are those ``kept``, and those ``handed_out`` by a job that could not be kept.
+    """
+
+    def __init__(
+        self,
+        kept: Sequence[Run],
+        handed_out: Sequence[Run],
+        spec: PruneSpec,
+        shown: str,
+        everything: bool = False,
+        task: str | None = None,
+        cost: Cost = "parameters",
+    ) -> None:
+        keys = {run.spec.key for run in kept}
+        all_runs = [*kept, *(run for run in handed_out if run.spec.key not in keys)]
+        stored = [run for run in all_runs if run.spec.model == spec.model]
+        alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
+        runs = stored if everything else alike
+        self.tasks = tasks_of(runs)
+        self.task = task if task in self.tasks else next(iter(self.tasks), None)
+        chosen = self.task or PERPLEXITY.name
+        drawn = on_the_same_items(runs, chosen, shown)
+        self.ratio = ratio_figure(drawn, chosen, selected=shown)
+        self.pareto = pareto_figure(drawn, chosen, cost, selected=shown)
+        ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
+        self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
+        sentence = _sentence(len(stored), len(alike), spec.model, everything)
+        if others := sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn):
+            are = "is" if others == 1 else "are"
+            where = f"on other texts or lengths and {are} in the table alone"
+            sentence += f" {_runs_in_words(others)} of them measured {chosen} {where}."
+        self.sentence = f"<p>{escape(sentence)}</p>"
+
+
+def _sentence(stored: int, alike: int, model: str, everything: bool) -> str:
+    """Which runs are drawn: everything that is stored of the model, else those like the recipe."""
+    if not stored:
+        return "No run of this model is stored yet: choose ratios below and start."
+    if everything:
+        return f"The one stored run of {model}." if stored == 1 else f"All {stored} stored runs of {model}."
+    of_all = f"{_runs_in_words(stored)} of {model} {'is' if stored == 1 else 'are'} stored"
+    if not alike:
+        return f"{of_all}, none like the recipe: “All runs of this model” shows them, or choose ratios below and start."
+    differ = "1 run that differs" if alike == 1 else f"{alike} runs that differ"
+    return f"{differ} from the recipe in no more than ratio, criterion and reconstruction; {of_all}."
+
+
+def _runs_in_words(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"

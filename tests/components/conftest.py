@@ -11,8 +11,10 @@ from gradio.routes import App
 import liar.jobs.pipeline
 from components.rail.recipe import default_spec
 from components.shared.studio import Studio
+from liar.errors import StorageError
 from liar.explore.forecast import forecast
 from liar.results import RunResult
+from liar.store import MaskTableStore, RunStore
 from server.model_registry import ModelRegistry
 from tests.components.applying import Pipeline
 from tests.components.visitor import Page
@@ -51,6 +53,17 @@ def run(studio: Studio) -> RunResult:
     studio.store.save(run)
     studio.atlases.save(atlas)
     return run
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No run and no table can be stored."""
+
+    def full(*_: Any) -> None:
+        raise StorageError("The disk is full; free some space.")
+
+    for store in (RunStore, MaskTableStore):
+        monkeypatch.setattr(store, "save", full)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio
     lower, later = (run.model_copy(update={"spec": run.spec.model_copy(update={"ratio": at})}) for at in (0.3, 0.7))
     studio.store.save(lower)
     page, visitor = opened(studio)
-    marks, verdict = page.recipe.marks.row, page.verdict.text
+    marks, verdict = page.recipe.marks, page.verdict.text
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key]
     assert visitor.sees(marks).count('aria-pressed="true"') == 1
     visitor.sets(page.recipe.ratio, 0.4)
@@ -209,14 +209,13 @@ def test_a_run_that_another_panel_asks_for_is_opened_everywhere(studio: Studio, 
     other = classifier_run()
     studio.store.save(other)
     page, _ = opened(studio)
-    updates = page.explorer.open(other.spec.key, View(), run.spec)
+    updates = page.explorer.open((other.spec.key, ""), View(), run.spec)
     assert updates[page.recipe.model] == other.spec.model
-    assert updates[page.bus.spec] == updates[page.recipe.base] == other.spec
+    assert updates[page.bus.spec] == other.spec
     assert updates[page.bus.shown] == other.spec.key
     assert "sentiment" in updates[page.accuracy.table]
     assert "sentiment accuracy" in updates[page.verdict.text]
-    assert set(updates) <= set(page.explorer.outputs)
-    gone = page.explorer.open("0" * 64, View(), run.spec)
+    gone = page.explorer.open(("0" * 64, ""), View(), run.spec)
     assert list(gone) == [page.line]
     assert "not kept here any more" in gone[page.line]
 
@@ -237,7 +236,7 @@ def test_recipe_and_view_are_read_and_written_at_once(page: Page) -> None:
     """Gradio awaits each other block between two states, and answers another event there: with the new view of the old
     recipe, it wrote an address that the page never had."""
     by_hand = page.layers.inspector.by_hand
-    together = [page.bus.view, page.bus.spec, page.bus.shown, page.recipe.base, page.explorer.drawn]
+    together = [page.bus.view, page.bus.spec, page.bus.shown, page.explorer.drawn]
     together += [by_hand.decided, by_hand.taken, by_hand.filled]
     for function in page.blocks.fns.values():
         for blocks in (function.inputs, function.outputs):
@@ -249,12 +248,6 @@ def test_the_controls_are_filled_before_the_headline_changes(page: Page) -> None
     """The browser sets one after the other, and a visitor who sees the new headline types into a field."""
     places = page.explorer.outputs
     assert max(map(places.index, page.recipe.controls.values())) < places.index(page.verdict.text)
-
-
-def test_an_explorer_fills_only_what_it_declares(studio: Studio, run: RunResult) -> None:
-    explorer = Page(studio).explorer
-    for spec in (run.spec, PruneSpec(ratio=0.25), PruneSpec(model="somebody/else")):
-        assert set(explorer.draw(spec, View(site="layers.1.ffn"), "")) <= set(explorer.outputs)
 
 
 def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:

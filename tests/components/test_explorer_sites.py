@@ -26,20 +26,6 @@ def test_a_selected_site_is_in_the_inspector_and_the_address(studio: Studio, run
     assert models == []
 
 
-def test_a_change_of_view_leaves_the_status_line_of_a_job(studio: Studio, run: RunResult) -> None:
-    page, _ = opened(studio)
-    view = View(site="layers.1.ffn")
-    for spec in (
-        run.spec,
-        PruneSpec(ratio=0.25),
-        PruneSpec(model="somebody/else"),
-        PruneSpec(targets="heads", ratio=0.9),
-    ):
-        updates = page.explorer.redraw(view, run.spec.key, spec)
-        assert page.line not in updates
-        assert updates[page.address]
-
-
 def test_without_an_atlas_a_site_of_the_run_shown_can_be_selected(studio: Studio) -> None:
     run = language_run()
     studio.store.save(run)
@@ -177,6 +163,7 @@ def test_moves_and_views_are_followed_by_a_settling(studio: Studio, run: RunResu
     moves = {fn._id for fn in fns if fn.fn == page.explorer.explore}
     assert {fn.trigger_after for fn in settling} - {None} == {*moves, *looking}
     assert len(moves) == len(looking) == 1, "one event each, so that the last answer is of the last move"
+    assert all(page.line not in fn.outputs for fn in settling), "a change of view leaves the status line of a job"
 
 
 def test_controls_from_before_another_answer_are_not_read(studio: Studio, run: RunResult) -> None:

@@ -17,12 +17,11 @@ import liar.jobs.mask_table
 from components.shared.panel import Updates
 from components.shared.studio import Studio
 from components.tradeoff.mask_table import MaskTable
-from liar.errors import StorageError
 from liar.events import Evaluated, Progress
 from liar.report.view import View, query_of
 from liar.results import MaskCell
 from liar.spec import PruneSpec
-from liar.store import MaskTableStore, spec_of_table
+from liar.store import spec_of_table
 from tests.components.visitor import VISITOR, Page, opened
 from tests.fakes import language_run
 
@@ -147,33 +146,25 @@ def test_stop_keeps_the_cells_that_are_there(masks: MaskTable, steps: list[Event
     }
 
 
-@pytest.mark.parametrize("ending", ["json", "csv"])
-def test_a_table_can_be_taken_away(masks: MaskTable, ending: Any) -> None:
+def test_a_table_can_be_taken_away(masks: MaskTable) -> None:
     computed(masks, ["wanda"], ["none", "liar"])
-    back = masks.show_stored(HERE, SPEC, "", "")
-    taken, content = masks.download, partial(masks.content, ending)
-    path = Path(taken.make(content, back[masks.drawn])[taken.file])
-    assert path.name == f"liar-smollm2-135m-ffn-50-masks.{ending}"
-    if ending == "json":
-        found = json.loads(path.read_text())
-        assert [(cell["criterion"], cell["value"], cell["n"]) for cell in found["cells"]] == [
-            ("wanda", 40.0, 20),
-            ("wanda", 41.0, 20),
-        ]
-        assert found["spec"]["ratio"] == 0.5
-        assert found["dense"]["value"] == 16.2
-    else:
-        head, *rows = path.read_text().splitlines()
-        assert head == "criterion,reconstruction,error,task,metric,value,stderr,n"
-        assert rows == ["wanda,none,0.2,perplexity,,40.0,2.0,20", "wanda,liar,0.2,perplexity,,41.0,2.0,20"]
-    assert "not kept here any more" in taken.make(content, "0" * 64)[masks.problem]
+    key, taken = masks.show_stored(HERE, SPEC, "", "")[masks.drawn], masks.download
+    files = [Path(taken.make(partial(masks.content, ending), key)[taken.file]) for ending in ("json", "csv")]
+    assert [path.name for path in files] == [f"liar-smollm2-135m-ffn-50-masks.{ending}" for ending in ("json", "csv")]
+    found, (head, *rows) = json.loads(files[0].read_text()), files[1].read_text().splitlines()
+    assert [(cell["criterion"], cell["value"], cell["n"]) for cell in found["cells"]] == [
+        ("wanda", 40.0, 20),
+        ("wanda", 41.0, 20),
+    ]
+    assert found["spec"]["ratio"] == 0.5
+    assert found["dense"]["value"] == 16.2
+    assert head == "criterion,reconstruction,error,task,metric,value,stderr,n"
+    assert rows == ["wanda,none,0.2,perplexity,,40.0,2.0,20", "wanda,liar,0.2,perplexity,,41.0,2.0,20"]
+    assert "not kept here any more" in taken.make(partial(masks.content, "csv"), "0" * 64)[masks.problem]
 
 
-def test_a_full_disk_costs_the_file_and_not_the_table(masks: MaskTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> Path:
-        raise StorageError("The disk is full; free some space.")
-
-    monkeypatch.setattr(MaskTableStore, "save", full)
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_costs_the_file_and_not_the_table(masks: MaskTable) -> None:
     updates = computed(masks, ["wanda"], ["none"])
     assert any(masks.plot in update for update in updates)
     assert "could not be stored" in str(updates[-1][masks.work.status])

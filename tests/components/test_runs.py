@@ -25,7 +25,10 @@ def store(studio: Studio) -> RunStore:
     return studio.store
 
 
-def panel(store: RunStore, result: RunResult | None = None, profile: Profile = LOCAL) -> RunsPanel:
+def panel(store: RunStore, *kept: RunResult, result: RunResult | None = None, profile: Profile = LOCAL) -> RunsPanel:
+    """The panel of a store with these runs, of which the page shows the ``result``."""
+    for run in kept:
+        store.save(run)
     studio: Any = SimpleNamespace(store=store, profile=profile)
     with gr.Blocks():
         built = RunsPanel(studio, Bus(language_run().spec, View(), ""), result)
@@ -39,9 +42,7 @@ def keys(markup: str) -> list[str]:
 
 def test_every_run_is_a_row_that_opens_it_and_the_shown_one_is_marked(store: RunStore) -> None:
     runs = [language_run(), classifier_run()]
-    for run in runs:
-        store.save(run)
-    built = panel(store, runs[0])
+    built = panel(store, *runs, result=runs[0])
     markup = str(built.table.value)
     assert sorted(keys(markup)) == sorted(run.spec.key for run in runs)
     assert markup.count('<tr aria-current="true">') == 1
@@ -52,9 +53,7 @@ def test_every_run_is_a_row_that_opens_it_and_the_shown_one_is_marked(store: Run
 
 def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: RunStore) -> None:
     runs = [language_run(), language_run(seed=5), language_run(tokens=4096), language_run(calibration="letters.txt")]
-    for run in runs:
-        store.save(run)
-    built = panel(store)
+    built = panel(store, *runs)
     labels = re.findall(r'data-key="\w+">(.*?)</button>', str(built.table.value))
     assert len(set(labels)) == len(runs)
     assert any("seed 5" in label for label in labels)
@@ -91,7 +90,9 @@ def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: Ru
 
 @pytest.mark.parametrize(("data", "key"), [({"key": "abc"}, "abc"), ({}, ""), ({"key": ["abc"]}, "")])
 def test_a_click_carries_the_key(data: dict[str, Any], key: str) -> None:
-    assert picked(gr.EventData(None, data)) == (key, "")
+    first, second = picked(gr.EventData(None, data)), picked(gr.EventData(None, data))
+    assert first[0] == second[0] == key
+    assert first != second, "a second click on the same run opens it again"
 
 
 # -- comparing two runs -------------------------------------------------------------------------------------------------
@@ -99,9 +100,7 @@ def test_a_click_carries_the_key(data: dict[str, Any], key: str) -> None:
 
 def test_two_runs_side_by_side(store: RunStore) -> None:
     first, second = language_run(), language_run(reconstruction="none", schedule="one-shot")
-    store.save(first)
-    store.save(second)
-    built = panel(store)
+    built = panel(store, first, second)
     updates = built.compare(first.spec.key, second.spec.key)
     markup = updates[built.comparison]
     for words in ("least-squares", "none", "one-shot", "perplexity, reconstructed", "a run that is not one-shot"):
@@ -113,9 +112,7 @@ def test_two_runs_side_by_side(store: RunStore) -> None:
 
 def test_what_cannot_be_compared_is_left_out(store: RunStore) -> None:
     first, second = language_run(), classifier_run()
-    store.save(first)
-    store.save(second)
-    built = panel(store)
+    built = panel(store, first, second)
     assert built.compare(first.spec.key, None)[built.comparison] == ""
     assert "not kept" in built.compare(first.spec.key, "0" * 64)[built.message]
     updates = built.compare(first.spec.key, second.spec.key)
@@ -129,8 +126,7 @@ def test_what_cannot_be_compared_is_left_out(store: RunStore) -> None:
 def test_a_download_holds_the_whole_run(store: RunStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
     run = language_run()
-    store.save(run)
-    built = panel(store)
+    built = panel(store, run)
     path = Path(built.download.make(built.content, run.spec.key)[built.download.file])
     assert path.name == "liar-smollm2-135m-ffn-50.json"
     assert RunResult.model_validate_json(path.read_text()) == run
@@ -140,9 +136,7 @@ def test_a_download_holds_the_whole_run(store: RunStore, tmp_path: Path, monkeyp
 
 def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
     run, other = language_run(), language_run(seed=1)
-    store.save(run)
-    store.save(other)
-    built = panel(store, run)
+    built = panel(store, run, other, result=run)
     assert list(built.drop(None, "").values()) == [gr.skip()], "the confirmation was cancelled"
     updates = built.drop(run.spec.key, run.spec.key)
     assert keys(updates[built.table]) == [other.spec.key]
@@ -155,13 +149,12 @@ def test_only_a_run_of_ones_own_is_offered_for_deletion(store: RunStore) -> None
     store.save(own)
     store.ship(shipped)
     for first, second in ((own, shipped), (shipped, own)):
-        built, may_go = panel(store, first), first is own
+        built, may_go = panel(store, result=first), first is own
         assert built.delete.visible is may_go
         assert built.compare(second.spec.key, None)[built.delete]["visible"] is not may_go
         assert built.show(second)[built.delete]["visible"] is not may_go
     assert panel(store).delete.visible is False, "none is chosen"
-    store.save(shipped)
-    built = panel(store, shipped)
+    built = panel(store, shipped, result=shipped)
     assert built.delete.visible is True, "a run of one's own of a shipped recipe"
     dropped = built.drop(shipped.spec.key, "")
     assert (dropped[built.a]["value"], dropped[built.delete]["visible"]) == (shipped.spec.key, False)
@@ -169,8 +162,7 @@ def test_only_a_run_of_ones_own_is_offered_for_deletion(store: RunStore) -> None
 
 def test_a_public_page_deletes_nothing(store: RunStore) -> None:
     run = language_run()
-    store.save(run)
-    built = panel(store, run, PUBLIC)
+    built = panel(store, run, result=run, profile=PUBLIC)
     assert not built.delete.visible
     assert "All visitors share" in built.drop(run.spec.key, "")[built.message]
     assert store.load(run.spec.key) == run

@@ -1,54 +1,53 @@
-"""Saving a model from the page: a job that ends with one sentence and one file, and its failures."""
+"""Saving a model from the page: a job that ends with one sentence and one file or push, and its failures."""
 
 from __future__ import annotations
 
 import zipfile
 from collections import namedtuple
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fastapi
 import gradio as gr
 import pytest
 
 import components.takeaway.save_model
 import liar.save.deliver
 from components.shared.panel import Updates
-from components.shared.studio import Bus
-from components.takeaway.save_model import SavingPanel
+from components.shared.studio import Bus, Studio
+from components.takeaway.save_model import PushPanel, SavingPanel
 from liar import load_model, stream
+from liar.errors import PushError
 from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.report.export import file_stem
 from liar.report.view import View
 from liar.results import RunResult
+from liar.save import push
 from liar.spec import PruneSpec
-from liar.store import RunStore
-from server.job_queue import JobQueue
+from server import login
 from server.model_registry import ModelRegistry
-from server.profile import LOCAL, PUBLIC, Profile
+from server.profile import LOCAL, PUBLIC
 from tests import tiny
 from tests.components.visitor import VISITOR
+from tests.fakes import language_run
 
 
-@dataclass
 class Page:
     """The panel with the services of a server, and a run that is shown."""
 
-    store: RunStore
-    files: Path
-    run: RunResult
-    registry: ModelRegistry = field(init=False)
-    profile: Profile = LOCAL
-    loads: int = 0
-
-    def __post_init__(self) -> None:
-        self.jobs, self.registry = JobQueue(), ModelRegistry(10**9, load=self.load)
-        studio: Any = self
+    def __init__(self, studio: Studio, run: RunResult) -> None:
+        self.run, self.store, self.loads = run, studio.store, 0
+        self.store.save(run)
         with gr.Blocks():
-            self.panel = SavingPanel(studio, Bus(self.run.spec, View(), self.run.spec.key))
-            self.panel.wire()
+            self.panel = SavingPanel(studio, Bus(run.spec, View(), run.spec.key))
+        self.files = Path(self.panel.ready.GRADIO_CACHE)
+        self.has(registry=ModelRegistry(10**9, load=self.load))
+
+    def has(self, **services: Any) -> None:
+        """Give the panel other services, such as the profile of a public page."""
+        self.panel.studio = replace(self.panel.studio, **services)
 
     def load(self, *_: str) -> LoadedModel:
         self.loads += 1
@@ -60,21 +59,22 @@ class Page:
         return updates, str(updates[-1][self.panel.work.status])
 
 
-@pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    text = tmp_path / "letters.txt"
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    text = tmp_path_factory.mktemp("text") / "letters.txt"
     text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
     spec = PruneSpec(
         model="tiny/llama", allocation="uniform", calibration=str(text), tokens=256, sequence_length=16
     ).model_copy(update={"criterion": "fluctuation"})
     finished = list(stream(spec, tiny.language_model(), prompts=["a b"]))[-1]
     assert isinstance(finished, Finished)
-    store = RunStore(tmp_path / "runs", shipped=tmp_path / "shipped")
-    store.save(finished.result)
-    page = Page(store, tmp_path / "files", finished.result)
-    yield page
-    page.jobs.close()
+    return finished.result
+
+
+@pytest.fixture
+def page(studio: Studio, run: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Page:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
+    return Page(studio, run)
 
 
 def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_zip_holds_a_model_that_loads(page: Page, tmp_path: Path) -> None:
 def test_a_model_without_a_head_is_saved_too_in_a_folder_without_a_zip(page: Page, tmp_path: Path) -> None:
     """Such a model cannot answer prompts, so a run keeps no variants of it in memory."""
     spec = page.run.spec.model_copy(update={"model": "tiny/bert", "evaluate": ()})
-    page.registry = ModelRegistry(10**9, load=lambda *_: tiny.encoder())
+    page.has(registry=ModelRegistry(10**9, load=lambda *_: tiny.encoder()))
     ended = list(stream(spec, tiny.encoder()))[-1]
     assert isinstance(ended, Finished)
     assert ended.variants is None
@@ -157,20 +157,20 @@ def test_older_zips_make_room_before_a_new_one_is_written(page: Page, monkeypatc
         pack(folder, archive)
 
     monkeypatch.setattr(liar.save.deliver, "pack", watched)
-    page.profile = LOCAL.model_copy(update={"saved_bytes": 3 * size})
+    page.has(profile=LOCAL.model_copy(update={"saved_bytes": 3 * size}))
     page.save("bfloat16")
     assert seen[-1].keys() == {"auto"}, "both fit"
-    page.profile = LOCAL.model_copy(update={"saved_bytes": size + 10})
+    page.has(profile=LOCAL.model_copy(update={"saved_bytes": size + 10}))
     page.save("float16")
     assert seen[-1] == {}, "there was no room for a third"
     assert zips(page).keys() == {"float16"}
-    assert sum(zips(page).values()) <= page.profile.saved_bytes
+    assert sum(zips(page).values()) <= size + 10
 
 
 def test_a_zip_larger_than_all_that_is_kept_is_refused_and_deletes_nothing(page: Page) -> None:
     page.save()
     before = zips(page)
-    page.profile = LOCAL.model_copy(update={"saved_bytes": 10})
+    page.has(profile=LOCAL.model_copy(update={"saved_bytes": 10}))
     _, line = page.save("bfloat16")
     assert "this page keeps at most 0.00 GB" in line
     assert zips(page) == before
@@ -178,7 +178,87 @@ def test_a_zip_larger_than_all_that_is_kept_is_refused_and_deletes_nothing(page:
 
 
 def test_a_public_page_writes_nowhere_but_in_its_own_folder(page: Page, tmp_path: Path) -> None:
-    page.profile = PUBLIC.model_copy(update={"any_model": True, "any_text": True})
+    page.has(profile=PUBLIC.model_copy(update={"any_model": True, "any_text": True}))
     updates, _ = page.save(folder=str(tmp_path / "mine"))
     assert not (tmp_path / "mine").exists()
     assert Path(updates[-1][page.panel.ready]["value"]).is_relative_to(page.files)
+
+
+# -- to the Hub ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def panel(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> PushPanel:
+    monkeypatch.setattr(gr.Blocks, "expects_oauth", False)  # else Gradio asks for an account on this machine
+    result = language_run()
+    studio.store.save(result)
+    with gr.Blocks():
+        dtype = gr.Radio(["auto", "bfloat16"], value="auto")
+        return PushPanel(studio, Bus(result.spec, View(), result.spec.key), dtype)
+
+
+def from_session(name: str) -> gr.Request:
+    return gr.Request(fastapi.Request({"type": "http", "headers": []}), session_hash=name)
+
+
+TOKEN = gr.OAuthToken("hf_ofTheVisitor", "contribute-repos", 0)
+
+
+def said(panel: PushPanel, key: str, repo: str, token: gr.OAuthToken | None) -> str:
+    *_, last = panel.push(key, "auto", repo, False, from_session("visitor"), token)
+    return str(last[panel.work.status])
+
+
+def test_nobody_pushes_without_a_run_or_a_login(panel: PushPanel) -> None:
+    assert "press “Apply” first" in said(panel, "", "small", None)
+    assert "Sign in first" in said(panel, language_run().spec.key, "small", None)
+
+
+def test_a_refusal_of_the_hub_is_one_sentence_without_the_token(
+    panel: PushPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def refuse(repo: str, *, private: bool, credential: Any) -> None:
+        asked.append(credential.token)
+        raise PushError(f"The Hub refuses {credential.name}; {credential.renewal}.")
+
+    monkeypatch.setenv("HF_TOKEN", "hf_ofTheServer")
+    monkeypatch.setattr(push, "find_destination", refuse)
+    words = said(panel, language_run().spec.key, "", TOKEN)
+    assert "The Hub refuses your login; sign out and in again." in words
+    assert asked == ["hf_ofTheVisitor"]
+    assert "hf_" not in words
+
+
+def test_two_visitors_never_share_a_push(panel: PushPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str] = []
+
+    def submit(request: gr.Request, key: str, *_: Any) -> None:
+        keys.append(key)
+        raise PushError("enough")
+
+    monkeypatch.setattr(panel.work, "submit", submit)
+    for session in ("one", "other"):
+        list(panel.push(language_run().spec.key, "auto", "small", True, from_session(session), TOKEN))
+    assert len(set(keys)) == 2
+    assert not any("hf_" in key for key in keys)
+
+
+@pytest.mark.parametrize(
+    ("environment", "offered"),
+    [
+        ({}, False),
+        ({"SYSTEM": "spaces"}, False),
+        ({"OAUTH_CLIENT_ID": "a"}, False),
+        ({"SYSTEM": "spaces", "OAUTH_CLIENT_ID": "a"}, True),
+    ],
+)
+def test_a_login_is_offered_on_a_space_that_has_one(
+    environment: dict[str, str], offered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SYSTEM", "OAUTH_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert login.offers_login() is offered

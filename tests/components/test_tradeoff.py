@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -15,13 +14,12 @@ import liar.jobs.sweep
 from components.rail.recipe import default_spec
 from components.shared.panel import Updates
 from components.shared.studio import Studio
-from liar.errors import CalibrationError, StorageError
+from liar.errors import CalibrationError
 from liar.events import Progress
 from liar.report.view import View
 from liar.results import RunResult
-from liar.spec import RECONSTRUCTIONS, PruneSpec, SweepSpec
-from liar.store import RunStore
-from server.profile import PUBLIC
+from liar.spec import PruneSpec, SweepSpec
+from server.profile import LOCAL, PUBLIC, Profile
 from tests.components import visitor
 from tests.components.visitor import VISITOR
 from tests.fakes import classifier_run, language_run
@@ -33,9 +31,9 @@ class Page:
     def __init__(self, studio: Studio) -> None:
         self.store, self.panel = studio.store, visitor.Page(studio).tradeoff
 
-    def sweep(self, first: float = 0.2, last: float = 0.6, number: int = 3, compared: str = "nothing") -> list[Updates]:
-        names: Any = (compared, ["none", "liar"], ["wanda", "obs"])
-        return list(self.panel.sweep(self.spec, first, last, number, *names, VISITOR))
+    def sweep(self, number: int = 3, compared: str = "nothing", spec: PruneSpec = spec) -> Iterator[Updates]:
+        names: Any = (compared, ["none", "bias", "liar"], ["wanda", "obs"])
+        return self.panel.sweep(spec, 0.2, 0.6, number, *names, VISITOR)
 
     def drawn(self, **choices: Any) -> Updates:
         defaults = {"everything": False, "task": None, "cost": "parameters", "job": ""}
@@ -54,18 +52,11 @@ Steps = Callable[[SweepSpec], Iterator[Any]]
 
 
 @pytest.fixture
-def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], list[SweepSpec]]:
-    """Function that replaces the library's sweep and returns the list of the specs it is called with."""
+def sweeps(monkeypatch: pytest.MonkeyPatch) -> Callable[[Steps], None]:
+    """Function that replaces the steps of the library's sweep."""
 
-    def install(steps: Steps) -> list[SweepSpec]:
-        asked: list[SweepSpec] = []
-
-        def stand_in(sweep: SweepSpec, loaded: Any, *, store: RunStore) -> Iterator[Any]:
-            asked.append(sweep)
-            yield from steps(sweep)
-
-        monkeypatch.setattr(liar.jobs.sweep, "sweep_steps", stand_in)
-        return asked
+    def install(steps: Steps) -> None:
+        monkeypatch.setattr(liar.jobs.sweep, "sweep_steps", lambda sweep, loaded, store: steps(sweep))
 
     return install
 
@@ -138,13 +129,9 @@ def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None
     assert f"All 6 stored runs of {model}." in everything[sentence]
 
 
-def test_what_is_shown_redraws_the_figures_with_the_controls_as_they_are(page: Page) -> None:
-    run = language_run()
-    assert page.panel.show(run) == {page.panel.redraw_key: run.spec.key}
-
-
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
     here, key = View(tab="trade-off"), page.panel.redraw_key
+    assert page.panel.show(language_run()) == {key: page.spec.key}
     picture = page.panel.refresh(here, page.spec, "")[key]
     moved = page.spec.model_copy(update={"ratio": 0.3})
     assert page.panel.refresh(here, moved, picture) == {key: gr.skip(), page.panel.criteria.key: moved.key}
@@ -157,27 +144,27 @@ def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: P
 
 
 def test_points_come_one_by_one_and_are_stored(page: Page, sweeps: Any) -> None:
-    asked = sweeps(good)
-    updates = page.sweep(compared="criteria")
-    (sweep,) = asked
-    assert sweep.ratios == (0.2, 0.4, 0.6)
-    assert (sweep.criteria, sweep.reconstructions) == (("wanda", "obs"), ())
-    assert {run.spec for run in page.store.summaries()} == set(sweep.specs)
-    work = page.panel.work
+    sweeps(good)
+    updates, work = list(page.sweep(compared="criteria")), page.panel.work
+    stored = {run.spec for run in page.store.summaries()}
+    assert {spec.ratio for spec in stored} == {0.2, 0.4, 0.6}
+    assert {(spec.criterion, spec.reconstruction) for spec in stored} == {
+        (name, page.spec.reconstruction) for name in ("wanda", "obs")
+    }
     running = [update for update in updates if work.job in update]
     assert all({work.button, work.stop, work.status, work.remembered} <= update.keys() for update in running)
     last = updates[-1]
     assert "Done: 6 runs of demo/smollm2-135m" in page.line(last)
-    assert last[page.panel.work.button]["interactive"]
-    assert not last[page.panel.work.stop]["interactive"]
+    assert last[work.button]["interactive"]
+    assert not last[work.stop]["interactive"]
     assert page.panel.redraw_key in last, "the last point is drawn"
-    assert points_of(page.drawn()[page.panel.ratio]) == {spec.key for spec in sweep.specs}
+    assert points_of(page.drawn()[page.panel.ratio]) == {spec.key for spec in stored}
 
 
 def test_stop_keeps_the_points_that_are_there(page: Page, sweeps: Any) -> None:
     gate, updates = Event(), Updates()
     sweeps(held(gate))
-    for updates in page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], VISITOR):
+    for updates in page.sweep():
         if "1 of 3 runs done" in page.line(updates):
             assert "About 90 s left" in page.line(updates) or "min left" in page.line(updates)
             page.panel.work.end(updates[page.panel.work.job], VISITOR)
@@ -192,44 +179,45 @@ def test_a_failure_is_one_sentence_and_the_points_stay(page: Page, sweeps: Any) 
         raise CalibrationError("The text is empty; give it some words.")
 
     sweeps(bad)
-    last = page.sweep()[-1]
+    *_, last = page.sweep()
     assert "The text is empty; give it some words. 1 run done before that." in page.line(last)
     assert 'role="alert"' in page.line(last)
     assert last[page.panel.work.button]["interactive"]
     assert len(page.store.summaries()) == 1
 
 
-def test_a_full_disk_costs_the_files_and_not_the_points(
-    page: Page, sweeps: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(result: RunResult) -> Path:
-        raise StorageError("The disk is full; free some space.")
-
-    asked = sweeps(good)
-    monkeypatch.setattr(page.store, "save", full)
-    updates = page.sweep()
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_costs_the_files_and_not_the_points(page: Page, sweeps: Any) -> None:
+    sweeps(good)
+    updates = list(page.sweep())
     assert "3 of them could not be stored" in page.line(updates[-1])
     (job,) = {update[page.panel.work.job] for update in updates if page.panel.work.job in update}
-    assert points_of(page.drawn(job=job)[page.panel.ratio]) == {spec.key for spec in asked[0].specs}
+    assert len(points_of(page.drawn(job=job)[page.panel.ratio])) == 3
 
 
 @pytest.mark.parametrize(
-    ("number", "compared", "complaint"), [(20, "reconstructions", "40"), (21, "nothing", "1 to 20 ratios")]
+    ("profile", "model", "number", "words"),
+    [
+        (LOCAL, "demo/minilm", 14, "That makes 42 runs, and 40"),
+        (LOCAL, "demo/minilm", 21, "1 to 20 ratios"),
+        (PUBLIC, "demo/minilm", 7, "20 is the most"),
+        (PUBLIC, "somebody/model", 1, "does not offer"),
+    ],
 )
-def test_too_much_at_once_starts_nothing(page: Page, sweeps: Any, number: int, compared: str, complaint: str) -> None:
-    asked = sweeps(good)
-    names: Any = (compared, ["none", "bias", "liar"], [])
-    last = list(page.panel.sweep(page.spec, 0, 0.9, number, *names, VISITOR))[-1]
-    assert complaint in page.line(last)
-    assert last[page.panel.work.button]["interactive"]
-    assert asked == []
+def test_too_much_or_a_model_that_is_not_offered_starts_nothing(
+    page: Page, profile: Profile, model: str, number: int, words: str
+) -> None:
+    page.panel.studio = replace(page.panel.studio, profile=profile)
+    (only,) = page.sweep(number, "reconstructions", PruneSpec(model=model))
+    assert words in page.line(only)
+    assert only[page.panel.work.button]["interactive"]
 
 
 def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: Any) -> None:
     leave = Event()
     sweeps(held(leave))
     work = page.panel.work
-    watching = page.panel.sweep(page.spec, 0.2, 0.6, 3, "nothing", [], [], VISITOR)
+    watching = page.sweep()
     id = next(updates[work.remembered] for updates in watching if work.remembered in updates)
     masks = page.panel.masks
     assert list(masks.work.resume(masks._watch, id, VISITOR)) == [{masks.work.status: gr.skip()}], (
@@ -242,13 +230,3 @@ def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: A
     leave.set()
     assert "Done: 3 runs" in page.line(list(again)[-1])
     assert list(work.resume(page.panel._watch, id, VISITOR)) == [{work.status: gr.skip()}], "it has ended"
-
-
-@pytest.mark.parametrize(
-    ("model", "number", "words"), [("demo/minilm", 5, "20 is the most"), ("somebody/model", 1, "does not offer")]
-)
-def test_a_public_page_bounds_what_it_sweeps(page: Page, model: str, number: int, words: str) -> None:
-    page.panel.studio = replace(page.panel.studio, profile=PUBLIC)
-    names = ("reconstructions", list(RECONSTRUCTIONS), [])
-    last = list(page.panel.sweep(PruneSpec(model=model), 0.1, 0.5, number, *names, VISITOR))[-1]
-    assert words in last[page.panel.work.status]
