@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.batching import Row, by_length, encode, pad
-from liar.evaluate.outcome import Outcome, Steps, items_of_classes, items_of_numbers
+from liar.data.batching import Row, Side, by_length, encode, pad
+from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
+from liar.results import Items
 from liar.runtime.devices import execution_device
+from liar.statistics.paired import packed
 from liar.tasks.samples import Sample
 
 _BATCH_SIZE = 32
@@ -26,27 +29,40 @@ def rows_of(
     return encode([sample.text for sample in samples], tokenizer, sequence_length, pairs=pairs, config=model.config)
 
 
+def output_steps(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    read: Callable[[Any], Tensor],
+    batch_size: int = _BATCH_SIZE,
+    side: Side | None = None,
+) -> Generator[tuple[int, int], None, list[Tensor]]:
+    """Yield (rows done, rows in all) after each batch; return what ``read`` takes from the output for each row.
+
+    It is fp32 on the CPU. Batches are padded on this ``side``, see :func:`liar.data.batching.pad`.
+    """
+    device = execution_device(model)
+    batches = list(by_length(rows, batch_size))
+    random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
+    found: dict[int, Tensor] = {}
+    for positions in batches:
+        batch = pad([rows[position] for position in positions], tokenizer, side)
+        with torch.no_grad():
+            output = read(model(**{name: tensor.to(device) for name, tensor in batch.items()}))
+        found |= zip(positions, output.float().cpu(), strict=True)
+        yield len(found), len(rows)
+    return [found[position] for position in range(len(rows))]
+
+
 def logits_steps(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
 ) -> Generator[tuple[int, int], None, Tensor]:
     """Yield (rows done, rows in all) after each batch; return the logits (rows, outputs), fp32 on the CPU."""
-    device = execution_device(model)
-    batches = list(by_length(rows, _BATCH_SIZE))
-    random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
-    found: list[Tensor] = []
-    done = 0
-    for positions in batches:
-        batch = pad([rows[position] for position in positions], tokenizer)
-        with torch.no_grad():
-            found.append(model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu())
-        done += len(positions)
-        yield done, len(rows)
-    places = [position for positions in batches for position in positions]
-    return torch.cat(found)[torch.tensor(places).argsort()]
+    return torch.stack((yield from output_steps(model, tokenizer, rows, attrgetter("logits"))))
 
 
 def classify_steps(
-    model: nn.Module,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     samples: Sequence[Sample],
     label_names: Sequence[str],
@@ -61,29 +77,27 @@ def classify_steps(
     logits = yield from logits_steps(model, tokenizer, rows)
     answers = [label_names[label] for label in logits[:, list(classes)].argmax(dim=1).tolist()]
     labels = [sample.label or "" for sample in samples]
-    return Outcome(
-        samples=samples,
-        items=items_of_classes(samples, labels, answers, label_names),
-        answers=answers,
-        labels=labels,
-        right=[answer == label for answer, label in zip(answers, labels, strict=True)],
-        cut=sum(row.cut for row in rows),
+    right = [answer == label for answer, label in zip(answers, labels, strict=True)]
+    items = Items(
+        digest=digest_of_samples(samples, labels),
+        right=packed(right),
+        positive=packed([label == label_names[1] for label in labels]) if len(label_names) == 2 else None,
     )
+    return Outcome(samples, items, answers, labels, right, cut=sum(row.cut for row in rows))
 
 
 def rate_steps(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
 ) -> Steps:
     """Predict the number of each sample with a model of one output."""
     rows = rows_of(model, tokenizer, samples, sequence_length)
     logits = yield from logits_steps(model, tokenizer, rows)
     predicted = logits[:, 0]
     wanted = [sample.label or "" for sample in samples]
-    return Outcome(
-        samples=samples,
-        items=items_of_numbers(samples, wanted, predicted),
-        answers=[f"{number:.2f}" for number in predicted.tolist()],
-        labels=wanted,
-        right=None,
-        cut=sum(row.cut for row in rows),
+    items = Items(
+        digest=digest_of_samples(samples, wanted),
+        predicted=[float(str(value)) for value in predicted.numpy()],  # the shortest decimals that give the same fp32
+        wanted=[float(number) for number in wanted],
     )
+    answers = [f"{number:.2f}" for number in predicted.tolist()]
+    return Outcome(samples, items, answers, wanted, None, cut=sum(row.cut for row in rows))

@@ -7,11 +7,10 @@ their own: an MNLI model read in the wrong order is right in 7 % of the items.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice, permutations
 from typing import TYPE_CHECKING
-
-import torch
 
 from liar.data.packing import evaluation_length
 from liar.data.text_reader import read_samples
@@ -89,12 +88,11 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
             "the classes their names in id2label of the model's config."
         )
     rows = rows_of(loaded.model, loaded.tokenizer, samples, evaluation_length(None, loaded, task.length))
-    answers = finish(logits_steps(loaded.model, loaded.tokenizer, rows)).argmax(dim=1)
-    labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
-    right = torch.zeros(count, count, dtype=torch.long)  # samples with each label that the model gives each class
-    right.index_put_((labels, answers), torch.tensor(1), accumulate=True)
-    best = max(permutations(range(count)), key=lambda order: int(right[range(count), order].sum()))
-    share = float(right[range(count), best].sum()) / len(samples)
+    answers = finish(logits_steps(loaded.model, loaded.tokenizer, rows)).argmax(dim=1).tolist()
+    labels = [task.labels.index(sample.label or "") for sample in samples]
+    given = Counter(zip(labels, answers, strict=True))
+    best = max(permutations(range(count)), key=lambda order: sum(given[pair] for pair in enumerate(order)))
+    share = sum(given[pair] for pair in enumerate(best)) / len(samples)
     order = ", ".join(label for _, label in sorted(zip(best, task.labels, strict=True)))
     return LabelOrder(
         best,

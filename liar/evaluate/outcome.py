@@ -8,15 +8,10 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from liar.results import Figure, Items
-from liar.statistics.paired import packed, stderr_of, value_of
+from liar.statistics.paired import stderr_of, value_of
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Sample
-
-_DIGITS = 7
-"""Decimals of a window's nats: a relative error of 1e-7 in perplexity, far below any difference that is compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +61,6 @@ Steps = Generator[tuple[int, int], None, Outcome]
 """Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
 
 
-# -- records that are stored with every run ---------------------------------------------------------------------------
-
-
-def items_of_classes(
-    samples: Sequence[Sample], labels: Sequence[str], answers: Sequence[str], label_names: Sequence[str]
-) -> Items:
-    """Record of which ``answers`` are right, and, of two ``label_names``, which of the ``labels`` are the second one."""
-    return Items(
-        digest=digest_of_samples(samples, labels),
-        right=packed([answer == label for answer, label in zip(answers, labels, strict=True)]),
-        positive=packed([label == label_names[1] for label in labels]) if len(label_names) == 2 else None,
-    )
-
-
-def items_of_numbers(samples: Sequence[Sample], wanted: Sequence[str], predicted: Tensor) -> Items:
-    """Record of the ``predicted`` (n,) and the ``wanted`` numbers; the shortest decimals that give the same fp32."""
-    return Items(
-        digest=digest_of_samples(samples, wanted),
-        predicted=[float(str(value)) for value in predicted.float().cpu().numpy()],
-        wanted=[float(number) for number in wanted],
-    )
-
-
-def items_of_windows(windows: Tensor, nll: Tensor) -> Items:
-    """Record of ``nll`` (n,), the mean negative log likelihood of each of the token ``windows`` (n, length)."""
-    named = f"{tuple(windows.shape)}".encode() + windows.cpu().numpy().tobytes()
-    return Items(digest=_digest(named), nll=[round(value, _DIGITS) for value in nll.tolist()])
-
-
 def digest_of_samples(samples: Sequence[Sample], labels: Sequence[str]) -> str:
     """Equal for equal texts, pairs and labels in the same order."""
     read: list[list[str]] = [[sample.text for sample in samples], [label.casefold() for label in labels]]
@@ -102,8 +68,9 @@ def digest_of_samples(samples: Sequence[Sample], labels: Sequence[str]) -> str:
         read.append([sample.pair or "" for sample in samples])
     if any(sample.endings for sample in samples):
         read.append([ending for sample in samples for ending in sample.endings])
-    return _digest(json.dumps(read).encode())
+    return digest(json.dumps(read).encode())
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """A short name of ``content``, equal for equal ones."""
     return hashlib.sha256(content).hexdigest()[:16]

@@ -10,12 +10,11 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from liar.evaluate.outcome import Outcome, items_of_classes
+from liar.evaluate.outcome import Outcome
 from liar.results import Items
+from liar.statistics.paired import packed
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Sample
-
-NAMES = ("no", "yes")
 
 
 def _figures(items: Items, n: int, *metrics: MetricName) -> list[float]:
@@ -24,8 +23,8 @@ def _figures(items: Items, n: int, *metrics: MetricName) -> list[float]:
 
 
 def _of_classes(answers: list[int], labels: list[int]) -> list[float]:
-    given, wanted = ([NAMES[number] for number in numbers] for numbers in (answers, labels))
-    items = items_of_classes([Sample("")] * len(labels), wanted, given, NAMES)
+    right = [answer == label for answer, label in zip(answers, labels, strict=True)]
+    items = Items(digest="", right=packed(right), positive=packed([label == 1 for label in labels]))
     return _figures(items, len(labels), "accuracy", "f1", "matthews")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
-from liar.evaluate.branches import Pair, Score, branched, check_ending, score_steps
+from liar.evaluate.branches import Score, score_steps
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.runtime.devices import execution_device
@@ -44,26 +43,15 @@ class HarnessModel(HFLM):
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[tuple[str, str] | None, list[int], list[int]]], *_: Any, **__: Any
     ) -> list[Score]:
-        pairs: list[Pair] = []
-        for texts, context, ending in requests:
-            check_ending(texts[1] if texts else "", ending, self.max_length)
-            pairs.append((context, ending))
-        scores = finish(score_steps(self.model, branched(pairs, self.max_length)))
-        return [score for found in scores for score in found]
+        pairs = ((texts[1] if texts else "", context, ending) for texts, context, ending in requests)
+        return finish(score_steps(self.model, pairs, self.max_length))
 
 
-class Answers(LM):
-    """A model that has answered before: it lets the harness compute its figures from stored answers.
-
-    ``found`` lists for each request, by its ``id``, one answer for each repetition.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[int, list[Any]] = defaultdict(list)
+class Answered(LM):
+    """A model that has answered before: it lets the harness compute its figures from the answers in each request."""
 
     def loglikelihood(self, requests: list[Instance]) -> list[Any]:
-        return [self.found[id(request)].pop(0) for request in requests]
+        return [request.resps.pop(0) for request in requests]
 
     loglikelihood_rolling = generate_until = loglikelihood
 

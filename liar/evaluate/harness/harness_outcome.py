@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -13,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.outcome import Outcome
+from liar.evaluate.outcome import Outcome, digest
 from liar.results import Items
 from liar.statistics.paired import packed
 from liar.tasks.metrics import METRICS, MetricName
@@ -65,7 +64,7 @@ def outcome_of(name: str, tasks: Sequence[Any], results: Mapping[str, Any]) -> O
     return Outcome(
         samples=[Sample(text, label=label, endings=choices or (label,)) for text, choices, label, _ in presented],
         items=Items(
-            digest=hashlib.sha256(json.dumps(read).encode()).hexdigest()[:16],
+            digest=digest(json.dumps(read).encode()),
             right=packed(right) if exact else None,
             scores=scores[graded] if graded else None,
         ),

@@ -51,7 +51,7 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
     from lm_eval.evaluator import evaluate
 
     from liar.evaluate.harness.apart import EXAMPLES_SEED, apart
-    from liar.evaluate.harness.harness_model import Answers, HarnessModel
+    from liar.evaluate.harness.harness_model import Answered, HarnessModel
     from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
@@ -67,18 +67,18 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
     requests = [request for task in tasks for request in task.instances]
     items = [list(group) for _, group in groupby(requests, lambda request: (request.task_name, request.doc_id))]
     _check_requests(name, model, requests)
-    answers, done = Answers(), 0
+    done = 0
     for number, chunk in enumerate(_chunks(items)):
         with apart(number):
             repeated = [request for item in chunk for request in item for _ in range(request.repeats or 1)]
             for kind in dict.fromkeys(request.request_type for request in repeated):
                 asked = [request for request in repeated if request.request_type == kind]
                 for request, answer in zip(asked, getattr(model, kind)(asked, disable_tqdm=True), strict=True):
-                    answers.found[id(request)].append(answer)
+                    request.resps.append(answer)
         done += len(chunk)
         yield done, len(items)
     with apart():
-        results = evaluate(answers, task_dict, limit=limit, bootstrap_iters=0)
+        results = evaluate(Answered(), task_dict, limit=limit, bootstrap_iters=0)
         return outcome_of(name, tasks, results)
 
 
