@@ -18,10 +18,9 @@ from liar.data.columns import selection
 from liar.data.corpora import copies_of
 from liar.data.packing import evaluation_length
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.exam import EvaluationSteps, Exam
 from liar.evaluate.harness.steps import check_task, harness_steps
 from liar.evaluate.label_order import fits, settle_order
-from liar.evaluate.task_readers import READERS, Request
+from liar.evaluate.task_readers import READERS, EvaluationSteps, Exam, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished

@@ -1,11 +1,12 @@
-"""Reading and checking the items of a task, with one function for each kind of head; no model answers anything here.
+"""An exam: the items of a task, read and checked once, which every variant of a model then answers.
 
-The exception are classes without names, whose order the dense model's answers to training texts decide.
+One function for each kind of head reads and checks them. No model answers anything there, except that the dense model's
+answers to training texts decide the order of classes without names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -18,13 +19,13 @@ from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
-from liar.evaluate.exam import Exam
 from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.multiple_choice import choose_steps
-from liar.evaluate.outcome import Steps
+from liar.evaluate.outcome import Comparison, Steps
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import class_names, classes_of, number_of
+from liar.results import Evaluation, MeasuredVariant
 from liar.spec import Separator
 from liar.tasks.record import HeadKind, Task
 from liar.tasks.samples import Sample
@@ -32,6 +33,60 @@ from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
+
+
+EvaluationSteps = Generator[tuple[int, int], None, Evaluation]
+"""Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """The items of ``task``, or windows of running text: a part ``split`` of ``source``, cut at ``length`` tokens.
+
+    ``ask`` lets a model answer them. ``available`` is the number of items in the source, ``separator`` is between two texts
+    of a window. ``note``: a sentence on how answers are read. ``digests`` are those of the texts, as far as they are known.
+    """
+
+    task: Task
+    source: str
+    split: str | None
+    length: int | None
+    ask: Callable[[LoadedModel], Steps]
+    available: int | None = None
+    separator: Separator | None = None
+    note: str | None = None
+    digests: frozenset[int] = frozenset()
+
+    def steps(
+        self, loaded: LoadedModel, variant: MeasuredVariant, comparison: Comparison | None = None
+    ) -> EvaluationSteps:
+        """Measure the metrics of the task, or those that the outcome names.
+
+        ``comparison`` records the answer to each item. ``variant`` only labels the result.
+        """
+        outcome = yield from self.ask(loaded)
+        if comparison is not None:
+            comparison.note(self.task.name, variant, outcome)
+        main, *further = outcome.figures(outcome.metrics or self.task.metrics)
+        return Evaluation(
+            task=self.task.name,
+            metric=main.metric,
+            variant=variant,
+            value=main.value,
+            n=outcome.n,
+            stderr=main.stderr,
+            sequence_length=self.length,
+            separator=self.separator,
+            items=outcome.items,
+            source=self.source,
+            split=self.split,
+            available=outcome.available or self.available,
+            cut=outcome.cut,
+            further=further,
+            majority=outcome.majority,
+            note=self.note,
+            versions=outcome.versions,
+        )
 
 
 @dataclass(frozen=True, slots=True)

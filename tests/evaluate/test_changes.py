@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from liar.evaluate.changes import Comparison
-from liar.evaluate.outcome import Outcome
+from liar.evaluate.outcome import Comparison, Outcome
 from liar.results import MOST_CHANGES, VARIANTS, Change, Items
 from liar.tasks.samples import Sample
 

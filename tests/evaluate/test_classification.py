@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.changes import Comparison
+from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import evaluate, evaluate_steps, prepare
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
