@@ -9,14 +9,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from liar.errors import InvalidSpecError
-from liar.tasks.demo import DEMO_TASKS, PERPLEXITY
-from liar.tasks.metrics import MetricName
+from liar.tasks.demo import DEMO_TASKS
 from liar.tasks.published import COMMON_SENSE, GLUE_TASKS, SQUAD
 from liar.tasks.record import HarnessData, HeadKind, OwnData, Task
 from liar.tasks.texts import Credit
@@ -26,13 +25,6 @@ HARNESS = "harness:"
 
 OWN = Task("own", "your own data", None, OwnData(), ("accuracy",))
 """Labelled texts that the user names; head kind and metrics are those of the model, see :func:`own_task`."""
-
-_OWN_METRICS: Mapping[HeadKind, tuple[MetricName, ...]] = {
-    "language-model": ("perplexity",),
-    "sentence": ("accuracy",),
-    "regression": ("spearman", "pearson"),
-    "span": ("answer-f1", "exact-match"),
-}
 
 TASKS: list[Task] = [*DEMO_TASKS, *GLUE_TASKS, SQUAD, *COMMON_SENSE, OWN]
 """Every task; append a record to add one."""
@@ -76,9 +68,9 @@ def questions() -> list[Task]:
 
 
 def own_task(head: HeadKind) -> Task:
-    """The task of the user's own data for a model with this kind of head."""
-    count = PERPLEXITY.count if head == "language-model" else OWN.count
-    return replace(OWN, head=head, metrics=_OWN_METRICS[head], count=count)
+    """The task of the user's own data for a model with this kind of head, measured as the first demo task of that kind."""
+    first = next(task for task in DEMO_TASKS if task.head == head)
+    return replace(OWN, head=head, metrics=first.metrics, count=first.count)
 
 
 def is_task(name: str) -> bool:

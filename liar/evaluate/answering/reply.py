@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
+from liar.evaluate.classification import logits_steps, rows_of
 from liar.evaluate.spans import span_steps
 from liar.models.heads import class_names, is_classifier, problem_of
 from liar.progress import finish
 from liar.results import Generation, Variant
-from liar.runtime.devices import execution_device
 from liar.tasks.samples import Sample
 
 if TYPE_CHECKING:
@@ -104,11 +103,9 @@ def _label(loaded: LoadedModel, sentence: str) -> dict[str, float]:
     return dict(zip(class_names(loaded.model.config), probabilities, strict=True))
 
 
-@torch.no_grad()
 def _logits(loaded: LoadedModel, prompt: str) -> Tensor:
     """Outputs of a text classifier, (outputs,) fp32 on the CPU."""
     check_room(loaded, reply_length(loaded, prompt), 0)
-    encoded = loaded.tokenizer(*_parts(loaded, prompt), return_tensors="pt")
-    device = execution_device(loaded.model)
-    logits: Tensor = loaded.model(**{name: tensor.to(device) for name, tensor in encoded.items()}).logits[0]
-    return logits.float().cpu()
+    text, pair = _parts(loaded, prompt)
+    rows = rows_of(loaded.model, loaded.tokenizer, [Sample(text, pair=pair)], longest_sequence(loaded))
+    return finish(logits_steps(loaded.model, loaded.tokenizer, rows))[0]
