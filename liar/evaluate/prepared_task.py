@@ -117,9 +117,7 @@ def settle_calibration(loaded: LoadedModel, spec: PruneSpec) -> None:
     Other labels are not used. Raises what :func:`liar.evaluate.label_order.settle_order` raises.
     """
     for task in (task_named(source) for source in spec.sources if is_task(source)):
-        if task.head not in CLASSES or not task.labels:
-            continue
-        if serves(loaded.head, loaded.model.config, task.head) and fits(loaded, task):
+        if task.head in CLASSES and serves(loaded.head, loaded.model.config, task.head) and fits(loaded, task):
             settle_order(loaded, task, copies_of(spec))
 
 

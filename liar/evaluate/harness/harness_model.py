@@ -1,15 +1,26 @@
-"""A model as lm-evaluation-harness sees it."""
+"""A model as lm-evaluation-harness sees it, and running the code of the harness without traces.
+
+The harness and its tasks draw from the global generators of Python, numpy and torch, and expect seeds set by it. Here
+they find these seeds, and the process finds its own numbers again afterwards.
+"""
 
 from __future__ import annotations
 
 import copy
+import logging
+import random
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import datasets
+import numpy as np
 import torch
+from lm_eval.api import task
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
 from lm_eval.models.huggingface import HFLM
 from transformers import PreTrainedModel
 
@@ -17,9 +28,12 @@ from liar.evaluate.branches import Score, score_steps
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.runtime.devices import execution_device
+from liar.runtime.quiet import quiet_transformers
 
 _GENERATIONS = 8
 """Texts that are generated together."""
+
+_LOGGERS = ("lm_eval", "datasets", "huggingface_hub")
 
 
 class HarnessModel(HFLM):
@@ -64,3 +78,35 @@ def _weights_left(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         del model.tie_weights
+
+
+@contextmanager
+def apart(number: int = 0) -> Iterator[None]:
+    """Run the ``with`` block from the harness's default seeds plus ``number``, without logs, warnings and progress bars.
+
+    Everything is restored at the end.
+    """
+    python, arrays = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    levels = {logger: logger.level for logger in map(logging.getLogger, _LOGGERS)}
+    bars, hidden = task.tqdm, datasets.are_progress_bars_disabled()
+    with quiet_transformers(), warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices):
+        try:
+            for logger in levels:
+                logger.setLevel(logging.CRITICAL)
+            datasets.disable_progress_bars()
+            task.tqdm = lambda items, **_: items  # has no switch of its own
+            random.seed(DEFAULT_RANDOM_SEED + number)
+            np.random.seed(DEFAULT_OTHER_SEED + number)
+            torch.default_generator.manual_seed(DEFAULT_OTHER_SEED + number)
+            if devices:
+                torch.cuda.manual_seed_all(DEFAULT_OTHER_SEED + number)
+            yield
+        finally:
+            task.tqdm = bars
+            if not hidden:
+                datasets.enable_progress_bars()
+            for logger, level in levels.items():
+                logger.setLevel(level)
+            random.setstate(python)
+            np.random.set_state(arrays)

@@ -48,10 +48,10 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
     check_harness(loaded)
     if limit is not None and limit < 1:
         raise InvalidSpecError(f"The number of items is {limit}; choose at least 1.")
+    from lm_eval.defaults import DEFAULT_OTHER_SEED
     from lm_eval.evaluator import evaluate
 
-    from liar.evaluate.harness.apart import EXAMPLES_SEED, apart
-    from liar.evaluate.harness.harness_model import Answered, HarnessModel
+    from liar.evaluate.harness.harness_model import Answered, HarnessModel, apart
     from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
@@ -60,7 +60,7 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
         for task in tasks:  # as simple_evaluate prepares them
             if task.get_config("num_fewshot") is None:
                 task.set_config("num_fewshot", 0)
-            task.set_fewshot_seed(EXAMPLES_SEED)
+            task.set_fewshot_seed(DEFAULT_OTHER_SEED)
             task.build_all_requests(limit=limit)
             task.build_all_requests = lambda **_: None  # the harness builds them again
         model = HarnessModel(loaded)
@@ -85,7 +85,7 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
 def check_task(loaded: LoadedModel, name: str, data: str | None = None) -> None:
     """Raise the errors of :func:`harness_steps` that are known before the model reads anything."""
     check_harness(loaded)
-    from liar.evaluate.harness.apart import apart
+    from liar.evaluate.harness.harness_model import apart
     from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
