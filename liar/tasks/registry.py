@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
+from os.path import expanduser, isdir
 
 from liar.errors import InvalidSpecError
 from liar.tasks.demo import DEMO_TASKS
@@ -52,14 +52,8 @@ def usual_tasks(name: str | None, data: str | None = None) -> tuple[str, ...]:
     :data:`OWN` if ``data`` names texts and not a folder with copies of datasets.
     """
     known = () if name is None else (name, *task_named(name).beside)
-    return known if data is None or _is_folder(data) else (*known, OWN.name)
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError):  # too long for a path, or the home of an unknown user
-        return False
+    is_folder = data is not None and isdir(expanduser(data))  # unlike a Path it raises nothing for what can be none
+    return known if data is None or is_folder else (*known, OWN.name)
 
 
 def questions() -> list[Task]:

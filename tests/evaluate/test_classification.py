@@ -16,6 +16,7 @@ from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import Variant
 from liar.statistics.compare import right_answers
+from tests.small_heads import predicted_class
 from tests.tiny import LETTERS, classifier, encoder, language_model
 
 
@@ -34,12 +35,8 @@ def table(items: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
 
 
 def _right(loaded: LoadedModel, items: list[tuple[str, str]]) -> list[bool]:
-    names = {index: name.casefold() for index, name in loaded.model.config.id2label.items()}
-    guesses = []
-    for text, _ in items:
-        logits = loaded.model(**loaded.tokenizer(text, return_tensors="pt")).logits[0]
-        guesses.append(names[int(logits.argmax())])
-    return [guess == label.casefold() for guess, (_, label) in zip(guesses, items, strict=True)]
+    names = loaded.model.config.id2label
+    return [names[predicted_class(loaded, text)].casefold() == label.casefold() for text, label in items]
 
 
 @pytest.mark.parametrize("labels", [("negative", "positive"), ("POSITIVE", "NEGATIVE")])
@@ -115,9 +112,7 @@ def test_star_ratings_are_not_shifted(tmp_path: Path) -> None:
     path = tmp_path / "stars.csv"
     loaded = classifier(tuple("12345"))
     texts = [f"{first} {second}" for first in "abcdefgh" for second in LETTERS]
-    answers = [
-        str(int(loaded.model(**loaded.tokenizer(text, return_tensors="pt")).logits.argmax()) + 1) for text in texts
-    ]
+    answers = [str(predicted_class(loaded, text) + 1) for text in texts]
     assert len(set(answers)) > 2
     path.write_text("\n".join(["text,label", *(map(",".join, zip(texts, answers, strict=True))), "a,5"]))
     assert evaluate(loaded, "sentiment", data=str(path), sequence_length=8).value > 0.99
