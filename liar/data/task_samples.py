@@ -10,13 +10,13 @@ from pathlib import Path
 
 from liar.loading.demo_bundle import fetch_demo
 from liar.tasks.record import DemoData
-from liar.tasks.samples import Article, RatedSentence, Rows, Sample
+from liar.tasks.samples import Article, RatedSentence, Sample
 from liar.tasks.splits import Split, part_of
 from liar.tasks.texts import Text
 
 
 @cache
-def rows_of(text: Text) -> Rows:
+def rows_of(text: Text) -> tuple[Article, ...] | tuple[RatedSentence, ...]:
     """All rows of ``text``: articles sorted by title, or sentences in the order of the file.
 
     Fetches the demo bundle if it is missing; raises what ``fetch_demo`` raises.

@@ -55,10 +55,14 @@ def output_steps(
 
 
 def logits_steps(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
-) -> Generator[tuple[int, int], None, Tensor]:
-    """Yield (rows done, rows in all) after each batch; return the logits (rows, outputs), fp32 on the CPU."""
-    return torch.stack((yield from output_steps(model, tokenizer, rows, attrgetter("logits"))))
+    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+) -> Generator[tuple[int, int], None, tuple[Tensor, int]]:
+    """Yield (samples done, samples in all) after each batch; return the logits (samples, outputs), fp32 on the CPU, and
+    how many samples were cut at ``sequence_length`` tokens.
+    """
+    rows = rows_of(model, tokenizer, samples, sequence_length)
+    logits = yield from output_steps(model, tokenizer, rows, attrgetter("logits"))
+    return torch.stack(logits), sum(row.cut for row in rows)
 
 
 def classify_steps(
@@ -73,8 +77,7 @@ def classify_steps(
 
     ``classes[i]`` is the model's class for ``label_names[i]``; the model's other classes are ignored.
     """
-    rows = rows_of(model, tokenizer, samples, sequence_length)
-    logits = yield from logits_steps(model, tokenizer, rows)
+    logits, cut = yield from logits_steps(model, tokenizer, samples, sequence_length)
     answers = [label_names[label] for label in logits[:, list(classes)].argmax(dim=1).tolist()]
     labels = [sample.label or "" for sample in samples]
     right = [answer == label for answer, label in zip(answers, labels, strict=True)]
@@ -83,15 +86,14 @@ def classify_steps(
         right=packed(right),
         positive=packed([label == label_names[1] for label in labels]) if len(label_names) == 2 else None,
     )
-    return Outcome(samples, items, answers, labels, right, cut=sum(row.cut for row in rows))
+    return Outcome(samples, items, answers, labels, right, cut=cut)
 
 
 def rate_steps(
     model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
 ) -> Steps:
     """Predict the number of each sample with a model of one output."""
-    rows = rows_of(model, tokenizer, samples, sequence_length)
-    logits = yield from logits_steps(model, tokenizer, rows)
+    logits, cut = yield from logits_steps(model, tokenizer, samples, sequence_length)
     predicted = logits[:, 0]
     wanted = [sample.label or "" for sample in samples]
     items = Items(
@@ -100,4 +102,4 @@ def rate_steps(
         wanted=[float(number) for number in wanted],
     )
     answers = [f"{number:.2f}" for number in predicted.tolist()]
-    return Outcome(samples, items, answers, wanted, None, cut=sum(row.cut for row in rows))
+    return Outcome(samples, items, answers, wanted, None, cut=cut)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from liar.data.packing import evaluation_length
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.classification import logits_steps, rows_of
+from liar.evaluate.classification import logits_steps
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes
 from liar.progress import finish
 from liar.tasks.record import Task
@@ -40,15 +40,6 @@ def settle_order(loaded: LoadedModel, task: Task, data: str | None = None) -> La
     if task.name not in loaded.label_orders:
         loaded.label_orders[task.name] = order_by_name(loaded, task) or _by_answers(loaded, task, data)
     return loaded.label_orders[task.name]
-
-
-def fits(loaded: LoadedModel, task: Task) -> bool:
-    """Whether the classes of the model can be those of ``task``."""
-    try:
-        order_by_name(loaded, task)
-    except InvalidSpecError:
-        return False
-    return True
 
 
 def order_by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
@@ -87,10 +78,10 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
             f"The classes of {loaded.id} have no names, and {task.name} has no training texts to find their order on; give "
             "the classes their names in id2label of the model's config."
         )
-    rows = rows_of(loaded.model, loaded.tokenizer, samples, evaluation_length(None, loaded, task.length))
-    answers = finish(logits_steps(loaded.model, loaded.tokenizer, rows)).argmax(dim=1).tolist()
+    length = evaluation_length(None, loaded, task.length)
+    logits, _ = finish(logits_steps(loaded.model, loaded.tokenizer, samples, length))
     labels = [task.labels.index(sample.label or "") for sample in samples]
-    given = Counter(zip(labels, answers, strict=True))
+    given = Counter(zip(labels, logits.argmax(dim=1).tolist(), strict=True))
     best = max(permutations(range(count)), key=lambda order: sum(given[pair] for pair in enumerate(order)))
     share = sum(given[pair] for pair in enumerate(best)) / len(samples)
     order = ", ".join(label for _, label in sorted(zip(best, task.labels, strict=True)))
