@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from pathlib import Path
 
 import pytest
 
@@ -106,16 +105,6 @@ def test_own_texts_may_use_the_tasks_names_where_a_model_has_none(table: str) ->
     unnamed, named = (classifier(labels) for labels in (("LABEL_0", "LABEL_1"), ("negative", "positive")))
     values = [evaluate(loaded, "sentiment", data=table, sequence_length=64).value for loaded in (unnamed, named)]
     assert values[0] == values[1]
-
-
-def test_star_ratings_are_not_shifted(tmp_path: Path) -> None:
-    path = tmp_path / "stars.csv"
-    loaded = classifier(tuple("12345"))
-    texts = [f"{first} {second}" for first in "abcdefgh" for second in LETTERS]
-    answers = [str(predicted_class(loaded, text) + 1) for text in texts]
-    assert len(set(answers)) > 2
-    path.write_text("\n".join(["text,label", *(map(",".join, zip(texts, answers, strict=True))), "a,5"]))
-    assert evaluate(loaded, "sentiment", data=str(path), sequence_length=8).value > 0.99
 
 
 def test_progress_counts_items_and_an_evaluation_can_be_left(table: str) -> None:
