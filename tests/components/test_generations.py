@@ -254,7 +254,7 @@ def pruned(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune
         for name in (
             "jobs.pipeline.stream",
             "calibration.calibrate.score",
-            "evaluate.exam.Exam.steps",
+            "evaluate.task_readers.Exam.steps",
             "jobs.measures.generate",
         ):
             monkeypatch.setattr(f"liar.{name}", fails)
