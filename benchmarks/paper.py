@@ -26,9 +26,9 @@ from liar.loading.source import conversion_of, find_model
 from liar.report.words.metric_sentences import metric_change, sample, stderr_words, value_words
 from liar.spec import Targets
 from liar.store import RunStore
-from liar.tasks.common_sense import COMMON_SENSE
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.metrics import METRICS
+from liar.tasks.published import COMMON_SENSE
 
 RATIO = 0.5
 WIKITEXT = "Salesforce/wikitext:wikitext-2-raw-v1"

@@ -14,8 +14,8 @@ from liar import LoadedModel, PruneSpec
 from liar.calibration.calibrate import Calibration
 from liar.choices import Reconstruction
 from liar.errors import ShortTextError
-from liar.evaluate.exam import Exam
 from liar.evaluate.prepared_task import prepare_all
+from liar.evaluate.task_readers import Exam
 from liar.jobs.mask_table import repair_steps
 from liar.models.loaded import working_copy
 from liar.models.surgery import install

@@ -105,12 +105,8 @@ def with_models(
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     """Prompts of a run; none if the model has no head to answer with."""
     from liar.evaluate.answering.generate import fits  # torch takes seconds to load
-    from liar.evaluate.answering.reply import answers
 
-    if not answers(loaded):
-        return []
-    presets = preset_prompts(spec.model, loaded.kind)
-    return [prompt for prompt in presets if fits(loaded, prompt)]
+    return [prompt for prompt in preset_prompts(spec.model, loaded.kind) if fits(loaded, prompt)]
 
 
 def loaded_for(studio: Studio, spec: PruneSpec, work: PlannedWork | None = None) -> LoadedModel:

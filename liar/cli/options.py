@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 
 from liar.spec import SEPARATORS, PruneSpec, Separator
-from liar.tasks.common_sense import HARNESS
-from liar.tasks.registry import TASKS
+from liar.tasks.registry import HARNESS, TASKS
 
 DEFAULTS = PruneSpec()
 GOES, REPAIR, TEXT, MEASURE, SAVE = "What goes", "Repair", "Text", "Measure", "Save"

@@ -11,7 +11,7 @@ it in products at the cores' peak; one ending at a time, with the head still onl
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -23,8 +23,8 @@ from liar.errors import CalibrationError
 from liar.runtime.devices import execution_device
 from liar.runtime.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
 
-Pair = tuple[list[int], list[int]]
-"""Token ids of a context and of its ending."""
+Pair = tuple[str, list[int], list[int]]
+"""The text of an ending, and the token ids of its context and of itself."""
 
 Score = tuple[float, bool]
 """Log likelihood of an ending in nats, and whether each of its tokens is the most likely one."""
@@ -45,43 +45,47 @@ class Branches:
         return len(self.context) + sum(len(ending) - 1 for ending in self.endings)
 
 
-def branched(pairs: Sequence[Pair], positions: int) -> list[Branches]:
-    """The endings of ``pairs``, in order, those of equal neighbouring contexts together.
+def score_steps(
+    model: PreTrainedModel, pairs: Iterable[Pair], positions: int
+) -> Generator[tuple[int, int], None, list[Score]]:
+    """Yield (endings done, endings in all) after each batch; return the score of each of ``pairs``.
 
-    A pair that exceeds the model's ``positions`` (its last token is only predicted) is alone, and loses the beginning of
-    its context.
+    What exceeds the model's ``positions`` is cut from the beginning of the context. Raises :class:`CalibrationError` for an
+    ending without a token of its own, or with more than ``positions``.
     """
-    items: list[Branches] = []
-    for (cut, context), group in groupby(pairs, lambda pair: (len(pair[0]) + len(pair[1]) > positions + 1, pair[0])):
-        endings = [ending for _, ending in group]
-        if cut:
-            items += [Branches((context + ending)[-(positions + 1) : -len(ending)], [ending]) for ending in endings]
-        else:
-            items.append(Branches(context, endings))
-    return items
-
-
-def check_ending(ending: str, tokens: Sequence[int], positions: int) -> None:
-    """Raise :class:`CalibrationError` for an ending without a token of its own, or with more than ``positions``."""
-    if not 0 < len(tokens) <= positions:
-        raise CalibrationError(
-            f"The ending {ending[:40]!r} has {len(tokens)} tokens of its own, and the model takes 1 to {positions}; change "
-            "the ending."
-        )
-
-
-def score_steps(model: PreTrainedModel, items: Sequence[Branches]) -> Generator[int, None, list[list[Score]]]:
-    """Yield the number of endings done after each batch; return the scores of every item's endings."""
-    scores: list[list[Score]] = [[] for _ in items]
-    done = 0
+    items = _branched(pairs, positions)
+    scores: dict[int, list[Score]] = {}
+    done, total = 0, sum(len(item.endings) for item in items)
     batches = list(_batches(items))
     random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
     for batch in batches:
         for position, found in zip(batch, _scores(model, [items[position] for position in batch]), strict=True):
             scores[position] = found
             done += len(found)
-        yield done
-    return scores
+        yield done, total
+    return [score for position in range(len(items)) for score in scores[position]]
+
+
+def _branched(pairs: Iterable[Pair], positions: int) -> list[Branches]:
+    """The endings of ``pairs``, in order, those of equal neighbouring contexts together.
+
+    A pair that exceeds the model's ``positions`` (its last token is only predicted) is alone.
+    """
+    items: list[Branches] = []
+    for (cut, context), group in groupby(pairs, lambda pair: (len(pair[1]) + len(pair[2]) > positions + 1, pair[1])):
+        endings: list[list[int]] = []
+        for text, _, ending in group:
+            if not 0 < len(ending) <= positions:
+                raise CalibrationError(
+                    f"The ending {text[:40]!r} has {len(ending)} tokens of its own, and the model takes 1 to {positions}; "
+                    "change the ending."
+                )
+            endings.append(ending)
+        if cut:
+            items += [Branches((context + ending)[-(positions + 1) : -len(ending)], [ending]) for ending in endings]
+        else:
+            items.append(Branches(context, endings))
+    return items
 
 
 def _batches(items: Sequence[Branches]) -> Iterator[list[int]]:
@@ -98,27 +102,20 @@ def _batches(items: Sequence[Branches]) -> Iterator[list[int]]:
 
 @torch.no_grad()
 def _scores(model: PreTrainedModel, items: Sequence[Branches]) -> list[list[Score]]:
-    longest = max(map(len, items))
-    tokens, places = torch.zeros(2, len(items), longest, dtype=torch.long)
-    branch = torch.full_like(tokens, -1)  # 0 for the context, then 1, 2, ... for its endings; -1 for padding
+    tokens, places, branch = table = torch.zeros(3, len(items), max(map(len, items)), dtype=torch.long)
+    branch.fill_(-1)  # 0 for the context, then 1, 2, ... for its endings; -1 for padding
     rows: list[int] = []
     columns: list[int] = []
     targets: list[int] = []
     for row, item in enumerate(items):
         begun = len(item.context)
-        tokens[row, :begun] = torch.tensor(item.context)
-        places[row, :begun] = torch.arange(begun)
-        branch[row, :begun] = 0
-        start = begun
+        cells = [(token, place, 0) for place, token in enumerate(item.context)]
         for number, ending in enumerate(item.endings, start=1):
-            end = start + len(ending) - 1
-            tokens[row, start:end] = torch.tensor(ending[:-1], dtype=torch.long)
-            places[row, start:end] = torch.arange(begun, begun + end - start)
-            branch[row, start:end] = number
             rows += [row] * len(ending)
-            columns += [begun - 1, *range(start, end)]
+            columns += [begun - 1, *range(len(cells), len(cells) + len(ending) - 1)]
             targets += ending
-            start = end
+            cells += [(token, place, number) for place, token in enumerate(ending[:-1], start=begun)]
+        table[:, row, : len(cells)] = torch.tensor(cells).T
     device = execution_device(model)
     inputs = {"input_ids": tokens.to(device)}
     if any(len(item.endings) > 1 for item in items):  # else causal attention is enough, as padding stands at the end

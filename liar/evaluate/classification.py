@@ -3,38 +3,58 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.batching import Row, by_length, encode, pad
-from liar.evaluate.outcome import Outcome, Steps, items_of_classes, items_of_numbers
+from liar.data.batching import Row, Side, by_length, encode, pad
+from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
+from liar.results import Items
 from liar.runtime.devices import execution_device
+from liar.statistics.paired import packed
 from liar.tasks.samples import Sample
 
 _BATCH_SIZE = 32
 
 
-def logits_steps(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]
-) -> Generator[tuple[int, int], None, Tensor]:
-    """Yield (rows done, rows in all) after each batch; return the logits (rows, outputs), fp32 on the CPU."""
+def output_steps(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    read: Callable[[Any], Tensor],
+    batch_size: int = _BATCH_SIZE,
+    side: Side | None = None,
+) -> Generator[tuple[int, int], None, list[Tensor]]:
+    """Yield (rows done, rows in all) after each batch; return what ``read`` takes from the output for each row.
+
+    It is fp32 on the CPU. Batches are padded on this ``side``, see :func:`liar.data.batching.pad`.
+    """
     device = execution_device(model)
-    batches = list(by_length(rows, _BATCH_SIZE))
+    batches = list(by_length(rows, batch_size))
     random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
-    found: list[Tensor] = []
-    done = 0
+    found: dict[int, Tensor] = {}
     for positions in batches:
-        batch = pad([rows[position] for position in positions], tokenizer)
+        batch = pad([rows[position] for position in positions], tokenizer, side)
         with torch.no_grad():
-            found.append(model(**{name: tensor.to(device) for name, tensor in batch.items()}).logits.float().cpu())
-        done += len(positions)
-        yield done, len(rows)
-    places = [position for positions in batches for position in positions]
-    return torch.cat(found)[torch.tensor(places).argsort()]
+            output = read(model(**{name: tensor.to(device) for name, tensor in batch.items()}))
+        found |= zip(positions, output.float().cpu(), strict=True)
+        yield len(found), len(rows)
+    return [found[position] for position in range(len(rows))]
+
+
+def logits_steps(
+    model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
+) -> Generator[tuple[int, int], None, tuple[Tensor, int]]:
+    """Yield (samples done, samples in all) after each batch; return the logits (samples, outputs), fp32 on the CPU, and
+    how many samples were cut at ``sequence_length`` tokens.
+    """
+    rows = encode(samples, tokenizer, sequence_length, model.config)
+    logits = yield from output_steps(model, tokenizer, rows, attrgetter("logits"))
+    return torch.stack(logits), sum(row.cut for row in rows)
 
 
 def classify_steps(
@@ -49,33 +69,29 @@ def classify_steps(
 
     ``classes[i]`` is the model's class for ``label_names[i]``; the model's other classes are ignored.
     """
-    rows = encode(samples, tokenizer, sequence_length, model.config)
-    logits = yield from logits_steps(model, tokenizer, rows)
+    logits, cut = yield from logits_steps(model, tokenizer, samples, sequence_length)
     answers = [label_names[label] for label in logits[:, list(classes)].argmax(dim=1).tolist()]
     labels = [sample.label or "" for sample in samples]
-    return Outcome(
-        samples=samples,
-        items=items_of_classes(samples, labels, answers, label_names),
-        answers=answers,
-        labels=labels,
-        right=[answer == label for answer, label in zip(answers, labels, strict=True)],
-        cut=sum(row.cut for row in rows),
+    right = [answer == label for answer, label in zip(answers, labels, strict=True)]
+    items = Items(
+        digest=digest_of_samples(samples, labels),
+        right=packed(right),
+        positive=packed([label == label_names[1] for label in labels]) if len(label_names) == 2 else None,
     )
+    return Outcome(samples, items, answers, labels, right, cut=cut)
 
 
 def rate_steps(
     model: Any, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample], sequence_length: int
 ) -> Steps:
     """Predict the number of each sample with a model of one output."""
-    rows = encode(samples, tokenizer, sequence_length, model.config)
-    logits = yield from logits_steps(model, tokenizer, rows)
+    logits, cut = yield from logits_steps(model, tokenizer, samples, sequence_length)
     predicted = logits[:, 0]
     wanted = [sample.label or "" for sample in samples]
-    return Outcome(
-        samples=samples,
-        items=items_of_numbers(samples, wanted, predicted),
-        answers=[f"{number:.2f}" for number in predicted.tolist()],
-        labels=wanted,
-        right=None,
-        cut=sum(row.cut for row in rows),
+    items = Items(
+        digest=digest_of_samples(samples, wanted),
+        predicted=[float(str(value)) for value in predicted.numpy()],  # the shortest decimals that give the same fp32
+        wanted=[float(number) for number in wanted],
     )
+    answers = [f"{number:.2f}" for number in predicted.tolist()]
+    return Outcome(samples, items, answers, wanted, None, cut=cut)

@@ -7,13 +7,11 @@ their own: an MNLI model read in the wrong order is right in 7 % of the items.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
-import torch
-
-from liar.data.batching import encode
 from liar.data.packing import evaluation_length
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError, InvalidSpecError
@@ -42,15 +40,6 @@ def settle_order(loaded: LoadedModel, task: Task, data: str | None = None) -> La
     if task.name not in loaded.label_orders:
         loaded.label_orders[task.name] = order_by_name(loaded, task) or _by_answers(loaded, task, data)
     return loaded.label_orders[task.name]
-
-
-def fits(loaded: LoadedModel, task: Task) -> bool:
-    """Whether the classes of the model can be those of ``task``."""
-    try:
-        order_by_name(loaded, task)
-    except InvalidSpecError:
-        return False
-    return True
 
 
 def order_by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
@@ -89,13 +78,12 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
             f"The classes of {loaded.id} have no names, and {task.name} has no training texts to find their order on; give "
             "the classes their names in id2label of the model's config."
         )
-    rows = encode(samples, loaded.tokenizer, evaluation_length(None, loaded, task.length), loaded.model.config)
-    answers = finish(logits_steps(loaded.model, loaded.tokenizer, rows)).argmax(dim=1)
-    labels = torch.tensor([task.labels.index(sample.label or "") for sample in samples])
-    right = torch.zeros(count, count, dtype=torch.long)  # samples with each label that the model gives each class
-    right.index_put_((labels, answers), torch.tensor(1), accumulate=True)
-    best = max(permutations(range(count)), key=lambda order: int(right[range(count), order].sum()))
-    share = float(right[range(count), best].sum()) / len(samples)
+    length = evaluation_length(None, loaded, task.length)
+    logits, _ = finish(logits_steps(loaded.model, loaded.tokenizer, samples, length))
+    labels = [task.labels.index(sample.label or "") for sample in samples]
+    given = Counter(zip(labels, logits.argmax(dim=1).tolist(), strict=True))
+    best = max(permutations(range(count)), key=lambda order: sum(given[pair] for pair in enumerate(order)))
+    share = sum(given[pair] for pair in enumerate(best)) / len(samples)
     order = ", ".join(label for _, label in sorted(zip(best, task.labels, strict=True)))
     return LabelOrder(
         best,

@@ -8,9 +8,9 @@ Tokens, truncation and both kinds of accuracy are those of lm-evaluation-harness
 >>> from liar.tasks.samples import Sample
 >>> loaded = load_model("tiny")
 >>> items = [Sample("One and one make", endings=(" two.", " three."))]
->>> loglikelihoods = finish(choice_steps(loaded.model, loaded.tokenizer, items))
->>> loglikelihoods.shape, loglikelihoods.argmax(dim=1).shape
-(torch.Size([1, 2]), torch.Size([1]))
+>>> (loglikelihoods,) = finish(choice_steps(loaded.model, loaded.tokenizer, items))
+>>> loglikelihoods.shape
+torch.Size([2])
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from liar.errors import CalibrationError
-from liar.evaluate.branches import Pair, branched, check_ending, score_steps
+from liar.evaluate.branches import score_steps
 from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
 from liar.progress import relay
 from liar.results import Items
@@ -32,29 +32,18 @@ from liar.tasks.samples import Sample
 
 def choice_steps(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]
-) -> Generator[tuple[int, int], None, Tensor]:
-    """Yield (items done, items in all), return the endings' log likelihoods in nats, (items, endings) float64 on the CPU.
+) -> Generator[tuple[int, int], None, list[Tensor]]:
+    """Yield (items done, items in all), return the log likelihoods in nats of each item's endings, float64 on the CPU.
 
-    Each is the sum over the tokens of an ending after its context; -inf where an item has fewer endings than others. What
-    exceeds the model's positions is cut from the beginning of the context. Raises :class:`CalibrationError` for an
-    ending without a token of its own or with more than the model has positions, and for an empty context if the tokenizer
-    has neither a begin nor an end token.
+    Each is the sum over the tokens of an ending after its context. What exceeds the model's positions is cut from the
+    beginning of the context. Raises :class:`CalibrationError` for an ending without a token of its own or with more than
+    the model has positions, and for an empty context if the tokenizer has neither a begin nor an end token.
     """
-    positions = int(model.config.max_position_embeddings)
-    pairs: list[Pair] = []
-    for sample in samples:
-        for ending in sample.endings:
-            pairs.append(_encode_pair(tokenizer, sample.text, ending))
-            check_ending(ending, pairs[-1][1], positions)
-    steps = score_steps(model, branched(pairs, positions))
-    scores = yield from relay(steps, lambda done: (done * len(samples) // len(pairs), len(samples)))
-    likelihoods = (likelihood for found in scores for likelihood, _ in found)
-    table = torch.full(
-        (len(samples), max((len(sample.endings) for sample in samples), default=0)), -torch.inf, dtype=torch.float64
-    )
-    for row, sample in zip(table, samples, strict=True):
-        row[: len(sample.endings)] = torch.tensor([next(likelihoods) for _ in sample.endings], dtype=torch.float64)
-    return table
+    pairs = ((ending, *_encode_pair(tokenizer, sample.text, ending)) for sample in samples for ending in sample.endings)
+    steps = score_steps(model, pairs, int(model.config.max_position_embeddings))
+    scores = yield from relay(steps, lambda done: (done[0] * len(samples) // done[1], len(samples)))
+    likelihoods = torch.tensor([likelihood for likelihood, _ in scores], dtype=torch.float64)
+    return list(likelihoods.split([len(sample.endings) for sample in samples]))
 
 
 def choose_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, samples: Sequence[Sample]) -> Steps:
@@ -62,30 +51,29 @@ def choose_steps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sam
     probable one by length.
     """
     found = yield from choice_steps(model, tokenizer, samples)
-    chosen, by_length = found.argmax(dim=1).tolist(), answers_by_length(found, samples).tolist()
+    chosen = [int(likelihoods.argmax()) for likelihoods in found]
     wanted = [int(sample.label or 0) for sample in samples]
     right = [answer == label for answer, label in zip(chosen, wanted, strict=True)]
-    scores = [float(answer == label) for answer, label in zip(by_length, wanted, strict=True)]
-    return Outcome(
-        samples=samples,
-        items=Items(
-            digest=digest_of_samples(samples, [str(label) for label in wanted]), right=packed(right), scores=scores
-        ),
-        answers=[sample.endings[answer].strip() for sample, answer in zip(samples, chosen, strict=True)],
-        labels=[sample.endings[label].strip() for sample, label in zip(samples, wanted, strict=True)],
-        right=right,
+    by_length = zip(answers_by_length(found, samples), wanted, strict=True)
+    items = Items(
+        digest=digest_of_samples(samples, [str(label) for label in wanted]),
+        right=packed(right),
+        scores=[float(answer == label) for answer, label in by_length],
     )
+    answers, labels = (
+        [sample.endings[place].strip() for sample, place in zip(samples, places, strict=True)]
+        for places in (chosen, wanted)
+    )
+    return Outcome(samples, items, answers, labels, right)
 
 
-def answers_by_length(loglikelihoods: Tensor, samples: Sequence[Sample]) -> Tensor:
+def answers_by_length(loglikelihoods: Sequence[Tensor], samples: Sequence[Sample]) -> list[int]:
     """The most likely ending for each of its characters, without one leading space: ``acc_norm`` of the harness."""
-    lengths = torch.ones_like(loglikelihoods)
-    for row, sample in zip(lengths, samples, strict=True):
-        row[: len(sample.endings)] = torch.tensor([len(ending.removeprefix(" ")) for ending in sample.endings])
-    return (loglikelihoods / lengths).argmax(dim=1)
+    lengths = (torch.tensor([len(ending.removeprefix(" ")) for ending in sample.endings]) for sample in samples)
+    return [int((of_item / each).argmax()) for of_item, each in zip(loglikelihoods, lengths, strict=True)]
 
 
-def _encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, ending: str) -> Pair:
+def _encode_pair(tokenizer: PreTrainedTokenizerBase, context: str, ending: str) -> tuple[list[int], list[int]]:
     """Token ids of a context and of its ending, split as lm-evaluation-harness does.
 
     Both are encoded together, with spaces at the end of the context counted to the ending. The begin token, or else the

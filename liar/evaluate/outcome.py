@@ -1,22 +1,23 @@
-"""What a variant answered to the items of a task, the metrics of these answers, and their compact records."""
+"""What a variant answered to the items of a task, the metrics of these answers, and their compact records.
+
+A :class:`Comparison` finds the items on which the variants disagree: examples behind a change of accuracy.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
-from liar.results import Figure, Items
-from liar.statistics.paired import packed, stderr_of, value_of
+from liar.results import CHANGE_GROUPS, MOST_CHANGES, VARIANTS, Change, Figure, Items, MeasuredVariant
+from liar.statistics.paired import stderr_of, value_of
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Sample
 
-_DIGITS = 7
-"""Decimals of a window's nats: a relative error of 1e-7 in perplexity, far below any difference that is compared."""
+_LONGEST = 400
+"""Characters of a text that a change keeps: enough to judge its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +67,6 @@ Steps = Generator[tuple[int, int], None, Outcome]
 """Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
 
 
-# -- records that are stored with every run ---------------------------------------------------------------------------
-
-
-def items_of_classes(
-    samples: Sequence[Sample], labels: Sequence[str], answers: Sequence[str], label_names: Sequence[str]
-) -> Items:
-    """Record of which ``answers`` are right, and, of two ``label_names``, which of the ``labels`` are the second one."""
-    return Items(
-        digest=digest_of_samples(samples, labels),
-        right=packed([answer == label for answer, label in zip(answers, labels, strict=True)]),
-        positive=packed([label == label_names[1] for label in labels]) if len(label_names) == 2 else None,
-    )
-
-
-def items_of_numbers(samples: Sequence[Sample], wanted: Sequence[str], predicted: Tensor) -> Items:
-    """Record of the ``predicted`` (n,) and the ``wanted`` numbers; the shortest decimals that give the same fp32."""
-    return Items(
-        digest=digest_of_samples(samples, wanted),
-        predicted=[float(str(value)) for value in predicted.float().cpu().numpy()],
-        wanted=[float(number) for number in wanted],
-    )
-
-
-def items_of_windows(windows: Tensor, nll: Tensor) -> Items:
-    """Record of ``nll`` (n,), the mean negative log likelihood of each of the token ``windows`` (n, length)."""
-    named = f"{tuple(windows.shape)}".encode() + windows.cpu().numpy().tobytes()
-    return Items(digest=_digest(named), nll=[round(value, _DIGITS) for value in nll.tolist()])
-
-
 def digest_of_samples(samples: Sequence[Sample], labels: Sequence[str]) -> str:
     """Equal for equal texts, pairs and labels in the same order."""
     read: list[list[str]] = [[sample.text for sample in samples], [label.casefold() for label in labels]]
@@ -102,8 +74,65 @@ def digest_of_samples(samples: Sequence[Sample], labels: Sequence[str]) -> str:
         read.append([sample.pair or "" for sample in samples])
     if any(sample.endings for sample in samples):
         read.append([ending for sample in samples for ending in sample.endings])
-    return _digest(json.dumps(read).encode())
+    return digest(json.dumps(read).encode())
 
 
-def _digest(content: bytes) -> str:
+def digest(content: bytes) -> str:
+    """A short name of ``content``, equal for equal ones."""
     return hashlib.sha256(content).hexdigest()[:16]
+
+
+# -- items on which the variants disagree -----------------------------------------------------------------------------
+
+
+class Comparison:
+    """The answers of each variant to each item, collected to find the items on which variants differ."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[str, dict[MeasuredVariant, Outcome]] = {}
+
+    def note(self, task: str, variant: MeasuredVariant, outcome: Outcome) -> None:
+        """Store the answers of a variant; the items must be the same for every variant."""
+        self._outcomes.setdefault(task, {})[variant] = outcome
+
+    def changes(self) -> list[Change]:
+        """The first :data:`MOST_CHANGES` items of every group, in order, for each task with all three variants."""
+        return [
+            change
+            for task, outcomes in self._outcomes.items()
+            if outcomes.keys() >= set(VARIANTS)
+            for change in _first_of_each_group(_differing(task, outcomes))
+        ]
+
+
+def _differing(task: str, outcomes: dict[MeasuredVariant, Outcome]) -> Iterator[Change]:
+    """Items whose answers are not all the same; none if answers are numbers, which are never quite the same."""
+    dense = outcomes["dense"]
+    for position, (sample, label) in enumerate(zip(dense.samples, dense.labels, strict=True)):
+        answers = {variant: outcomes[variant].answers[position] for variant in VARIANTS}
+        right = {variant: flags[position] for variant in VARIANTS if (flags := outcomes[variant].right) is not None}
+        if len(set(answers.values())) > 1 and right:
+            yield Change(
+                task=task,
+                text=_cut(sample.text),
+                pair=None if sample.pair is None else _cut(sample.pair),
+                label=_cut(label),
+                answers={variant: _cut(answer) for variant, answer in answers.items()},
+                right=None if all(right[one] == (answers[one] == label) for one in right) else right,
+            )
+
+
+def _first_of_each_group(changes: Iterator[Change]) -> Iterator[Change]:
+    """The first changes of each group; a change that belongs to several groups is yielded once and counts in each."""
+    found = Counter(dict.fromkeys(CHANGE_GROUPS, 0))
+    for change in changes:
+        groups = change.groups
+        if any(found[group] < MOST_CHANGES for group in groups):
+            yield change
+            found.update(groups)
+        if min(found.values()) >= MOST_CHANGES:
+            return
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1].rstrip() + "…"

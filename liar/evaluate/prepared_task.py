@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,9 @@ from liar.data.columns import selection
 from liar.data.corpora import copies_of
 from liar.data.packing import evaluation_length
 from liar.errors import CalibrationError, InvalidSpecError
-from liar.evaluate.exam import EvaluationSteps, Exam
 from liar.evaluate.harness.steps import check_task, harness_steps
-from liar.evaluate.label_order import fits, settle_order
-from liar.evaluate.task_readers import READERS, Request
+from liar.evaluate.label_order import settle_order
+from liar.evaluate.task_readers import READERS, EvaluationSteps, Exam, Request
 from liar.models.heads import kind_of, serves
 from liar.presets import PRESETS
 from liar.progress import finished
@@ -115,13 +115,12 @@ def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, Exam]:
 def settle_calibration(loaded: LoadedModel, spec: PruneSpec) -> None:
     """Settle the order of the labels of the calibration text, for the gradients, if it is a task that the model fits.
 
-    Other labels are not used. Raises what :func:`liar.evaluate.label_order.settle_order` raises.
+    Other labels are not used. Raises :class:`CalibrationError` as :func:`liar.evaluate.label_order.settle_order` does.
     """
     for task in (task_named(source) for source in spec.sources if is_task(source)):
-        if task.head not in CLASSES or not task.labels:
-            continue
-        if serves(loaded.head, loaded.model.config, task.head) and fits(loaded, task):
-            settle_order(loaded, task, copies_of(spec))
+        if task.head in CLASSES and serves(loaded.head, loaded.model.config, task.head):
+            with suppress(InvalidSpecError):  # of other classes
+                settle_order(loaded, task, copies_of(spec))
 
 
 def order_notes(loaded: LoadedModel, spec: PruneSpec) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 import re
 import string
 from collections import Counter
@@ -15,11 +14,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.batching import by_length, pad
 from liar.data.question_windows import LENGTH, STRIDE, Window, windows_of
+from liar.evaluate.classification import output_steps
 from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
 from liar.results import Items
-from liar.runtime.devices import execution_device
 from liar.statistics.paired import packed
 from liar.tasks.samples import Sample
 
@@ -81,26 +79,17 @@ def span_steps(
     Raises :class:`CalibrationError` as :func:`liar.data.question_windows.windows_of` does.
     """
     windows = windows_of(samples, tokenizer, length, stride, model.config)
-    device = execution_device(model)
-    batches = list(by_length(windows, _BATCH_SIZE))
-    random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
-    starts, ends = [torch.empty(0)] * len(windows), [torch.empty(0)] * len(windows)
-    done = 0
-    for positions in batches:
-        batch = pad([windows[position] for position in positions], tokenizer, "right")
-        with torch.no_grad():
-            output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-        of_start, of_end = output.start_logits.float().cpu(), output.end_logits.float().cpu()
-        for row, position in enumerate(positions):
-            starts[position] = of_start[row, : len(windows[position])]
-            ends[position] = of_end[row, : len(windows[position])]
-        done += len(positions)
-        yield done, len(windows)
+    logits = yield from output_steps(model, tokenizer, windows, _starts_and_ends, _BATCH_SIZE, "right")
     answers: list[str] = []
-    for item, group in groupby(zip(windows, starts, ends, strict=True), key=lambda each: each[0].item):
-        own, of_start, of_end = zip(*group, strict=True)
-        answers.append(best_answer(own, of_start, of_end, samples[item].pair or ""))
+    for item, group in groupby(zip(windows, logits, strict=True), key=lambda each: each[0].item):
+        own, padded = zip(*group, strict=True)
+        starts, ends = zip(*(both[:, : len(window)] for window, both in zip(own, padded, strict=True)), strict=True)
+        answers.append(best_answer(own, starts, ends, samples[item].pair or ""))
     return answers
+
+
+def _starts_and_ends(output: Any) -> Tensor:
+    return torch.stack([output.start_logits, output.end_logits], dim=1)
 
 
 def mark_steps(
@@ -111,7 +100,7 @@ def mark_steps(
     right, scores = scores_of_answers(answers, samples)
     labels = [sample.answers[0].text for sample in samples]
     items = Items(digest=digest_of_samples(samples, labels), right=packed(right), scores=scores)
-    return Outcome(samples=samples, items=items, answers=answers, labels=labels, right=right)
+    return Outcome(samples, items, answers, labels, right)
 
 
 def scores_of_answers(answers: Sequence[str], samples: Sequence[Sample]) -> tuple[list[bool], list[float]]:

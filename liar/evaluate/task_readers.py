@@ -1,11 +1,12 @@
-"""Reading and checking the items of a task, with one function for each kind of head; no model answers anything here.
+"""An exam: the items of a task, read and checked once, which every variant of a model then answers.
 
-The exception are classes without names, whose order the dense model's answers to training texts decide.
+One function for each kind of head reads and checks them. No model answers anything there, except that the dense model's
+answers to training texts decide the order of classes without names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -18,13 +19,13 @@ from liar.data.text_reader import Samples, read_samples
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
-from liar.evaluate.exam import Exam
 from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.multiple_choice import choose_steps
-from liar.evaluate.outcome import Steps
+from liar.evaluate.outcome import Comparison, Steps
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
-from liar.models.heads import class_names, classes_of, number_of
+from liar.models.heads import LabelOrder, class_names, classes_of, number_of
+from liar.results import Evaluation, MeasuredVariant
 from liar.spec import Separator
 from liar.tasks.record import HeadKind, Task
 from liar.tasks.samples import Sample
@@ -32,6 +33,60 @@ from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
+
+
+EvaluationSteps = Generator[tuple[int, int], None, Evaluation]
+"""Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exam:
+    """The items of ``task``, or windows of running text: a part ``split`` of ``source``, cut at ``length`` tokens.
+
+    ``ask`` lets a model answer them. ``available`` is the number of items in the source, ``separator`` is between two texts
+    of a window. ``note``: a sentence on how answers are read. ``digests`` are those of the texts, as far as they are known.
+    """
+
+    task: Task
+    source: str
+    split: str | None
+    length: int | None
+    ask: Callable[[LoadedModel], Steps]
+    available: int | None = None
+    separator: Separator | None = None
+    note: str | None = None
+    digests: frozenset[int] = frozenset()
+
+    def steps(
+        self, loaded: LoadedModel, variant: MeasuredVariant, comparison: Comparison | None = None
+    ) -> EvaluationSteps:
+        """Measure the metrics of the task, or those that the outcome names.
+
+        ``comparison`` records the answer to each item. ``variant`` only labels the result.
+        """
+        outcome = yield from self.ask(loaded)
+        if comparison is not None:
+            comparison.note(self.task.name, variant, outcome)
+        main, *further = outcome.figures(outcome.metrics or self.task.metrics)
+        return Evaluation(
+            task=self.task.name,
+            metric=main.metric,
+            variant=variant,
+            value=main.value,
+            n=outcome.n,
+            stderr=main.stderr,
+            sequence_length=self.length,
+            separator=self.separator,
+            items=outcome.items,
+            source=self.source,
+            split=self.split,
+            available=outcome.available or self.available,
+            cut=outcome.cut,
+            further=further,
+            majority=outcome.majority,
+            note=self.note,
+            versions=outcome.versions,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,21 +134,21 @@ def _classes(request: Request) -> Exam:
     is_own = request.source != task.name
     if not is_own:
         order_by_name(loaded, task)
-    read, samples, available = _items(request)
+    read, samples = _items(request)
     check_labels(samples, read.source, read.split, numbers=False)
     if is_own:
         names = class_names(loaded.model.config)
-        samples, classes, note = _named(request, read, samples, names), tuple(range(len(names))), None
+        samples, order = _named(request, read, samples, names), LabelOrder(tuple(range(len(names))))
     else:
-        order = settle_order(loaded, task, request.data)
-        names, classes, note = task.labels, order.classes, order.note
-
-    ask = partial(classify_steps, samples=samples, label_names=names, classes=classes, sequence_length=request.length)
-    return _exam(request, read, available, ask, note)
+        names, order = task.labels, settle_order(loaded, task, request.data)
+    ask = partial(
+        classify_steps, samples=samples, label_names=names, classes=order.classes, sequence_length=request.length
+    )
+    return _exam(request, read, ask, order.note)
 
 
 def _numbers(request: Request) -> Exam:
-    read, samples, available = _items(request)
+    read, samples = _items(request)
     check_labels(samples, read.source, read.split, numbers=True)
     wrong = next((place for place, sample in enumerate(samples) if number_of(sample.label) is None), None)
     if wrong is not None:
@@ -102,11 +157,11 @@ def _numbers(request: Request) -> Exam:
             f"Item {wrong + 1} of {read.source!r} has {has}, and a regression needs a number; give one in a column named "
             "'label', or choose a model with classes."
         )
-    return _exam(request, read, available, partial(rate_steps, samples=samples, sequence_length=request.length))
+    return _exam(request, read, partial(rate_steps, samples=samples, sequence_length=request.length))
 
 
 def _spans(request: Request) -> Exam:
-    read, samples, available = _items(request)
+    read, samples = _items(request)
     wrong = next((place for place, sample in enumerate(samples) if not sample.answers or not sample.pair), None)
     if wrong is not None:
         raise CalibrationError(
@@ -116,7 +171,7 @@ def _spans(request: Request) -> Exam:
     check_answers(samples, read.source)
     for sample in samples:
         check_question(sample, request.loaded.tokenizer, request.length)
-    return _exam(request, read, available, partial(mark_steps, samples=samples, sequence_length=request.length))
+    return _exam(request, read, partial(mark_steps, samples=samples, sequence_length=request.length))
 
 
 def _choices(request: Request) -> Exam:
@@ -125,8 +180,8 @@ def _choices(request: Request) -> Exam:
             f"{request.task.name} takes no data of your own; leave the data out, or measure the perplexity of your texts with "
             "the task own."
         )
-    read, samples, available = _items(request)
-    return _exam(request, read, available, partial(choose_steps, samples=samples))
+    read, samples = _items(request)
+    return _exam(request, read, partial(choose_steps, samples=samples))
 
 
 READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
@@ -140,9 +195,7 @@ READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
 """For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.prepared_task.prepare` raises."""
 
 
-def _exam(
-    request: Request, read: Samples, available: int | None, ask: Callable[..., Steps], note: str | None = None
-) -> Exam:
+def _exam(request: Request, read: Samples, ask: Callable[..., Steps], note: str | None = None) -> Exam:
     """The exam of items that were ``read``; ``ask`` takes a model and its tokenizer."""
     return Exam(
         task=request.task,
@@ -150,14 +203,14 @@ def _exam(
         split=read.split,
         length=None if request.task.head == "choice" else request.length,
         ask=lambda loaded: ask(loaded.model, loaded.tokenizer),
-        available=available,
+        available=read.number,
         note=note,
         digests=frozenset(read.digests),
     )
 
 
-def _items(request: Request) -> tuple[Samples, list[Sample], int | None]:
-    """The source, its first items, and the number of all of them if it is known."""
+def _items(request: Request) -> tuple[Samples, list[Sample]]:
+    """The source, with the number of all its items if it is known, and the first of them."""
     folder = None if request.task.takes_texts else request.data
     read = read_samples(request.source, request.split, data=folder)
     samples = list(islice(read, request.limit))
@@ -165,9 +218,9 @@ def _items(request: Request) -> tuple[Samples, list[Sample], int | None]:
         raise CalibrationError(
             f"The text {read.source!r} is empty; give one with a column of text and one named 'label'."
         )
-    asked = replace(read, digests=set(read.digests))
+    digests = set(read.digests)
     is_all = next(iter(read), None) is None
-    return asked, samples, len(samples) if is_all else read.number
+    return replace(read, number=len(samples) if is_all else read.number, digests=digests), samples
 
 
 def _named(request: Request, read: Samples, samples: list[Sample], names: tuple[str, ...]) -> list[Sample]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.answering.generate import generate
-from liar.evaluate.changes import Comparison
-from liar.evaluate.exam import Exam
+from liar.evaluate.outcome import Comparison
+from liar.evaluate.task_readers import Exam
 from liar.evaluate.timing.speed import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
 from liar.models.loaded import LoadedModel, bytes_in_memory

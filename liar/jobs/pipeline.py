@@ -22,7 +22,7 @@ from liar.calibration.calibrate import Calibration
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
-from liar.evaluate.changes import Comparison
+from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
 from liar.events import Event, Finished, Loaded, Progress
 from liar.jobs.estimates import Amounts, Shape

@@ -19,7 +19,7 @@ from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
 from liar.calibration.needs import Needs
-from liar.evaluate.changes import Comparison
+from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Amounts, Shape

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import cast
 
 from liar.tasks.record import DemoData, Keyed, Task, Training
-from liar.tasks.samples import Answer, Article, RatedSentence, Rows, Sample
+from liar.tasks.samples import Answer, Article, RatedSentence, Sample
 from liar.tasks.splits import digest_of, split_of
 from liar.tasks.texts import EDITORIALS, FILMS, PRODUCTS, TWEETS, WIKI
 
@@ -32,82 +31,72 @@ _SENTENCE_END = re.compile(r"(?<=[a-z0-9)\"][.!?])\s+(?=[A-Z])")
 _SENTENCE = range(40, 161)  # characters; shorter ones are often cut at an abbreviation, longer ones take long to read
 
 
-def sentiment_items(rows: Rows) -> Iterator[Keyed]:
+def sentiment_items(sentences: Sequence[RatedSentence]) -> Iterator[Keyed]:
     """The sign of the mean human rating of a sentence, for ratings farther from zero than 0.5."""
-    for sentence in cast(Sequence[RatedSentence], rows):
+    for sentence in sentences:
         if abs(sentence.rating) > _CLEAR_RATING:
             yield sentence.text, Sample(sentence.text, "positive" if sentence.rating > 0 else "negative")
 
 
-def rating_items(rows: Rows) -> Iterator[Keyed]:
+def rating_items(sentences: Sequence[RatedSentence]) -> Iterator[Keyed]:
     """The mean human rating of every sentence, from -4 to 4."""
-    for sentence in cast(Sequence[RatedSentence], rows):
+    for sentence in sentences:
         yield sentence.text, Sample(sentence.text, f"{sentence.rating:g}")
 
 
-def topic_items(rows: Rows) -> Iterator[Keyed]:
+def topic_items(articles: Sequence[Article]) -> Iterator[Keyed]:
     """The topic of an article's lead, for articles that have one of :data:`TOPICS`."""
-    for article in cast(Sequence[Article], rows):
+    for article in articles:
         if article.topic in TOPICS:
             yield article.title, Sample(article.extract, article.topic)
 
 
-def match_items(rows: Rows) -> Iterator[Keyed]:
+def match_items(articles: Sequence[Article]) -> Iterator[Keyed]:
     """Whether a short description belongs to an article: its own, or that of another article on the same topic.
 
     Each article occurs once; half of them, chosen by hash, get the description of another article of their split.
     """
-    described = [
-        article for article in cast(Sequence[Article], rows) if article.description and article.topic in TOPICS
-    ]
-    for group in _by_topic(described):
-        for position, article in enumerate(group):
-            others = (other.description for other in _following(group, position))
-            wrong = next((other for other in others if other.casefold() != article.description.casefold()), None)
-            if digest_of(f"match {article.title}") % 2 or wrong is None:
-                yield article.title, Sample(article.description, "match", article.extract)
-            else:
-                yield article.title, Sample(wrong, "no match", article.extract)
+    described = [article for article in articles if article.description and article.topic in TOPICS]
+    for article, others in _with_others(described):
+        own = article.description
+        wrong = next((other.description for other in others if other.description.casefold() != own.casefold()), None)
+        if digest_of(f"match {article.title}") % 2 or wrong is None:
+            yield article.title, Sample(own, "match", article.extract)
+        else:
+            yield article.title, Sample(wrong, "no match", article.extract)
 
 
-def span_items(rows: Rows) -> Iterator[Keyed]:
+def span_items(articles: Sequence[Article]) -> Iterator[Keyed]:
     """The question "What is TITLE?" about the lead; the answer is the short description, where it stands in the lead."""
-    for article in cast(Sequence[Article], rows):
+    for article in articles:
         found = re.search(rf"\b{re.escape(article.description)}\b", article.extract, re.IGNORECASE)
         if article.description and found:
             answer = Answer(found.group(), found.start())
             yield article.title, Sample(f"What is {article.title}?", pair=article.extract, answers=(answer,))
 
 
-def choice_items(rows: Rows) -> Iterator[Keyed]:
+def choice_items(articles: Sequence[Article]) -> Iterator[Keyed]:
     """Which of four second sentences continues a first sentence; all are of articles of its topic and its split."""
-    articles = (article for article in cast(Sequence[Article], rows) if article.topic in TOPICS)
-    leads = [(article, *sentences) for article in articles if (sentences := _two_of(article))]
-    second = {article.title: following for article, _, following in leads}
-    first = {article.title: sentence for article, sentence, _ in leads}
-    for group in _by_topic([article for article, _, _ in leads]):
-        for position, article in enumerate(group):
-            others = [other.title for other in _following(group, position)][: _ENDINGS - 1]
-            if len(others) < _ENDINGS - 1:
-                continue
+    leads = {article: pair for article in articles if article.topic in TOPICS and (pair := _two_of(article))}
+    for article, others in _with_others(leads):
+        wrong = others[: _ENDINGS - 1]
+        if len(wrong) == _ENDINGS - 1:
             right = digest_of(f"choice {article.title}") % _ENDINGS
-            titles = [*others[:right], article.title, *others[right:]]
-            endings = tuple(f" {second[title]}" for title in titles)
-            yield article.title, Sample(first[article.title], str(right), endings=endings)
+            endings = tuple(f" {leads[each][1]}" for each in (*wrong[:right], article, *wrong[right:]))
+            yield article.title, Sample(leads[article][0], str(right), endings=endings)
 
 
-def _by_topic(articles: Iterable[Article]) -> Iterable[list[Article]]:
-    """Articles of one topic and one split, in the order of their hash, which is random but fixed."""
+def _with_others(articles: Iterable[Article]) -> Iterator[tuple[Article, list[Article]]]:
+    """Each article and the others of its topic and its split, from the next one on and around.
+
+    They are in the order of their hash, which is random but fixed.
+    """
     groups: defaultdict[tuple[str, str], list[Article]] = defaultdict(list)
     for article in sorted(articles, key=lambda article: digest_of(article.title)):
         groups[article.topic, split_of(article.title)].append(article)
-    return groups.values()
-
-
-def _following(group: Sequence[Article], position: int) -> Iterator[Article]:
-    """The others of the group, from the next one on and around."""
-    yield from group[position + 1 :]
-    yield from group[:position]
+    for group in groups.values():
+        for position, article in enumerate(group):
+            yield article, group[position + 1 :] + group[:position]
 
 
 def _two_of(article: Article) -> tuple[str, str] | None:

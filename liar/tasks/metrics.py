@@ -93,6 +93,10 @@ class Metric:
         return -compared if self.lower_is_better else compared
 
 
+def _correlation(name: MetricName, of: str, reads: Evidence, meaning: str) -> Metric:
+    return Metric(name, f"{of} correlation", reads, f"{meaning}: 0 by chance, 1 at best", percent=False, decimals=3)
+
+
 METRICS: Mapping[MetricName, Metric] = {
     metric.name: metric
     for metric in (
@@ -113,30 +117,9 @@ METRICS: Mapping[MetricName, Metric] = {
             "the share of the questions whose right answer is the likeliest for its length",
         ),
         Metric("f1", "F1", "classes", "between how many of one class it finds and how many of its finds are right"),
-        Metric(
-            "matthews",
-            "Matthews correlation",
-            "classes",
-            "how well its classes follow the right ones: 0 by chance, 1 at best",
-            percent=False,
-            decimals=3,
-        ),
-        Metric(
-            "spearman",
-            "Spearman correlation",
-            "numbers",
-            "how well its numbers order the items: 0 by chance, 1 at best",
-            percent=False,
-            decimals=3,
-        ),
-        Metric(
-            "pearson",
-            "Pearson correlation",
-            "numbers",
-            "how well its numbers follow the right ones on a line: 0 by chance, 1 at best",
-            percent=False,
-            decimals=3,
-        ),
+        _correlation("matthews", "Matthews", "classes", "how well its classes follow the right ones"),
+        _correlation("spearman", "Spearman", "numbers", "how well its numbers order the items"),
+        _correlation("pearson", "Pearson", "numbers", "how well its numbers follow the right ones on a line"),
         Metric("exact-match", "exact match", "right", "the share of the questions that it answers to the letter"),
         Metric("answer-f1", "F1 of answers", "scores", "how many words its answers share with the right ones"),
     )

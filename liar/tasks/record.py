@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from liar.tasks.metrics import METRICS, Metric, MetricName
-from liar.tasks.samples import Rows, Sample
+from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 from liar.tasks.texts import Text
 
@@ -42,7 +42,7 @@ class DemoData:
     """
 
     texts: tuple[Text, ...]
-    build: Callable[[Rows], Iterable[Keyed]] | None = None
+    build: Callable[[Sequence[Any]], Iterable[Keyed]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

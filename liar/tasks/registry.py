@@ -9,40 +9,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
+from os.path import expanduser, isdir
 
 from liar.errors import InvalidSpecError
-from liar.tasks.common_sense import COMMON_SENSE, HARNESS, any_of_the_harness
-from liar.tasks.demo import DEMO_TASKS, PERPLEXITY
-from liar.tasks.glue import GLUE_TASKS, SQUAD
-from liar.tasks.metrics import MetricName
-from liar.tasks.record import HeadKind, OwnData, Task
+from liar.tasks.demo import DEMO_TASKS
+from liar.tasks.published import COMMON_SENSE, GLUE_TASKS, SQUAD
+from liar.tasks.record import HarnessData, HeadKind, OwnData, Task
 from liar.tasks.texts import Credit
+
+HARNESS = "harness:"
+"""Prefix of the name of any task of lm-evaluation-harness."""
 
 OWN = Task("own", "your own data", None, OwnData(), ("accuracy",))
 """Labelled texts that the user names; head kind and metrics are those of the model, see :func:`own_task`."""
-
-_OWN_METRICS: Mapping[HeadKind, tuple[MetricName, ...]] = {
-    "language-model": ("perplexity",),
-    "sentence": ("accuracy",),
-    "regression": ("spearman", "pearson"),
-    "span": ("answer-f1", "exact-match"),
-}
 
 TASKS: list[Task] = [*DEMO_TASKS, *GLUE_TASKS, SQUAD, *COMMON_SENSE, OWN]
 """Every task; append a record to add one."""
 
 
 def task_named(name: str) -> Task:
-    """The task with this name, or ``harness:NAME`` for any of the harness; raises :class:`InvalidSpecError`."""
+    """The task with this name, or ``harness:NAME`` for any of the harness, with the metrics that the harness computes.
+
+    Raises :class:`InvalidSpecError`.
+    """
     for task in TASKS:
         if task.name == name:
             return task
     if name.startswith(HARNESS) and name != HARNESS and len(name) <= 200:
-        return any_of_the_harness(name.removeprefix(HARNESS))
+        own = name.removeprefix(HARNESS)
+        return Task(name, own, "choice", HarnessData(own), ("accuracy",), count=500)
     names = [task.name for task in TASKS]
     close = get_close_matches(name, names, 1)
     hint = f"did you mean {close[0]!r}? The tasks" if close else "the tasks"
@@ -54,14 +52,8 @@ def usual_tasks(name: str | None, data: str | None = None) -> tuple[str, ...]:
     :data:`OWN` if ``data`` names texts and not a folder with copies of datasets.
     """
     known = () if name is None else (name, *task_named(name).beside)
-    return known if data is None or _is_folder(data) else (*known, OWN.name)
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError):  # too long for a path, or the home of an unknown user
-        return False
+    is_folder = data is not None and isdir(expanduser(data))  # unlike a Path it raises nothing for what can be none
+    return known if data is None or is_folder else (*known, OWN.name)
 
 
 def questions() -> list[Task]:
@@ -70,9 +62,9 @@ def questions() -> list[Task]:
 
 
 def own_task(head: HeadKind) -> Task:
-    """The task of the user's own data for a model with this kind of head."""
-    count = PERPLEXITY.count if head == "language-model" else OWN.count
-    return replace(OWN, head=head, metrics=_OWN_METRICS[head], count=count)
+    """The task of the user's own data for a model with this kind of head, measured as the first demo task of that kind."""
+    first = next(task for task in DEMO_TASKS if task.head == head)
+    return replace(OWN, head=head, metrics=first.metrics, count=first.count)
 
 
 def is_task(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,10 +22,6 @@ class RatedSentence:
     text: str
     rating: float
     document: str
-
-
-Rows = Sequence[Article] | Sequence[RatedSentence]
-"""Rows of a text of the demo bundle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,7 @@ def pruned(panel: GenerationsPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         for name in (
             "jobs.pipeline.stream",
             "calibration.calibrate.score",
-            "evaluate.exam.Exam.steps",
+            "evaluate.task_readers.Exam.steps",
             "jobs.measures.generate",
         ):
             monkeypatch.setattr(f"liar.{name}", fails)

@@ -43,6 +43,10 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def _rows(**columns: Sequence[Any]) -> Rows:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
 def _written(folder: Path, kind: str, rows: Rows, name: str = "own") -> str:
     path = folder / f"{name}.{kind}"
     if kind == "jsonl":
@@ -63,8 +67,7 @@ def test_texts_with_labels(tmp_path: Path, kind: str, labels: tuple[str, ...]) -
     """Labels are names of classes in any case, or numbers of classes that have no names."""
     loaded = classifier(labels)
     given = [(COLOURS if labels[0] != "LABEL_0" else ("0", "1"))[place % 2] for place in range(len(TEXTS))]
-    rows = [{"text": text, "label": label} for text, label in zip(TEXTS, given, strict=True)]
-    found = evaluate(loaded, "own", data=_written(tmp_path, kind, rows))
+    found = evaluate(loaded, "own", data=_written(tmp_path, kind, _rows(text=TEXTS, label=given)))
     names = ("0", "1") if labels[0] == "LABEL_0" else tuple(label.casefold() for label in labels)
     right = [names[predicted_class(loaded, text)] == label for text, label in zip(TEXTS, given, strict=True)]
     assert (found.task, found.metric, found.n, found.available) == ("own", "accuracy", len(TEXTS), len(TEXTS))
@@ -74,10 +77,7 @@ def test_texts_with_labels(tmp_path: Path, kind: str, labels: tuple[str, ...]) -
 
 def test_pairs_with_labels(tmp_path: Path, kind: str) -> None:
     loaded = classifier(COLOURS)
-    rows = [
-        {"sentence1": first, "sentence2": second, "label": COLOURS[place % 2]}
-        for place, (first, second) in enumerate(zip(TEXTS, PAIRS, strict=True))
-    ]
+    rows = _rows(sentence1=TEXTS, sentence2=PAIRS, label=list(COLOURS) * 4)
     found = evaluate(loaded, "own", data=_written(tmp_path, kind, rows))
     right = [COLOURS[predicted_class(loaded, row["sentence1"], row["sentence2"])] == row["label"] for row in rows]
     assert found.value == sum(right) / len(right)
@@ -85,8 +85,7 @@ def test_pairs_with_labels(tmp_path: Path, kind: str) -> None:
 
 def test_numbers_of_a_regression(tmp_path: Path, kind: str) -> None:
     wanted = [-1, 0.5, 2, 2, -1.25, 3.5, 7, 1e-3]
-    rows = [{"text": text, "label": number} for text, number in zip(TEXTS, wanted, strict=True)]
-    found = evaluate(regressor(), "own", data=_written(tmp_path, kind, rows))
+    found = evaluate(REGRESSOR, "own", data=_written(tmp_path, kind, _rows(text=TEXTS, label=wanted)))
     assert found.items is not None
     assert found.items.wanted == wanted
     expected = [metric(found.items.predicted, wanted).statistic for metric in (spearmanr, pearsonr)]
@@ -201,10 +200,6 @@ def test_the_same_part_for_both_is_refused(calibration: str, data: str, refused:
 
 
 # -- refusals, before the model is run -----------------------------------------------------------------------------------
-
-
-def _rows(**columns: Sequence[Any]) -> Rows:
-    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 CONTEXT = "red blue x green"

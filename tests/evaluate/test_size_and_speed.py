@@ -193,12 +193,6 @@ def test_a_short_model_reads_as_much_as_it_can(make: Any) -> None:
     assert {each.tokens for each in speeds} == {48}
 
 
-def test_timing_can_be_left() -> None:
-    steps = reading_steps({"dense": tiny.language_model(), "reconstructed": tiny.language_model()})
-    assert next(steps) == (1, 2 * (REPEATS + 1))
-    steps.close()
-
-
 @pytest.mark.parametrize("make", [tiny.classifier, tiny.encoder])
 def test_other_models_read_one_text_and_many(make: Any) -> None:
     shapes: list[tuple[int, ...]] = []

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 from torchmetrics.functional.text.squad import squad
 
 from liar.data.question_windows import Window, windows_of
@@ -27,45 +26,6 @@ def window(first: int = 0, last: int = 5) -> Window:
     """A window with these words of the context."""
     offsets = [None] * QUESTION + [(3 * word, 3 * word + 2) for word in range(first, last + 1)] + [None]
     return Window([7] * len(offsets), item=0, offsets=offsets)
-
-
-def logits(of: Window, **values: float) -> Tensor:
-    """Zero, except at these words of the context, or at t0, t1, ... tokens of the window."""
-    found = torch.zeros(len(of))
-    words = dict(zip(CONTEXT.split(), range(0, 18, 3), strict=True))
-    for name, value in values.items():
-        token = int(name[1:]) if name.startswith("t") else None
-        starts = [position for position, span in enumerate(of.offsets) if span and span[0] == words.get(name)]
-        found[starts[0] if token is None else token] = value
-    return found
-
-
-def test_the_best_sum_over_all_windows_is_the_answer() -> None:
-    one, two = window(0, 3), window(2, 5)
-    starts = [logits(one, bb=3.0, aa=2.0), logits(two, dd=4.0)]
-    ends = [logits(one, cc=3.0), logits(two, ee=1.5)]
-    assert best_answer([one, two], starts, ends, CONTEXT) == "bb cc"
-    ends[1] = logits(two, ee=2.5)
-    assert best_answer([one, two], starts, ends, CONTEXT) == "dd ee"
-    assert best_answer([two], starts[1:], ends[1:], CONTEXT) == "dd ee"
-
-
-def test_an_answer_has_a_length() -> None:
-    whole = window()
-    starts, ends = logits(whole, bb=5.0, dd=1.0), logits(whole, ff=5.0, aa=12.0, cc=0.5)
-    assert best_answer([whole], [starts], [ends], CONTEXT) == "aa"  # not 5 + 12, an end before its start
-    ends = logits(whole, ff=5.0, cc=0.5)
-    assert best_answer([whole], [starts], [ends], CONTEXT) == "bb cc dd ee ff"
-    assert best_answer([whole], [starts], [ends], CONTEXT, longest=4) == "dd ee ff"
-    assert best_answer([whole], [starts], [ends], CONTEXT, longest=1) == "bb"
-
-
-def test_tokens_of_the_question_are_no_answer_but_candidates() -> None:
-    whole = window()
-    starts, ends = logits(whole, t0=9.0, t1=8.0, cc=1.0), logits(whole, t1=9.0, t9=8.0, dd=1.0)
-    assert best_answer([whole], [starts], [ends], CONTEXT) == "cc dd"
-    assert best_answer([whole], [starts], [ends], CONTEXT, best=3) == "cc dd"
-    assert best_answer([whole], [starts], [ends], CONTEXT, best=2) == ""
 
 
 def test_a_window_without_context_has_no_answer() -> None:

@@ -14,8 +14,7 @@ import torch
 from liar import PruneSpec, calibrate, run
 from liar.calibration import calibrate as calibrate_module
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
-from liar.evaluate.changes import Comparison
-from liar.evaluate.outcome import Outcome
+from liar.evaluate.outcome import Comparison, Outcome
 from liar.events import Evaluated, Progress
 from liar.jobs import mask_table, pipeline, sweep
 from liar.jobs.mask_table import mask_table_steps

@@ -12,7 +12,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import BertConfig, BertForSequenceClassification, LlamaConfig, LlamaForCausalLM
 
 from liar import PruneSpec, stream
-from liar.evaluate.perplexity import nll_steps
+from liar.evaluate.perplexity import window_steps
 from liar.events import Loaded
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -89,7 +89,7 @@ def test_a_run_takes_the_estimated_memory(
 def test_an_evaluation_takes_the_estimated_memory() -> None:
     loaded = model("llama", 32, 32, 1, vocabulary=20_000)
     windows = torch.randint(0, 20_000, (4, LENGTH))
-    measured = allocated(nll_steps(loaded.model, windows))
+    measured = allocated(window_steps(loaded.model, windows))
     for work in (
         PlannedWork(tokens=64, sequence_length=LENGTH, evaluate_length=LENGTH),
         PlannedWork.of_evaluation(LENGTH),

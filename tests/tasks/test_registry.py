@@ -9,10 +9,9 @@ import pytest
 
 from liar.errors import InvalidSpecError
 from liar.spec import PruneSpec
-from liar.tasks.common_sense import HARNESS
 from liar.tasks.metrics import METRICS, MetricName
 from liar.tasks.record import CLASSES, OF_LANGUAGE_MODELS, DemoData, HarnessData, HubData, OwnData, Task
-from liar.tasks.registry import OWN, TASKS, is_task, own_task, task_named, usual_tasks
+from liar.tasks.registry import HARNESS, OWN, TASKS, is_task, own_task, task_named, usual_tasks
 from liar.tasks.samples import Answer, Sample
 from liar.tasks.splits import Split
 from liar.tasks.texts import TEXTS, text_named

@@ -51,19 +51,13 @@ def ask(
                     seed=seed,
                     dense=variants.dense,
                 )
-                yield (yield from relay_all(steps, _reports(variant, at, max_new_tokens)))
+                yield (yield from relay_all(steps, partial(_reports, variant, at, max_new_tokens, count(1))))
 
 
 def _reports(
-    variant: Variant, at: Callable[..., Progress], most: int
-) -> Callable[[Piece], Iterator[Progress | PartialAnswer]]:
-    """Turn each piece of an answer of at most ``most`` tokens into text, and some into progress as well."""
-    numbers = count(1)
-
-    def report(piece: Piece) -> Iterator[Progress | PartialAnswer]:
-        number = next(numbers)
-        yield PartialAnswer(variant, piece.text)
-        if number % _PIECES == 0:
-            yield at(fraction=number / most)
-
-    return report
+    variant: Variant, at: Callable[..., Progress], most: int, numbers: Iterator[int], piece: Piece
+) -> Iterator[Progress | PartialAnswer]:
+    """The text of the next piece of an answer of at most ``most`` tokens, and after some of them progress."""
+    yield PartialAnswer(variant, piece.text)
+    if (number := next(numbers)) % _PIECES == 0:
+        yield at(fraction=number / most)

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.reply import check_answers, check_room, check_written, reply, reply_length
 from liar.models.decode import new_tokens
@@ -178,18 +177,20 @@ def _prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
 # -- prompts ------------------------------------------------------------------------------------------------------------
 
 
-def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int) -> None:
+def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW_TOKENS) -> None:
     """Raise :class:`InvalidSpecError` for a prompt that is empty or too long, and for a model that cannot answer it."""
     check_answers(loaded)
     check_written(prompt)
-    check_room(loaded, _prompt_length(loaded, prompt), max_new_tokens if loaded.is_language_model else 0)
+    if loaded.is_language_model:
+        check_room(loaded, _prompt_tokens(loaded, prompt).shape[1], max_new_tokens)
+    else:
+        check_room(loaded, reply_length(loaded, prompt), 0)
 
 
-def fits(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW_TOKENS) -> bool:
-    """Whether the model has positions for ``prompt`` and its answer."""
-    new = max_new_tokens if loaded.is_language_model else 0
-    return _prompt_length(loaded, prompt) + new <= longest_sequence(loaded)
-
-
-def _prompt_length(loaded: LoadedModel, prompt: str) -> int:
-    return _prompt_tokens(loaded, prompt).shape[1] if loaded.is_language_model else reply_length(loaded, prompt)
+def fits(loaded: LoadedModel, prompt: str) -> bool:
+    """Whether the model can answer ``prompt``, in a text of the default length if it writes one."""
+    try:
+        check_prompt(loaded, prompt)
+    except InvalidSpecError:
+        return False
+    return True

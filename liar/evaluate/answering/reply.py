@@ -3,39 +3,32 @@
 A prompt of two parts is written in two lines: the two texts of a pair, or a question and then its context.
 
 >>> from liar import load_model
->>> from liar.evaluate.answering.reply import answers
->>> answers(load_model("tiny"))
-True
+>>> from liar.evaluate.answering.reply import check_answers
+>>> check_answers(load_model("tiny"))  # raises nothing
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
+from liar.evaluate.classification import logits_steps
 from liar.evaluate.spans import span_steps
 from liar.models.heads import class_names, is_classifier, problem_of
 from liar.progress import finish
 from liar.results import Generation, Variant
-from liar.runtime.devices import execution_device
 from liar.tasks.samples import Sample
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
 
 
-def answers(loaded: LoadedModel) -> bool:
-    """Whether the model has a head that answers a prompt."""
-    return loaded.head in ("causal-lm", "sequence-classification", "question-answering")
-
-
 def check_answers(loaded: LoadedModel) -> None:
     """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
-    if not answers(loaded):
+    if loaded.head not in ("causal-lm", "sequence-classification", "question-answering"):
         raise InvalidSpecError(
             f"{loaded.id} has no head that writes, classifies or marks an answer, so it cannot answer; choose another model."
         )
@@ -104,11 +97,10 @@ def _label(loaded: LoadedModel, sentence: str) -> dict[str, float]:
     return dict(zip(class_names(loaded.model.config), probabilities, strict=True))
 
 
-@torch.no_grad()
 def _logits(loaded: LoadedModel, prompt: str) -> Tensor:
     """Outputs of a text classifier, (outputs,) fp32 on the CPU."""
     check_room(loaded, reply_length(loaded, prompt), 0)
-    encoded = loaded.tokenizer(*_parts(loaded, prompt), return_tensors="pt")
-    device = execution_device(loaded.model)
-    logits: Tensor = loaded.model(**{name: tensor.to(device) for name, tensor in encoded.items()}).logits[0]
-    return logits.float().cpu()
+    text, pair = _parts(loaded, prompt)
+    sample, length = Sample(text, pair=pair), longest_sequence(loaded)
+    logits, _ = finish(logits_steps(loaded.model, loaded.tokenizer, [sample], length))
+    return logits[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import math
@@ -13,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.outcome import Outcome
+from liar.evaluate.outcome import Outcome, digest
 from liar.results import Items
 from liar.statistics.paired import packed
 from liar.tasks.metrics import METRICS, MetricName
@@ -45,7 +44,8 @@ def outcome_of(name: str, tasks: Sequence[Any], results: Mapping[str, Any]) -> O
     for given, metric in _READ.items():
         if given in figures:
             kept, figure = figures[given]
-            values = [_score(found.get(kept, {}).get(given)) for _, found in items]
+            each = [found.get(kept, {}).get(given) for _, found in items]
+            values = [float(score) if isinstance(score, Real) else math.nan for score in each]
             if math.isclose(fmean(values), figure, rel_tol=1e-9, abs_tol=1e-9):  # f1 may be one of classes, and no mean
                 scores[metric] = values
     if not scores:
@@ -57,15 +57,12 @@ def outcome_of(name: str, tasks: Sequence[Any], results: Mapping[str, Any]) -> O
     metrics = tuple(metric for metric in (exact, graded) if metric is not None)
     right = [score == 1 for score in scores[metrics[0]]]
     presented = [_presented(task, next(iter(found.values()))) for task, found in items]
-    read = [
-        [sample[part] for part in ("doc_hash", "prompt_hash", "target_hash")]
-        for task in tasks
-        for sample in results["samples"][task.config.task]
-    ]
+    hashes = ("doc_hash", "prompt_hash", "target_hash")
+    read = [[sample[part] for part in hashes] for task in tasks for sample in results["samples"][task.config.task]]
     return Outcome(
         samples=[Sample(text, label=label, endings=choices or (label,)) for text, choices, label, _ in presented],
         items=Items(
-            digest=hashlib.sha256(json.dumps(read).encode()).hexdigest()[:16],
+            digest=digest(json.dumps(read).encode()),
             right=packed(right) if exact else None,
             scores=scores[graded] if graded else None,
         ),
@@ -88,11 +85,6 @@ def _by_item(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Mapping[str
     for sample in samples:
         found.setdefault(sample["doc_id"], {})[sample["filter"]] = sample
     return list(found.values())
-
-
-def _score(value: Any) -> float:
-    """Score of an item; not a number if the metric has no score of single items."""
-    return float(value) if isinstance(value, Real) else math.nan
 
 
 def _presented(task: Any, sample: Mapping[str, Any]) -> tuple[str, tuple[str, ...], str, str]:

@@ -48,10 +48,10 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
     check_harness(loaded)
     if limit is not None and limit < 1:
         raise InvalidSpecError(f"The number of items is {limit}; choose at least 1.")
+    from lm_eval.defaults import DEFAULT_OTHER_SEED
     from lm_eval.evaluator import evaluate
 
-    from liar.evaluate.harness.apart import EXAMPLES_SEED, apart
-    from liar.evaluate.harness.harness_model import Answers, HarnessModel
+    from liar.evaluate.harness.harness_model import Answered, HarnessModel, apart
     from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():
@@ -60,32 +60,32 @@ def harness_steps(loaded: LoadedModel, name: str, limit: int | None = None, data
         for task in tasks:  # as simple_evaluate prepares them
             if task.get_config("num_fewshot") is None:
                 task.set_config("num_fewshot", 0)
-            task.set_fewshot_seed(EXAMPLES_SEED)
+            task.set_fewshot_seed(DEFAULT_OTHER_SEED)
             task.build_all_requests(limit=limit)
             task.build_all_requests = lambda **_: None  # the harness builds them again
         model = HarnessModel(loaded)
     requests = [request for task in tasks for request in task.instances]
     items = [list(group) for _, group in groupby(requests, lambda request: (request.task_name, request.doc_id))]
     _check_requests(name, model, requests)
-    answers, done = Answers(), 0
+    done = 0
     for number, chunk in enumerate(_chunks(items)):
         with apart(number):
             repeated = [request for item in chunk for request in item for _ in range(request.repeats or 1)]
             for kind in dict.fromkeys(request.request_type for request in repeated):
                 asked = [request for request in repeated if request.request_type == kind]
                 for request, answer in zip(asked, getattr(model, kind)(asked, disable_tqdm=True), strict=True):
-                    answers.found[id(request)].append(answer)
+                    request.resps.append(answer)
         done += len(chunk)
         yield done, len(items)
     with apart():
-        results = evaluate(answers, task_dict, limit=limit, bootstrap_iters=0)
+        results = evaluate(Answered(), task_dict, limit=limit, bootstrap_iters=0)
         return outcome_of(name, tasks, results)
 
 
 def check_task(loaded: LoadedModel, name: str, data: str | None = None) -> None:
     """Raise the errors of :func:`harness_steps` that are known before the model reads anything."""
     check_harness(loaded)
-    from liar.evaluate.harness.apart import apart
+    from liar.evaluate.harness.harness_model import apart
     from liar.evaluate.harness.harness_tasks import load_task
 
     with apart():

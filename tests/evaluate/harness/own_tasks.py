@@ -14,7 +14,6 @@ from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from tests import subwords
 
-WORDS = subwords.WORDS
 POSITIONS = 384
 MEAN = {"aggregation": "mean", "higher_is_better": True}
 CODE = '''
@@ -43,7 +42,7 @@ def rows(count: int, seed: int) -> list[dict[str, Any]]:
     draw = random.Random(seed)
 
     def text(most: int) -> str:
-        return " ".join(draw.choices(WORDS, k=draw.randint(1, most)))
+        return " ".join(draw.choices(subwords.WORDS, k=draw.randint(1, most)))
 
     return [
         {

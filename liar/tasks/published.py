@@ -1,15 +1,16 @@
-"""The tasks of BERT's paper: GLUE (arXiv 1804.07461) and SQuAD v1 (arXiv 1606.05250), with the metrics of each."""
+"""The tasks of papers, with the metrics of each: GLUE (arXiv 1804.07461), SQuAD v1 (arXiv 1606.05250) and common sense."""
 
 from __future__ import annotations
 
 from liar.tasks.metrics import MetricName
-from liar.tasks.record import HeadKind, HubData, Task
+from liar.tasks.record import HarnessData, HeadKind, HubData, Task
 from liar.tasks.splits import Split
 
 _GLUE = "nyu-mll/glue"
 _ENTAILMENT = ("entailment", "not_entailment")
 _ACCURACY: tuple[MetricName, ...] = ("accuracy",)
 _BOTH: tuple[MetricName, ...] = ("accuracy", "f1")
+_BY_LENGTH: tuple[MetricName, ...] = ("accuracy", "normalized-accuracy")
 
 
 def _glue(
@@ -26,6 +27,10 @@ def _glue(
     parts: dict[Split, str] = {"train": "train", "validation": part, "test": part}
     kind: HeadKind = head or ("pair" if len(columns) == 2 else "sentence")
     return Task(name, title, kind, HubData(_GLUE, config or name, parts), metrics, columns, labels=labels, length=128)
+
+
+def _harness(name: str, title: str, choices: int, metrics: tuple[MetricName, ...]) -> Task:
+    return Task(name, title, "choice", HarnessData(name), metrics, choices=choices, count=500)
 
 
 _MNLI_COLUMNS = ("premise", "hypothesis")
@@ -53,3 +58,14 @@ SQUAD = Task(
     label="answers",
     length=384,
 )
+
+COMMON_SENSE: tuple[Task, ...] = (
+    _harness("boolq", "BoolQ, yes or no", 2, _ACCURACY),
+    _harness("piqa", "PIQA, everyday physics", 2, _BY_LENGTH),
+    _harness("hellaswag", "HellaSwag, what comes next", 4, _BY_LENGTH),
+    _harness("winogrande", "WinoGrande, what a pronoun means", 2, _ACCURACY),
+    _harness("arc_easy", "ARC, easy", 4, _BY_LENGTH),
+    _harness("arc_challenge", "ARC, challenge", 4, _BY_LENGTH),
+    _harness("openbookqa", "OpenBookQA", 4, _BY_LENGTH),
+)
+"""Common-sense questions, as lm-evaluation-harness asks them."""
