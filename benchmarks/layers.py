@@ -26,7 +26,7 @@ from liar.explore.need import Counts
 from liar.jobs.draw_atlas import kind_facts
 from liar.models.loaded import parameter_count
 from liar.progress import finish
-from liar.report.words.layer_sentences import named, removed_layers
+from liar.report.words.findings import named, removed_layers
 from liar.results import Quartiles, RunResult
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks

@@ -12,7 +12,7 @@ from liar.choices import Reconstruction
 from liar.report.plots.heatmap import error_heatmap
 from liar.report.plots.layer_runs import layer_runs
 from liar.report.view import View
-from liar.report.words.layer_sentences import named, removed_layers, what_went
+from liar.report.words.findings import named, removed_layers, what_went
 from liar.report.words.sentences import SiteOutcome
 from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.results import RunResult, SiteReport, TriedRun

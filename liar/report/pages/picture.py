@@ -7,7 +7,7 @@ from math import log10
 
 from plotly.colors import sample_colorscale
 
-from liar.report.words.layer_sentences import removed_layers
+from liar.report.words.findings import removed_layers
 from liar.report.words.site_sentences import reconstructions_of
 from liar.results import RunResult
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from liar.report.plots.frame import SMALLEST_ERROR, axis, cells, drawing, outlines, title
 from liar.report.plots.heatmap import SAME_ERRORS, coloraxis, layer_ticks
 from liar.report.view import View
-from liar.report.words.layer_sentences import named
+from liar.report.words.findings import named
 from liar.report.words.site_sentences import error_words
 from liar.results import TriedRun
 
