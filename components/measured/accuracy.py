@@ -12,9 +12,9 @@ from components.measured.size_and_speed import CostsPanel
 from components.shared.markup import Markup, cell, element, table
 from components.shared.panel import NO_RUN, Updates
 from components.shared.studio import Bus, Studio
-from liar.report.change_groups import changes_of, group_extent
 from liar.report.plots.metric_bars import metric_bars
 from liar.report.view import View, query_of
+from liar.report.words.answer_sentences import changes_of, group_extent
 from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import (
     baseline,

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from components.shared.markup import element
-from liar.report.words.answer_sentences import judged
+from liar.report.words.answer_sentences import by_prompt, judged
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
 _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.001, "0.001 to 0.01"))
@@ -16,13 +16,6 @@ _RAREST = "below 0.001"
 
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
 _OTHER = element("span", "⇄", role="img", aria_label="another answer")
-
-
-def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
-    found: dict[str, dict[Variant, Generation]] = {}
-    for generation in result.generations:
-        found.setdefault(generation.prompt, {})[generation.variant] = generation
-    return found
 
 
 def stored_answers(result: RunResult) -> str:

@@ -16,8 +16,8 @@ from components.shared.browser import KEEP_HEIGHT
 from components.shared.lookup import Known
 from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import NO_RUN, Updates
-from liar.report.change_groups import changes_in_numbers
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
+from liar.report.words.answer_sentences import changes_in_numbers
 from liar.report.words.metric_sentences import (
     beside_dense,
     measured_tasks,

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 from liar.explore.forecast import Forecast
-from liar.report import change_groups
 from liar.report.words import sentences as words
 from liar.report.words.metric_sentences import percent
-from liar.results import CHANGE_GROUPS, MOST_CHANGES, CalibrationPart, CalibrationText, RunResult
+from liar.results import CalibrationPart, CalibrationText, RunResult
 from liar.spec import PruneSpec
-from tests.fakes import change, classifier_run, gain, language_run, speed, with_answers
+from tests.fakes import classifier_run, gain, language_run, speed
 
 
 def test_verdict_of_a_language_model() -> None:
@@ -53,42 +52,6 @@ def test_times_that_were_not_taken_in_turns_give_no_gain() -> None:
     apart = language_run().model_copy(update={"speeds": [speed("dense", 0.33), speed("reconstructed", 0.2)]})
     stored = RunResult.model_validate_json(apart.model_dump_json(exclude={"gains"}))
     assert words.verdict(stored) == words.verdict(language_run())
-
-
-@pytest.mark.parametrize(
-    ("answers", "groups"),
-    [
-        ("yny", ["broken", "mended"]),
-        ("ynn", ["broken", "lost"]),
-        ("yyn", ["lost"]),
-        ("nyn", ["lost"]),
-        ("nny", ["mended"]),
-        ("nyy", []),
-        ("nnn", []),
-    ],
-)
-def test_changes_are_grouped_by_who_is_right(answers: str, groups: list[str]) -> None:
-    assert change("text", "y", *answers).groups == groups
-
-
-def test_a_group_holds_the_changes_of_its_task() -> None:
-    run = classifier_run()
-    counts = [len(change_groups.changes_of(run, "sentiment", group)) for group in CHANGE_GROUPS]
-    assert counts == [2, 1, 2]
-    assert change_groups.changes_of(run, "topic", "broken") == []
-
-
-def test_a_group_counts_all_of_its_texts() -> None:
-    """Of 40 texts that pruning breaks, a result keeps twelve as examples; the stored answers count all 40."""
-    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(MOST_CHANGES)]
-    old = classifier_run().model_copy(update={"changes": kept})
-    assert (
-        change_groups.group_extent(old, "sentiment", "broken") == "the first 12 texts shown, their number was not kept"
-    )
-    assert change_groups.group_extent(old, "sentiment", "mended") == "no text"
-    run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)
-    assert change_groups.group_extent(run, "sentiment", "broken") == "40 texts, the first 12 shown"
-    assert change_groups.group_extent(classifier_run(), "sentiment", "mended") == "1 text"
 
 
 @pytest.mark.parametrize(

@@ -23,19 +23,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from liar.explore.atlas import Atlas
-from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
 from liar.report.pages.interactive import content_hash, exploration, script_of
 from liar.report.pages.picture import picture_of
 from liar.report.plots.frame import VARIANT_COLOURS
-from liar.report.words.answer_sentences import judged
+from liar.report.words.answer_sentences import by_prompt, group_extent, judged
 from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
 from liar.report.words.run_labels import token_words
 from liar.report.words.sentences import calibrated_on, parameters, recipe, verdict
 from liar.report.words.site_sentences import reconstructions_of
 from liar.report.words.speed_sentences import speed_words
-from liar.results import CHANGE_GROUPS, VARIANTS, Generation, RunResult, Variant
+from liar.results import CHANGE_GROUPS, VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.registry import credits_of
 
@@ -86,7 +85,7 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
         "measurements": _measurements(result),
         "extents": _extents(result),
         "credits": credits_of(change.task for change in result.changes),
-        "answers": _answers(result),
+        "answers": by_prompt(result),
         "judged": judged,
         "findings": findings(result),
         "colours": VARIANT_COLOURS,
@@ -147,11 +146,3 @@ def _extents(result: RunResult) -> list[str]:
         for task in dict.fromkeys(change.task for change in result.changes)
         for group, (title, _) in CHANGE_GROUPS.items()
     ]
-
-
-def _answers(result: RunResult) -> dict[str, dict[Variant, Generation]]:
-    """Generations by prompt and variant."""
-    answers: dict[str, dict[Variant, Generation]] = {}
-    for generation in result.generations:
-        answers.setdefault(generation.prompt, {})[generation.variant] = generation
-    return answers
