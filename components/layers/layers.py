@@ -10,7 +10,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.layers.inspector import Inspector, Selected
-from components.layers.maps import map_of
+from components.layers.maps import Mapped, map_of
 from components.rail.glossary import PICTURE
 from components.shared.browser import button_clicks, figure_clicks
 from components.shared.panel import QUEUED, Updates
@@ -22,7 +22,7 @@ from liar.explore.forecast import forecast
 from liar.report.export import file_stem
 from liar.report.pages.block import block_picture
 from liar.report.view import DIFFERENCES, View
-from liar.report.words.sentences import SiteOutcome, recipe
+from liar.report.words.sentences import recipe
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
@@ -119,7 +119,7 @@ class LayersPanel:
         for source in (self.clicks, self.table):
             source.select(_with_site, bus.view, bus.view, **QUEUED)
 
-    def draw(self, outcome: SiteOutcome, view: View, atlas: Atlas | None, origin: Origin, chosen: PruneSpec) -> Updates:
+    def draw(self, outcome: Mapped, view: View, atlas: Atlas | None, origin: Origin, chosen: PruneSpec) -> Updates:
         """Show a run or a forecast, fast enough for every move of a slider.
 
         ``atlas`` is that of the outcome's calibration, None if none was drawn. If the outcome is not of the ``chosen``

@@ -18,14 +18,7 @@ from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import NO_RUN, Updates
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
 from liar.report.words.answer_sentences import changes_in_numbers
-from liar.report.words.metric_sentences import (
-    beside_dense,
-    measured_tasks,
-    percent,
-    stderr_words,
-    value_words,
-    variant_name,
-)
+from liar.report.words.metric_sentences import beside_dense, measured_tasks, percent, variant_name, with_error
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.statistics.compare import difference, differing
@@ -120,9 +113,8 @@ def _items(result: RunSummary | RunResult, task: str) -> list[Evaluation]:
 
 
 def _bar(result: RunSummary | RunResult, item: Evaluation) -> _Bar:
-    words = f"{value_words(item)} ± {stderr_words(item)}"
     beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
-    return _Bar(item.variant, item.value, item.stderr, words, beside)
+    return _Bar(item.variant, item.value, item.stderr, with_error(item), beside)
 
 
 def _between(metric: Metric, variant: Variant, value: float | None, dense: Evaluation) -> _Bar:

@@ -8,7 +8,14 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from liar.report.plots.frame import FONT, GRID, STANDOFF, TOP, VARIANT_COLOURS, empty, frame
-from liar.report.words.metric_sentences import measurement, repair, stderr_words, value_words, variant_name
+from liar.report.words.metric_sentences import (
+    measured_tasks,
+    measurement,
+    repair,
+    value_words,
+    variant_name,
+    with_error,
+)
 from liar.results import MEASURED, QUANTIZED, VARIANTS, Evaluation, RunResult
 from liar.tasks.metrics import METRICS
 
@@ -26,7 +33,7 @@ _LINE, _WIDEST = 17, 52
 
 def metric_bars(result: RunResult) -> go.Figure:
     """Bars of every measured variant for every task, with one standard error to each side."""
-    tasks: list[str] = list(dict.fromkeys(item.task for item in result.evaluations))
+    tasks = measured_tasks(result)
     if not tasks:
         return empty("No metric was measured. Name a task that fits the model, or data of your own.")
     titles = [_title(result, task) for task in tasks]
@@ -52,8 +59,8 @@ def metric_bars(result: RunResult) -> go.Figure:
                 marker={"color": [VARIANT_COLOURS[item.variant] for item in items]},
                 error_x={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
                 hovertext=[
-                    f"<b>{variant_name(item.variant)}</b><br>{metric.title} {value_words(item)} "
-                    f"± {stderr_words(item)} (one standard error)<br>n = {item.n:,}"
+                    f"<b>{variant_name(item.variant)}</b><br>{metric.title} {with_error(item)} "
+                    f"(one standard error)<br>n = {item.n:,}"
                     for item in items
                 ],
                 hovertemplate="%{hovertext}<extra></extra>",

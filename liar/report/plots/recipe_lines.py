@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from liar.choices import REPAIRS
 from liar.report.plots.frame import FONT, GRID, drawing, legend
-from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, sample, stderr_words, value_words
+from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
 from liar.report.words.run_labels import choice
 from liar.results import Evaluation
 from liar.spec import PruneSpec
@@ -169,12 +169,6 @@ def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> d
     elif metric.percent:
         axis["tickformat"] = ".1~%"
     return axis
-
-
-def measured_words(item: Evaluation) -> str:
-    """Metric, value, standard error and n."""
-    value, stderr = value_words(item), stderr_words(item)
-    return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
 
 
 def _words(line: Line, point: Point) -> str:

@@ -16,11 +16,9 @@ from liar.report.plots.recipe_lines import (
     laid_out,
     lines_of,
     marks,
-    measured_words,
     metric_of,
 )
-from liar.report.words.metric_sentences import Run, evaluation_of, value_words
-from liar.report.words.sentences import count
+from liar.report.words.metric_sentences import Run, count, evaluation_of, measured_words, value_words
 from liar.results import Quartiles, Variant
 
 Cost = Literal["parameters", "bytes", "time"]

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from liar.report.costs import CostsResult, SpeedComparison
-from liar.report.words.metric_sentences import percent
-from liar.report.words.sentences import counts, share_gone
-from liar.report.words.speed_sentences import DOING, NEGLIGIBLE, is_faster, is_noisy, is_slower, times
-from liar.results import Quartiles, Workload
+from liar.report.words.metric_sentences import counts, percent, share_gone
+from liar.results import Quartiles, SpeedGain, Workload
+
+DOING: Mapping[Workload, str] = {
+    "prompt": "at reading a prompt",
+    "decoding": "at writing",
+    "text": "with one text at a time",
+    "batch": "with texts in batches",
+}
+
+NEGLIGIBLE = 0.02
+"""Shares below this count as zero: timed against itself, a model differs by a percent in most turns."""
+
+_WIDE = 0.25
+"""Quartiles farther apart than this share of the median measure the machine rather than the model."""
+
+_WIDE_AROUND_ONE = 0.1
+"""Limit of the absolute distance of the quartiles if 1 lies between them: those of equally fast models are closer."""
 
 _ONE_BY_ONE: tuple[Workload, ...] = ("decoding", "text")
 """Work in which a layer computes little at once."""
@@ -17,21 +31,15 @@ _MULTIPLE = 8
 """Kernels compute multiples of this many numbers at once: an AVX vector in fp32, a tensor tile in half precision."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One cost with its unit, its value for each model, and the change."""
-
-    name: str
-    dense: str
-    pruned: str
-    change: str
+Row = tuple[str, str, str, str]
+"""One cost with its unit, its value for each model, and the change."""
 
 
 def rows(result: CostsResult) -> list[Row]:
     """Table rows of everything measured: costs, then speeds with their quartiles."""
     dense, pruned = result.dense, result.pruned
     found = [
-        Row(name, *counts(before, after), _change(before, after))
+        (name, *counts(before, after), _change(before, after))
         for name, before, after in (
             ("parameters", dense.model.parameters, pruned.model.parameters),
             (f"MACs a token, {result.context:,} in sight", dense.macs_per_token, pruned.macs_per_token),
@@ -66,12 +74,12 @@ def _speed(speed: SpeedComparison, result: CostsResult) -> str:
     doing, gain = DOING[speed.work], speed.gain
     if is_noisy(gain):
         return (
-            f"How fast it is {doing} is not known: half of the turns lie between {gain.lower:.2f} and {times(gain.upper)} "
+            f"How fast it is {doing} is not known: half of the turns lie between {gain.lower:.2f} and {gain.upper:.2f} times "
             "as fast; repeat it more often, or on a machine that does nothing else."
         )
     if is_faster(gain):
-        return f"{times(gain.median)} as fast {doing}."
-    result_words = f"Slower ({times(gain.median)} as fast)" if is_slower(gain) else "Not measurably faster"
+        return f"{gain.median:.2f} times as fast {doing}."
+    result_words = f"Slower ({gain.median:.2f} times as fast)" if is_slower(gain) else "Not measurably faster"
     return f"{result_words} {doing}: {_why(speed, result)}"
 
 
@@ -109,12 +117,42 @@ def _embeddings(result: CostsResult) -> list[str]:
     return [f"Embeddings, which pruning leaves alone, are {percent(share)} of what is left, so little more can go."]
 
 
+# -- speed ------------------------------------------------------------------------------------------------------------
+
+
+def is_noisy(gain: Quartiles) -> bool:
+    """Whether the turns differ too much from each other for a conclusion."""
+    width = gain.upper - gain.lower
+    return width > _WIDE * gain.median or (gain.lower < 1 < gain.upper and width > _WIDE_AROUND_ONE)
+
+
+def is_slower(gain: Quartiles) -> bool:
+    """Whether the second model was slower in three turns of four, and by more than :data:`NEGLIGIBLE`."""
+    return gain.upper < 1 and gain.median < 1 - NEGLIGIBLE and not is_noisy(gain)
+
+
+def is_faster(gain: Quartiles) -> bool:
+    """Whether the second model was faster in three turns of four, and by more than :data:`NEGLIGIBLE`."""
+    return gain.lower > 1 and gain.median > 1 + NEGLIGIBLE and not is_noisy(gain)
+
+
+def speed_words(item: SpeedGain) -> str:
+    """``1.41 times as fast at reading a prompt (1.38 to 1.46 in turns)``, or that no difference could be measured."""
+    gain, doing = item.gain, DOING[item.work]
+    spread = f"{gain.lower:.2f} to {gain.upper:.2f}"
+    if is_noisy(gain):
+        return f"the machine was too noisy to measure how fast ({spread} times in turns)"
+    if is_faster(gain) or is_slower(gain):
+        return f"{'slower: ' if gain.median < 1 else ''}{gain.median:.2f} times as fast {doing} ({spread} in turns)"
+    return f"not measurably faster {doing} ({spread} times in turns)"
+
+
 # -- rows ---------------------------------------------------------------------------------------------------------------
 
 
 def _byte_row(name: str, before: int | None, after: int | None) -> Row:
     dense, pruned = (f"{size / 1e6:,.1f} MB" if size else "—" for size in (before, after))
-    return Row(name, dense, pruned, _change(before, after) if before and after else "—")
+    return (name, dense, pruned, _change(before, after) if before and after else "—")
 
 
 def _speed_row(speed: SpeedComparison, context: int) -> Row:
@@ -126,7 +164,7 @@ def _speed_row(speed: SpeedComparison, context: int) -> Row:
     }[speed.work]
     dense, pruned = (_quartiles(rate, each) for rate in (speed.dense, speed.pruned))
     gain = speed.gain
-    return Row(name, dense, pruned, f"{gain.median:.2f} x ({gain.lower:.2f} to {gain.upper:.2f})")
+    return (name, dense, pruned, f"{gain.median:.2f} x ({gain.lower:.2f} to {gain.upper:.2f})")
 
 
 def _quartiles(rate: Quartiles, each: int) -> str:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from liar.choices import Reconstruction
-from liar.report.words.metric_sentences import beside_dense, recovery, source_words
+from liar.report.words.cost_sentences import is_faster, is_noisy, is_slower
+from liar.report.words.metric_sentences import beside_dense, measured_tasks, recovery, source_words
 from liar.report.words.site_sentences import error_words
-from liar.report.words.speed_sentences import is_faster, is_noisy, is_slower
 from liar.results import QUANTIZED, Evaluation, Quartiles, RunResult, SiteReport
 from liar.statistics.compare import is_chance
 from liar.tasks.metrics import METRICS
@@ -108,8 +108,7 @@ def quantizations(result: RunResult) -> list[str]:
 
     Empty if no int8 model was measured.
     """
-    tasks = dict.fromkeys(item.task for item in result.evaluations)
-    sentences = [*(_effect(result, task) for task in tasks), _savings(result)]
+    sentences = [*(_effect(result, task) for task in measured_tasks(result)), _savings(result)]
     return [sentence for sentence in sentences if sentence]
 
 

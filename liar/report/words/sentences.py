@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Protocol
 
 from liar.explore.forecast import Forecast
-from liar.report.words.metric_sentences import measured_tasks, percent, value_words, variants_of
+from liar.report.words.cost_sentences import speed_words
+from liar.report.words.metric_sentences import counts, measured_tasks, percent, share_gone, value_words, variants_of
 from liar.report.words.run_labels import choice, token_words
 from liar.report.words.site_sentences import NO_ERROR
-from liar.report.words.speed_sentences import speed_words
-from liar.results import VARIANTS, CalibrationText, RunResult, SiteReport, Totals
+from liar.results import VARIANTS, CalibrationText, RunResult
 from liar.spec import PruneSpec, SiteKind, StageName
 from liar.statistics.compare import differing
 from liar.tasks.metrics import METRICS
@@ -29,26 +28,12 @@ _IN_RECIPE = (
 )
 """Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
-_SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
-
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
 UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
-class SiteOutcome(Protocol):
-    """Sites of a recipe, measured or forecast."""
-
-    @property
-    def spec(self) -> PruneSpec: ...
-    @property
-    def sites(self) -> Sequence[SiteReport]: ...
-
-
-class Outcome(SiteOutcome, Protocol):
-    """Common part of a finished run and a forecast."""
-
-    @property
-    def totals(self) -> Totals: ...
+Outcome = RunResult | Forecast
+"""Sites of a recipe and the parameters that it leaves, measured or predicted."""
 
 
 def verdict(result: RunResult) -> str:
@@ -135,24 +120,6 @@ def shared_texts(text: CalibrationText) -> list[str]:
     ]
 
 
-def count(number: int) -> str:
-    """Short form of a large number: ``134515008`` -> ``134.5 M``."""
-    for size, letter in _SIZES:
-        if number >= size:
-            return f"{number / size:.1f} {letter}"
-    return str(number)
-
-
-def counts(before: int, after: int) -> tuple[str, str]:
-    """Short forms of two numbers that are compared, in the unit of the larger: ``1.03 M`` and ``0.59 M``."""
-    most = max(before, after)
-    for size, letter in _SIZES:
-        if most >= size:
-            digits = 1 if most >= 10 * size else 2
-            return f"{before / size:.{digits}f} {letter}", f"{after / size:.{digits}f} {letter}"
-    return str(before), str(after)
-
-
 def duration(seconds: float) -> str:
     """Remaining time in words, no more exact than the estimate."""
     if seconds < 10:
@@ -216,11 +183,6 @@ def _effect(result: RunResult, task: str) -> str | None:
 
 def _saved(result: Outcome) -> float:
     return share_gone(result.totals.parameters_before, result.totals.parameters_after)
-
-
-def share_gone(before: int, after: int) -> float:
-    """Share of a number that pruning removed."""
-    return 1 - after / before if before else 0.0
 
 
 def _fraction(share: float) -> str:
