@@ -11,8 +11,7 @@ from components.shared.lookup import Pruned
 from components.shared.markup import Markup, cell, element, row, table
 from liar.choices import Reconstruction
 from liar.explore.forecast import Forecast
-from liar.report.plots.heatmap import error_heatmap
-from liar.report.plots.layer_runs import layer_runs
+from liar.report.plots.heatmap import error_heatmap, layer_runs
 from liar.report.view import View
 from liar.report.words.findings import named, removed_layers, what_went
 from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out

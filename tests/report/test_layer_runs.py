@@ -8,7 +8,7 @@ import pytest
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import forecast
 from liar.report.pages.html import html_report
-from liar.report.plots.layer_runs import layer_runs
+from liar.report.plots.heatmap import layer_runs
 from liar.report.words.findings import findings, removed_layers, what_went
 from liar.report.words.run_labels import short_recipe
 from liar.report.words.sentences import recipe, verdict

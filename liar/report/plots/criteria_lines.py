@@ -8,7 +8,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from liar.explore.every_criterion import Loss
-from liar.report.plots.frame import axis, drawing, legend, vertical
+from liar.report.plots.frame import axis, drawing, legend, scatter, vertical
 from liar.report.plots.recipe_lines import PALETTE
 from liar.report.words.site_sentences import error_words
 
@@ -31,17 +31,16 @@ def every_criterion_figure(
     for name, (colour, symbol) in zip(found, PALETTE, strict=False):
         values, chosen = values_of(found[name], quantity), name == criterion
         lines.append(
-            {
-                "type": "scatter",
-                "x": list(values),
-                "y": list(values.values()),
-                "mode": "lines+markers",
-                "name": f"<b>{name}</b>" if chosen else name,
-                "line": {"color": colour, "width": 4 if chosen else 1.6},
-                "marker": {"color": colour, "symbol": symbol, "size": 6},
-                "customdata": [error_words(value) for value in values.values()],
-                "hovertemplate": f"{name} at %{{x:.0%}}: %{{customdata}}<extra></extra>",
-            }
+            scatter(
+                list(values),
+                list(values.values()),
+                "lines+markers",
+                f"{name} at %{{x:.0%}}: %{{customdata}}",
+                name=f"<b>{name}</b>" if chosen else name,
+                line={"color": colour, "width": 4 if chosen else 1.6},
+                marker={"color": colour, "symbol": symbol, "size": 6},
+                customdata=[error_words(value) for value in values.values()],
+            )
         )
     layout: dict[str, Any] = {
         "xaxis": axis("share of the targeted units removed", tickformat=".0%"),

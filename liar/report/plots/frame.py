@@ -31,6 +31,12 @@ TOP = 48
 BARE = {"showgrid": False, "zeroline": False, "fixedrange": True}
 """An axis without lines."""
 
+WHISKERS = {"type": "data", "thickness": 1.2, "width": 4}
+"""Error bars."""
+
+COLOUR_BAR = {"orientation": "h", "thickness": 10, "outlinewidth": 0, "yanchor": "top"}
+"""A colour bar below the plot, to leave the width of a narrow page to the plot."""
+
 FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
@@ -92,25 +98,34 @@ def title(words: str, y: float = 1.0) -> dict[str, Any]:
         "yanchor": "bottom",
         "align": "left",
         "showarrow": False,
-        "font": FONT,
     }
 
 
 def axis(words: str, standoff: int = 8, **more: Any) -> dict[str, Any]:
     """Axis with the title ``words`` and ``more`` properties, for :func:`drawing`."""
     heading = {"text": words, "font": FONT, "standoff": standoff}
-    return {"title": heading, "gridcolor": GRID, "zeroline": False, "fixedrange": True, "tickfont": FONT, **more}
+    return {"title": heading, "gridcolor": GRID, "zeroline": False, "fixedrange": True, **more}
 
 
 def legend(y: float) -> dict[str, Any]:
     """Legend below the plot, its upper end at ``y`` in paper coordinates."""
-    return {"orientation": "h", "y": y, "yanchor": "top", "x": 0, "font": FONT}
+    return {"orientation": "h", "y": y, "yanchor": "top", "x": 0}
 
 
 def vertical(x: float) -> dict[str, Any]:
     """Dashed line over the whole height at ``x``, for :func:`drawing`."""
     line = {"color": LINE, "width": 2, "dash": "dash"}
     return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def scatter(x: Sequence[Any], y: Sequence[Any], mode: str, hover: str, **more: Any) -> dict[str, Any]:
+    """Lines or marks, for :func:`drawing`, with the template ``hover`` of their text on hover."""
+    return {"type": "scatter", "x": x, "y": y, "mode": mode, "hovertemplate": f"{hover}<extra></extra>", **more}
+
+
+def line_mode(points: int) -> str:
+    """Mode of a line on which each of a few points is a mark."""
+    return "lines+markers" if points <= MOST_POINTS else "lines"
 
 
 def cells(x: Sequence[Any], y: Sequence[Any], z: Sequence[Any], words: Sequence[Any], **more: Any) -> dict[str, Any]:

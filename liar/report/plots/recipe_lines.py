@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import plotly.graph_objects as go
 
 from liar.choices import REPAIRS
-from liar.report.plots.frame import FONT, GRID, drawing, legend
+from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter
 from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
 from liar.report.words.run_labels import choice
 from liar.results import Evaluation
@@ -107,40 +107,33 @@ class Point(NamedTuple):
 def marks(line: Line, points: Sequence[Point], selected: str, **more: Any) -> dict[str, Any]:
     """Marks of ``points`` with whiskers of one standard error; the run with the key ``selected`` has a ring."""
     keys = [point.run.spec.key for point in points]
-    return {
-        "type": "scatter",
-        "x": [point.x for point in points],
-        "y": [point.item.value for point in points],
-        "mode": "lines+markers" if line.dash else "markers",
-        "line": {"color": line.colour, "width": 2, "dash": line.dash or "solid"},
-        "marker": {
+    return scatter(
+        [point.x for point in points],
+        [point.item.value for point in points],
+        "lines+markers" if line.dash else "markers",
+        "%{hovertext}",
+        line={"color": line.colour, "width": 2, "dash": line.dash or "solid"},
+        marker={
             "color": line.colour,
             "symbol": line.symbol,
             "opacity": 1,  # marks of several sizes are translucent otherwise
             "size": [13 if key == selected else 8 for key in keys],
             "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
         },
-        "error_y": {  # another colour would hide the marks if the error is small
-            "type": "data",
-            "array": [point.item.stderr for point in points],
-            "color": line.colour,
-            "thickness": 1.2,
-            "width": 4,
-        },
-        "customdata": keys,
-        "hovertext": [_words(line, point) for point in points],
-        "hovertemplate": "%{hovertext}<extra></extra>",
-        "name": line.name,
+        # whiskers of another colour would hide the marks if the error is small
+        error_y={**WHISKERS, "array": [point.item.stderr for point in points], "color": line.colour},
+        customdata=keys,
+        hovertext=[_words(line, point) for point in points],
+        name=line.name,
         **more,
-    }
+    )
 
 
 def laid_out(data: list[dict[str, Any]], runs: Sequence[Run], task: str, x: str, tickformat: str) -> go.Figure:
     """Figure of the metric by which ``runs`` measured ``task``, with the title and number format of its x axis."""
-    common = {"zeroline": False, "fixedrange": True, "gridcolor": GRID, "automargin": True}
     layout = {
-        "xaxis": {**common, "nticks": 7, "title": {"text": x, "font": FONT, "standoff": 6}, "tickformat": tickformat},
-        "yaxis": {**common, **_metric_axis(data, task, metric_of(runs, task))},
+        "xaxis": axis(x, 6, automargin=True, nticks=7, tickformat=tickformat),
+        "yaxis": _metric_axis(data, task, metric_of(runs, task)),
         "hovermode": "closest",
         "showlegend": True,
         "legend": legend(-0.22),
@@ -156,7 +149,7 @@ def metric_of(runs: Sequence[Run], task: str) -> Metric:
 
 def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> dict[str, Any]:
     """Accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
-    axis: dict[str, Any] = {"title": {"text": f"{metric.title_of(task)}, {metric.better}", "font": FONT, "standoff": 8}}
+    drawn = axis(f"{metric.title_of(task)}, {metric.better}", automargin=True)
     values = [value for trace in data for value in trace["y"]]
     low, high = min(values), max(values)
     if metric.by_ratio and low > 0 and high > 4 * low:
@@ -165,10 +158,10 @@ def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> d
             for power in range(floor(log10(low)), floor(log10(high)) + 1)
             for digit in ((1, 2, 5) if high < 1_000 * low else (1,))
         ]
-        axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
+        drawn |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
     elif metric.percent:
-        axis["tickformat"] = ".1~%"
-    return axis
+        drawn["tickformat"] = ".1~%"
+    return drawn
 
 
 def _words(line: Line, point: Point) -> str:

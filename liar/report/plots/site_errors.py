@@ -11,15 +11,16 @@ import plotly.graph_objects as go
 from liar.choices import REPAIRS, Reconstruction
 from liar.explore.atlas import RATIOS, SiteAtlas
 from liar.report.plots.frame import (
-    FONT,
     MOST_POINTS,
     POWERS,
     SITE_HEIGHT,
     axis,
     drawing,
     legend,
+    line_mode,
     positive,
     rounded,
+    scatter,
     title,
     vertical,
 )
@@ -44,23 +45,21 @@ def site_errors(
 
     The errors of the run's report ``measured`` are diamonds at the ratio of that run.
     """
-    site = chart.site
     ratios, curves = _curves(chart, criterion, weighting)
-    lines: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "x": ratios,
-            "y": positive(curve, NO_ERROR) if scale == "log" else curve,
-            "mode": "lines+markers" if site.bundles <= MOST_POINTS else "lines",
-            "name": name,
-            "marker": {"size": 5},
-            "line": {
+    lines = [
+        scatter(
+            ratios,
+            positive(curve, NO_ERROR) if scale == "log" else curve,
+            line_mode(chart.site.bundles),
+            f"{name}: %{{y:.3g}} at %{{x:.0%}} removed",
+            name=name,
+            marker={"size": 5},
+            line={
                 "color": REPAIRS[name].colour,
                 "dash": REPAIRS[name].dash,
                 "width": 3 if name == reconstruction else 1.6,
             },
-            "hovertemplate": f"{name}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
-        }
+        )
         for name, curve in curves.items()
     ]
     if measured is not None:
@@ -68,7 +67,7 @@ def site_errors(
         lines += [_mark(measured, found[name], name, "diamond-open", f"{name}, measured") for name in found]
     chosen = 1 - predicted.kept / predicted.units
     error = errors_of(predicted, weighting).get(reconstruction)
-    on_the_line = chart.error_at(criterion, reconstruction, predicted.kept // site.group, weighting)
+    on_the_line = chart.error_at(criterion, reconstruction, predicted.kept // chart.site.group, weighting)
     by_hand = error is None or abs(error - on_the_line) > 0.01 * on_the_line + NO_ERROR
     if by_hand and error is not None:
         lines.append(_mark(predicted, error, reconstruction, "x", "units chosen by hand"))
@@ -88,7 +87,6 @@ def site_errors(
                 "yanchor": "top",
                 "xanchor": "right" if chosen > 0.5 else "left",
                 "showarrow": False,
-                "font": FONT,
             },
         ],
     }
@@ -97,16 +95,10 @@ def site_errors(
 
 def _mark(site: SiteReport, error: float, reconstruction: Reconstruction, symbol: str, words: str) -> dict[str, Any]:
     """An error that is on no line, since those are of the units that the criterion keeps in the dense model."""
-    return {
-        "type": "scatter",
-        "x": [1 - site.kept / site.units],
-        "y": [error],
-        "mode": "markers",
-        "name": words,
-        "marker": {"size": 10, "symbol": symbol, "color": REPAIRS[reconstruction].colour},
-        "showlegend": False,
-        "hovertemplate": f"{words}: %{{y:.3g}} at %{{x:.0%}} removed<extra></extra>",
-    }
+    marker = {"size": 10, "symbol": symbol, "color": REPAIRS[reconstruction].colour}
+    hover = f"{words}: %{{y:.3g}} at %{{x:.0%}} removed"
+    ratio = 1 - site.kept / site.units
+    return scatter([ratio], [error], "markers", hover, name=words, marker=marker, showlegend=False)
 
 
 def _curves(

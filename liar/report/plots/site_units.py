@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from liar.explore.atlas import SiteAtlas
 from liar.report.plots.frame import (
     BARE,
-    FONT,
+    COLOUR_BAR,
     KEPT,
-    MOST_POINTS,
     POWERS,
     REMOVED,
     SITE_HEIGHT,
     axis,
     drawing,
     legend,
+    line_mode,
     positive,
     rounded,
+    scatter,
     title,
     vertical,
 )
@@ -46,24 +47,23 @@ def site_scores(chart: SiteAtlas, criterion: str, kept_units: Sequence[int]) -> 
     stays = _bundle_mask(site, kept_units)[chart.order(criterion)]
     cut = int(stays.sum())
     ranks = _thinned(np.arange(site.bundles))
-    mode = "lines+markers" if site.bundles <= MOST_POINTS else "lines"
+    mode = line_mode(site.bundles)
     parts = (
         ("kept", ranks[ranks < cut], KEPT, mode, "circle"),
         ("removed", ranks[ranks >= cut], REMOVED, mode, "circle"),
         ("kept all the same", _thinned(cut + np.flatnonzero(stays[cut:])), KEPT, "markers", "circle-open"),
         ("removed all the same", _thinned(np.flatnonzero(~stays[:cut])), _ODD, "markers", "x-thin-open"),
     )
-    lines: list[dict[str, Any]] = [
-        {
-            "type": "scatter",
-            "x": (where + 1).tolist(),
-            "y": rounded(scores[where]),
-            "mode": how,
-            "name": name,
-            "line": {"color": colour, "width": 2},
-            "marker": {"color": colour, "symbol": symbol, "size": 8 if how == "markers" else 5},
-            "hovertemplate": f"{name}: rank %{{x:,}}, score %{{y:.3g}}<extra></extra>",
-        }
+    lines = [
+        scatter(
+            (where + 1).tolist(),
+            rounded(scores[where]),
+            how,
+            f"{name}: rank %{{x:,}}, score %{{y:.3g}}",
+            name=name,
+            line={"color": colour, "width": 2},
+            marker={"color": colour, "symbol": symbol, "size": 8 if how == "markers" else 5},
+        )
         for name, where, colour, how, symbol in parts
         if len(where)
     ]
@@ -88,16 +88,15 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
     while site.units > 64 * columns:  # limits the rows to those that the height of the figure can show
         columns *= 2
     rows = -(-site.units // columns)
-    numbers = np.full(rows * columns, -1)
-    numbers[: site.units] = np.arange(site.units)
-    grid = numbers.reshape(rows, columns)
+    padding = (0, rows * columns - site.units)
+    grid = np.pad(np.arange(site.units), padding, constant_values=-1).reshape(rows, columns).tolist()
     unit = "neuron" if site.kind == "ffn" else "head"
     parts = (("kept", KEPT, stays), ("removed", REMOVED, ~stays))
     cells = [
         {
             "type": "heatmap",
-            "z": [[1 if n >= 0 and chosen[n] else None for n in line] for line in grid.tolist()],
-            "customdata": grid.tolist(),
+            "z": [[1 if n >= 0 and chosen[n] else None for n in line] for line in grid],
+            "customdata": grid,
             "colorscale": [[0, colour], [1, colour]],
             "showscale": False,
             "hoverongaps": False,
@@ -108,17 +107,16 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
         }
         for name, colour, chosen in parts
     ]
-    bare = {**BARE, "tickfont": FONT}
     layout: dict[str, Any] = {
-        "xaxis": {**bare, "title": {"text": f"{unit}s, in their own order", "font": FONT, "standoff": 4}},
+        "xaxis": axis(f"{unit}s, in their own order", 4, showgrid=False),
         "yaxis": {
-            **bare,
+            **BARE,
             "autorange": "reversed",
             "visible": rows > 1,
             "tickvals": list(range(0, rows, 8)),
             "ticktext": [f"{row * columns:,}" for row in range(0, rows, 8)],
         },
-        "annotations": [title(_units_title(site, int(stays.sum())))],
+        "annotations": [title(f"<b>Units</b>  {_units_words(site, int(stays.sum()))}")],
         "shapes": [vertical(end - 0.5) for end in range(site.group, site.units, site.group) if site.group > 1],
     }
     if rows == 1:
@@ -145,13 +143,21 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
         "constraintoward": "left",  # the title is at the left
         "tickvals": [middle for _, middle in shown],
         "ticktext": [name for name, _ in shown],
-        "tickfont": FONT,
     }
-    divider = [
-        {"type": "line", f"{along}0": kept - 0.5, f"{along}1": kept - 0.5, f"{across}0": -0.5, f"{across}1": size - 0.5}
+    end, stroke = kept - 0.5, {"color": "black", "width": 2}
+    dividers = [
+        {
+            "type": "line",
+            f"{along}0": end,
+            f"{along}1": end,
+            f"{across}0": -0.5,
+            f"{across}1": size - 0.5,
+            "line": stroke,
+        }
         for along, across in ("xy", "yx")
         if 0 < kept < size
     ]
+    place = {"lenmode": "pixels", "len": SITE_HEIGHT, "x": 0, "xanchor": "left", "y": 0, "ypad": 30}
     grid = {
         "type": "heatmap",
         "z": np.round(chart.correlation[np.ix_(order, order)].astype(np.float64), 3).tolist(),
@@ -159,26 +165,13 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
         "colorscale": [[0, "#d55e00"], [0.5, "#f2f2f2"], [1, "#0072b2"]],
         "zmin": -1,
         "zmax": 1,
-        "colorbar": {
-            "orientation": "h",
-            "lenmode": "pixels",
-            "len": SITE_HEIGHT,
-            "thickness": 10,
-            "x": 0,
-            "xanchor": "left",
-            "y": 0,
-            "ypad": 30,
-            "yanchor": "top",
-            "outlinewidth": 0,
-            "tickvals": [-1, 0, 1],
-            "tickfont": FONT,
-        },
+        "colorbar": {**COLOUR_BAR, **place, "tickvals": [-1, 0, 1]},
         "hovertemplate": "channels %{customdata[0]} and %{customdata[1]}: correlation %{z:.2f}<extra></extra>",
     }
     layout: dict[str, Any] = {
         "xaxis": bare,
         "yaxis": {**bare, "constraintoward": "top", "autorange": "reversed", "scaleanchor": "x", "tickangle": -90},
-        "shapes": [{**line, "line": {"color": "black", "width": 2}} for line in divider],
+        "shapes": dividers,
         "annotations": [title(f"<b>Correlation</b>  {size} of {site.channels:,} channels")],
     }
     return drawing([grid], layout, drawn=SITE_HEIGHT + 44, bottom=84, left=36, right=8)
@@ -187,14 +180,9 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
 def site_spectrum(chart: SiteAtlas) -> go.Figure:
     """Eigenvalues of the correlation matrix by rank; a steep fall means that few directions carry all the channels."""
     values = chart.spectrum.astype(np.float64)
-    line = {
-        "type": "scatter",
-        "x": np.linspace(1, chart.site.channels, len(values)).round().tolist(),
-        "y": positive(rounded(values)),
-        "mode": "lines",
-        "line": {"color": KEPT, "width": 2},
-        "hovertemplate": "eigenvalue %{y:.3g} at rank %{x:,}<extra></extra>",
-    }
+    ranks = np.linspace(1, chart.site.channels, len(values)).round().tolist()
+    hover, stroke = "eigenvalue %{y:.3g} at rank %{x:,}", {"color": KEPT, "width": 2}
+    line = scatter(ranks, positive(rounded(values)), "lines", hover, line=stroke)
     condition = f"{chart.condition:.1e}".replace("e+0", "e").replace("e+", "e")
     words = f"condition {condition}" if np.isfinite(chart.condition) else "singular"
     layout: dict[str, Any] = {
@@ -218,10 +206,9 @@ def _thinned(ranks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     return ranks[np.unique(np.linspace(0, len(ranks) - 1, _MOST).round().astype(np.int64))]
 
 
-def _units_title(site: Site, kept: int) -> str:
-    words = (
-        f'<span style="color:{KEPT}">■</span> {kept:,} kept  '
-        f'<span style="color:{REMOVED}">■</span> {site.units - kept:,} removed'
-    )
+def _units_words(site: Site, kept: int) -> str:
     shared = f"<br>{site.group} heads share keys and values and go together" if site.group > 1 else ""
-    return f"<b>Units</b>  {words}{shared}"
+    return (
+        f'<span style="color:{KEPT}">■</span> {kept:,} kept  '
+        f'<span style="color:{REMOVED}">■</span> {site.units - kept:,} removed{shared}'
+    )
