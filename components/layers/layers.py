@@ -20,7 +20,7 @@ from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
 from liar.report.export import file_stem
-from liar.report.pages.block import block_picture
+from liar.report.pages.svg import block_picture
 from liar.report.view import DIFFERENCES, View
 from liar.report.words.sentences import recipe
 from liar.results import RunResult, SiteReport

@@ -25,7 +25,7 @@ _FORECAST = """async (choices) => {
   const found = [];
   for (const { criterion = data.run.criterion, ...choice } of choices) {
     forecasters[criterion] ??= await forecaster(data, criterion);
-    found.push(forecast({ criterion, ...choice }));
+    found.push(forecasters[criterion](choice));
   }
   return found;
 }"""

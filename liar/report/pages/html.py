@@ -25,7 +25,7 @@ from markupsafe import Markup
 from liar.explore.atlas import Atlas
 from liar.report.export import as_command, as_python
 from liar.report.pages.interactive import content_hash, exploration, script_of
-from liar.report.pages.picture import picture_of
+from liar.report.pages.svg import picture_of
 from liar.report.plots.frame import VARIANT_COLOURS
 from liar.report.words.answer_sentences import by_prompt, group_extent, judged
 from liar.report.words.cost_sentences import speed_words

@@ -1,26 +1,31 @@
-"""Runs as lines of a figure: one for each recipe, with common marks and axes."""
+"""Lines of a figure: runs, one line for each recipe, with common marks and axes; and what is predicted of every criterion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import plotly.graph_objects as go
 
 from liar.choices import REPAIRS
-from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter
+from liar.explore.every_criterion import Loss
+from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter, vertical
 from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
 from liar.report.words.run_labels import choice
+from liar.report.words.site_sentences import error_words
 from liar.results import Evaluation
 from liar.spec import PruneSpec
 from liar.statistics.compare import differing
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named
 
-_MOST_LINES = 8
+Quantity = Literal["divergence", "error"]
+
+QUANTITIES: Mapping[Quantity, str] = {"divergence": "divergence in nats", "error": "mean error of the sites"}
+
 PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#0072b2", "circle"),
     ("#d55e00", "diamond"),
@@ -73,9 +78,9 @@ def lines_of(runs: Sequence[Run], task: str) -> list[Line]:
         if evaluation_of(run, task, "reconstructed") is not None:
             recipe = run.spec.model_copy(update={"ratio": 0.0, "evaluate": ()})
             recipes.setdefault(recipe, {}).setdefault(run.spec.ratio, run)
-    names = [name for name in differing(list(recipes)) if name not in ("ratio", "evaluate")]
+    names = differing(list(recipes))
     ranked = sorted(recipes, key=lambda recipe: -len(recipes[recipe]))
-    drawn = [recipe for recipe in recipes if recipe in ranked[:_MOST_LINES]]
+    drawn = [recipe for recipe in recipes if recipe in ranked[: len(PALETTE)]]
     lines: list[Line] = []
     for place, recipe in enumerate(drawn):
         words = ", ".join(escape(choice(recipe, name)) for name in names) or recipe.reconstruction
@@ -170,3 +175,38 @@ def _words(line: Line, point: Point) -> str:
     change = beside_dense(point.run, point.item)
     beside = f"<br>{change}{'' if change.endswith('dense') else ' beside dense'}" if change else ""
     return f"{heading}<br>{measured_words(point.item)}{beside}<br>{point.words}"
+
+
+def values_of(losses: Mapping[float, Loss], quantity: Quantity) -> dict[float, float]:
+    """The known values of a quantity by ratio."""
+    values = {ratio: loss.divergence if quantity == "divergence" else loss.error for ratio, loss in losses.items()}
+    return {ratio: value for ratio, value in values.items() if value is not None}
+
+
+def every_criterion_figure(
+    found: Mapping[str, Mapping[float, Loss]], quantity: Quantity, criterion: str, ratio: float
+) -> go.Figure:
+    """A line for each criterion, that of the recipe thicker, and a vertical line at the recipe's ratio."""
+    lines: list[dict[str, Any]] = []
+    for name, (colour, symbol) in zip(found, PALETTE, strict=False):
+        values, chosen = values_of(found[name], quantity), name == criterion
+        lines.append(
+            scatter(
+                list(values),
+                list(values.values()),
+                "lines+markers",
+                f"{name} at %{{x:.0%}}: %{{customdata}}",
+                name=f"<b>{name}</b>" if chosen else name,
+                line={"color": colour, "width": 4 if chosen else 1.6},
+                marker={"color": colour, "symbol": symbol, "size": 6},
+                customdata=[error_words(value) for value in values.values()],
+            )
+        )
+    layout: dict[str, Any] = {
+        "xaxis": axis("share of the targeted units removed", tickformat=".0%"),
+        "yaxis": axis(f"{QUANTITIES[quantity]}, predicted", type="log"),
+        "legend": legend(-0.2),
+        "showlegend": True,
+        "shapes": [vertical(ratio)],
+    }
+    return drawing(lines, layout, drawn=300, bottom=120, left=62, right=10)
