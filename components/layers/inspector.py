@@ -15,8 +15,7 @@ from components.shared.markup import cell, row, table
 from components.shared.panel import Updates
 from components.shared.studio import Bus, Studio
 from liar.explore.atlas import SiteAtlas
-from liar.report.plots.site_errors import site_errors
-from liar.report.plots.site_units import site_correlations, site_scores, site_spectrum, site_units
+from liar.report.plots.site_figures import site_correlations, site_errors, site_scores, site_spectrum, site_units
 from liar.report.view import View
 from liar.report.words.site_sentences import error_words, errors_of, formula, place, reconstructions_of, why_they_differ
 from liar.results import SiteReport

@@ -144,11 +144,7 @@ function draw() {
   const measured = CHOICES.every((name) => chosen[name] === data.run[name]);
   const found = measured ? data.run : forecasters[chosen.criterion](chosen);
   one('#problem').textContent = found.problem ?? '';
-  one('#ratio').value = one('#ratio-number').value = chosen.ratio;
-  for (const name of ['criterion', 'allocation', 'repair']) {
-    if (one(`#${name}`)) one(`#${name}`).value = chosen[name];
-  }
-  one('#site').value = chosen.site;
+  for (const input of document.querySelectorAll('.controls [id], #site')) input.value = chosen[input.id.replace('-number', '')];
   if (found.problem) return;
   drawVerdict(found, measured);
   drawHeatmap(found);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -92,8 +92,8 @@ def pareto_figure(runs: Sequence[Run], task: str, cost: Cost = "parameters", *, 
     front = pareto_front(measured, lower_is_better=metric_of(runs, task).lower_is_better)
     under = {
         "type": "scatter",
-        "x": [measured[index][0] for index in front],
-        "y": [measured[index][1] for index in front],
+        "x": [price for price, _ in front],
+        "y": [value for _, value in front],
         "mode": "lines",
         "line": {"color": OTHERS, "width": 1.5, "dash": "dot", "shape": "hv"},
         "name": "Pareto front",
@@ -102,14 +102,13 @@ def pareto_figure(runs: Sequence[Run], task: str, cost: Cost = "parameters", *, 
     return laid_out([under, *data], runs, task, _COST_AXES[cost], ".0%" if cost == "time" else "~s")
 
 
-def pareto_front(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
-    """Indices of the (cost, metric) pairs that no other pair beats or equals in both, cheapest first."""
+def pareto_front(points: Iterable[tuple[float, float]], *, lower_is_better: bool) -> list[tuple[float, float]]:
+    """The (cost, metric) pairs that no other pair beats or equals in both, cheapest first."""
     sign = 1 if lower_is_better else -1
-    order = sorted(range(len(points)), key=lambda index: (points[index][0], sign * points[index][1]))
-    front: list[int] = []
-    for index in order:
-        if not front or sign * points[index][1] < sign * points[front[-1]][1]:
-            front.append(index)
+    front: list[tuple[float, float]] = []
+    for cost, value in sorted(points, key=lambda point: (point[0], sign * point[1])):
+        if not front or sign * value < sign * front[-1][1]:
+            front.append((cost, value))
     return front
 
 

@@ -38,17 +38,14 @@ Row = tuple[str, str, str, str]
 def rows(result: CostsResult) -> list[Row]:
     """Table rows of everything measured: costs, then speeds with their quartiles."""
     dense, pruned = result.dense, result.pruned
-    found = [
-        (name, *counts(before, after), _change(before, after))
-        for name, before, after in (
-            ("parameters", dense.model.parameters, pruned.model.parameters),
-            (f"MACs a token, {result.context:,} in sight", dense.macs_per_token, pruned.macs_per_token),
-        )
+    known = dense.bytes_on_disk or pruned.bytes_on_disk
+    return [
+        _number_row("parameters", dense.model.parameters, pruned.model.parameters),
+        _number_row(f"MACs a token, {result.context:,} in sight", dense.macs_per_token, pruned.macs_per_token),
+        _byte_row("bytes in memory", dense.bytes_in_memory, pruned.bytes_in_memory),
+        *([_byte_row("bytes on disk", dense.bytes_on_disk, pruned.bytes_on_disk)] if known else []),
+        *(_speed_row(speed, result.context) for speed in result.speeds),
     ]
-    found.append(_byte_row("bytes in memory", dense.bytes_in_memory, pruned.bytes_in_memory))
-    if dense.bytes_on_disk or pruned.bytes_on_disk:
-        found.append(_byte_row("bytes on disk", dense.bytes_on_disk, pruned.bytes_on_disk))
-    return found + [_speed_row(speed, result.context) for speed in result.speeds]
 
 
 def sentences(result: CostsResult) -> list[str]:
@@ -148,6 +145,10 @@ def speed_words(item: SpeedGain) -> str:
 
 
 # -- rows ---------------------------------------------------------------------------------------------------------------
+
+
+def _number_row(name: str, before: int, after: int) -> Row:
+    return (name, *counts(before, after), _change(before, after))
 
 
 def _byte_row(name: str, before: int | None, after: int | None) -> Row:
