@@ -24,7 +24,7 @@ from liar.events import Finished
 from liar.loading.catalog import bytes_on_disk
 from liar.progress import finish
 from liar.report.costs import CostsResult
-from liar.report.words.cost_sentences import is_slower, rows, sentences
+from liar.report.words.cost_sentences import rows, sentences, trend
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
 REPEATS = 21
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def failures_of(name: str, saving: Saving, result: CostsResult) -> list[str]:
-    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if is_slower(speed.gain)]
+    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if trend(speed.gain) == "slower"]
     slow = [f"{name}: saved in {saving.seconds:.1f} s"] if saving.seconds > MOST_SECONDS else []
     large = [f"{name}: saving took the model once more"] if saving.more_bytes > result.pruned.bytes_in_memory else []
     return slower + slow + large

@@ -19,6 +19,7 @@ from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import (
     baseline,
     beside_dense,
+    evaluations_of,
     in_doubt,
     measured_tasks,
     recovery,
@@ -28,7 +29,7 @@ from liar.report.words.metric_sentences import (
     value_words,
     variant_name,
 )
-from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, Evaluation, RunResult, Variant
+from liar.results import CHANGE_GROUPS, VARIANTS, Change, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import credits_of, questions
@@ -121,9 +122,7 @@ def _rows(result: RunResult, task: str) -> Iterator[Markup]:
     """A row for each model that was measured on ``task``; the first of each metric has the header of all, with what was
     read beneath the main one.
     """
-    items = [
-        item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
-    ]
+    items = evaluations_of(result, task)
     for place, figures in enumerate(zip(*(item.figures for item in items), strict=True)):
         name = METRICS[figures[0].metric].title_of(task)
         read = [element("small", sample(figures[0]))] if place == 0 else []

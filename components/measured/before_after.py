@@ -18,7 +18,14 @@ from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import NO_RUN, Updates
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
 from liar.report.words.answer_sentences import changes_in_numbers
-from liar.report.words.metric_sentences import beside_dense, measured_tasks, percent, variant_name, with_error
+from liar.report.words.metric_sentences import (
+    beside_dense,
+    evaluations_of,
+    measured_tasks,
+    percent,
+    variant_name,
+    with_error,
+)
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.statistics.compare import difference, differing
@@ -109,7 +116,7 @@ def _noted(spec: PruneSpec, words: str, tasks: list[Markup]) -> str:
 
 
 def _items(result: RunSummary | RunResult, task: str) -> list[Evaluation]:
-    return [item for variant in VARIANTS for item in result.evaluations if (item.task, item.variant) == (task, variant)]
+    return [item for item in evaluations_of(result, task) if item.variant in VARIANTS]
 
 
 def _bar(result: RunSummary | RunResult, item: Evaluation) -> _Bar:

@@ -19,7 +19,7 @@ from liar.report.export import as_json
 from liar.report.plots.heatmap import comparison_heatmap
 from liar.report.view import View
 from liar.report.words.metric_sentences import counts, metric_change, value_words
-from liar.report.words.run_labels import run_labels
+from liar.report.words.sentences import run_labels
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import RunComparison, compare

@@ -26,7 +26,7 @@ from liar.report.export import as_json, mask_table_csv
 from liar.report.plots.masks import cell_words, mask_heatmap
 from liar.report.view import View
 from liar.report.words.metric_sentences import measured_words
-from liar.report.words.run_labels import choice
+from liar.report.words.sentences import choice
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
@@ -223,10 +223,12 @@ def _place(cell: MaskCell) -> tuple[int, int]:
 
 
 def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
-    targets = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[spec.targets]
     more = [choice(spec, name) for name in differing([spec, PruneSpec()]) if name not in _NAMED]
     begun = ", ".join(
-        [f"{spec.model}, {100 * spec.ratio:.0f} % of the {targets} removed, {spec.allocation} allocation", *more]
+        [
+            f"{spec.model}, {100 * spec.ratio:.0f} % of the {choice(spec, 'targets')} removed, {spec.allocation} allocation",
+            *more,
+        ]
     )
     if dense is None:
         return f"{begun}."

@@ -10,8 +10,7 @@ from liar.explore.forecast import forecast
 from liar.report.pages.html import html_report
 from liar.report.plots.heatmap import layer_runs
 from liar.report.words.findings import findings, quantizations, removed_layers, what_went
-from liar.report.words.run_labels import short_recipe
-from liar.report.words.sentences import recipe, verdict
+from liar.report.words.sentences import recipe, short_recipe, verdict
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run, quantized_run, run_of_layers, with_values
 

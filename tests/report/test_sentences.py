@@ -10,7 +10,7 @@ import pytest
 from liar.explore.forecast import Forecast
 from liar.report.words import sentences as words
 from liar.report.words.metric_sentences import percent
-from liar.report.words.run_labels import run_labels, short_recipe
+from liar.report.words.sentences import run_labels, short_recipe
 from liar.results import CalibrationPart, CalibrationText, RunResult
 from liar.spec import PruneSpec
 from tests.fakes import classifier_run, gain, language_run, speed

@@ -31,8 +31,7 @@ from liar.report.words.answer_sentences import by_prompt, group_extent, judged
 from liar.report.words.cost_sentences import speed_words
 from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import beside_dense, measurement, variant_name, with_error
-from liar.report.words.run_labels import token_words
-from liar.report.words.sentences import calibrated_on, parameters, recipe, verdict
+from liar.report.words.sentences import calibrated_on, parameters, recipe, token_words, verdict
 from liar.report.words.site_sentences import reconstructions_of
 from liar.results import CHANGE_GROUPS, VARIANTS, RunResult
 from liar.spec import PruneSpec

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from liar.report.plots.frame import STANDOFF, TOP, VARIANT_COLOURS, WHISKERS, axis, drawing, empty, title
 from liar.report.words.metric_sentences import (
+    evaluations_of,
     measured_tasks,
     measurement,
     repair,
@@ -15,7 +16,7 @@ from liar.report.words.metric_sentences import (
     variant_name,
     with_error,
 )
-from liar.results import MEASURED, QUANTIZED, VARIANTS, Evaluation, RunResult
+from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
 from liar.tasks.metrics import METRICS
 
 _BAR, _LABELS = 34, 108
@@ -44,7 +45,7 @@ def metric_bars(result: RunResult) -> go.Figure:
     drawn = len(tasks) * (height + gap) - gap
     data, annotations, axes = [], [], {}
     for row, task in enumerate(tasks):
-        items, number = _items(result, task), str(row + 1) if row else ""
+        items, number = evaluations_of(result, task), str(row + 1) if row else ""
         metric, names = METRICS[items[0].metric], [variant_name(item.variant) for item in items]
         top = drawn - row * (height + gap)
         annotations.append(title("<br>".join(titles[row]), top / drawn) | {"xshift": -labels})
@@ -98,11 +99,5 @@ def metric_bars(result: RunResult) -> go.Figure:
 
 def _title(result: RunResult, task: str) -> list[str]:
     """Lines of a title that fit a narrow page: the measurement, then the recovery."""
-    sentences = [measurement(_items(result, task)[0]), repair(result, task)]
+    sentences = [measurement(evaluations_of(result, task)[0]), repair(result, task)]
     return [line for words in sentences if words for line in wrap(f"{words[:1].upper()}{words[1:]}", _WIDEST)]
-
-
-def _items(result: RunResult, task: str) -> list[Evaluation]:
-    """Evaluations of a task, in the order of the bars."""
-    found = [item for item in result.evaluations if item.task == task]
-    return sorted(found, key=lambda item: MEASURED.index(item.variant))

@@ -14,7 +14,7 @@ from liar.choices import REPAIRS
 from liar.explore.every_criterion import Loss
 from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter, vertical
 from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
-from liar.report.words.run_labels import choice
+from liar.report.words.sentences import choice
 from liar.report.words.site_sentences import error_words
 from liar.results import Evaluation
 from liar.spec import PruneSpec

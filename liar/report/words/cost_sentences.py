@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from liar.report.costs import CostsResult, SpeedComparison
 from liar.report.words.metric_sentences import counts, percent, share_gone
@@ -68,15 +69,15 @@ def _saved(result: CostsResult) -> str:
 
 
 def _speed(speed: SpeedComparison, result: CostsResult) -> str:
-    doing, gain = DOING[speed.work], speed.gain
-    if is_noisy(gain):
+    doing, gain, found = DOING[speed.work], speed.gain, trend(speed.gain)
+    if found == "noisy":
         return (
             f"How fast it is {doing} is not known: half of the turns lie between {gain.lower:.2f} and {gain.upper:.2f} times "
             "as fast; repeat it more often, or on a machine that does nothing else."
         )
-    if is_faster(gain):
+    if found == "faster":
         return f"{gain.median:.2f} times as fast {doing}."
-    result_words = f"Slower ({gain.median:.2f} times as fast)" if is_slower(gain) else "Not measurably faster"
+    result_words = f"Slower ({gain.median:.2f} times as fast)" if found == "slower" else "Not measurably faster"
     return f"{result_words} {doing}: {_why(speed, result)}"
 
 
@@ -87,7 +88,7 @@ def _why(speed: SpeedComparison, result: CostsResult) -> str:
     fewer = share_gone(result.dense.macs_per_token, result.pruned.macs_per_token)
     if fewer < NEGLIGIBLE:
         return "it multiplies hardly less than the dense one."
-    if not is_slower(speed.gain) and speed.gain.upper >= 1 / (1 - fewer):
+    if trend(speed.gain) != "slower" and speed.gain.upper >= 1 / (1 - fewer):
         return (
             f"the turns differ by more than {percent(fewer)} fewer multiplications can bring; repeat it more often, or "
             "on a machine that does nothing else."
@@ -117,29 +118,25 @@ def _embeddings(result: CostsResult) -> list[str]:
 # -- speed ------------------------------------------------------------------------------------------------------------
 
 
-def is_noisy(gain: Quartiles) -> bool:
-    """Whether the turns differ too much from each other for a conclusion."""
+def trend(gain: Quartiles) -> Literal["noisy", "faster", "slower", "alike"]:
+    """Whether the second model was faster or slower in three turns of four, and by more than :data:`NEGLIGIBLE`; noisy if the
+    turns differ too much from each other for a conclusion.
+    """
     width = gain.upper - gain.lower
-    return width > _WIDE * gain.median or (gain.lower < 1 < gain.upper and width > _WIDE_AROUND_ONE)
-
-
-def is_slower(gain: Quartiles) -> bool:
-    """Whether the second model was slower in three turns of four, and by more than :data:`NEGLIGIBLE`."""
-    return gain.upper < 1 and gain.median < 1 - NEGLIGIBLE and not is_noisy(gain)
-
-
-def is_faster(gain: Quartiles) -> bool:
-    """Whether the second model was faster in three turns of four, and by more than :data:`NEGLIGIBLE`."""
-    return gain.lower > 1 and gain.median > 1 + NEGLIGIBLE and not is_noisy(gain)
+    if width > _WIDE * gain.median or (gain.lower < 1 < gain.upper and width > _WIDE_AROUND_ONE):
+        return "noisy"
+    if gain.lower > 1 and gain.median > 1 + NEGLIGIBLE:
+        return "faster"
+    return "slower" if gain.upper < 1 and gain.median < 1 - NEGLIGIBLE else "alike"
 
 
 def speed_words(item: SpeedGain) -> str:
     """``1.41 times as fast at reading a prompt (1.38 to 1.46 in turns)``, or that no difference could be measured."""
     gain, doing = item.gain, DOING[item.work]
     spread = f"{gain.lower:.2f} to {gain.upper:.2f}"
-    if is_noisy(gain):
+    if trend(gain) == "noisy":
         return f"the machine was too noisy to measure how fast ({spread} times in turns)"
-    if is_faster(gain) or is_slower(gain):
+    if trend(gain) != "alike":
         return f"{'slower: ' if gain.median < 1 else ''}{gain.median:.2f} times as fast {doing} ({spread} in turns)"
     return f"not measurably faster {doing} ({spread} times in turns)"
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from liar.choices import Reconstruction
-from liar.report.words.cost_sentences import is_faster, is_noisy, is_slower
+from liar.report.words.cost_sentences import trend
 from liar.report.words.metric_sentences import beside_dense, measured_tasks, recovery, source_words
 from liar.report.words.site_sentences import error_words
 from liar.results import QUANTIZED, Evaluation, Quartiles, RunResult, SiteReport
@@ -155,8 +155,5 @@ def _savings(result: RunResult) -> str | None:
 
 def _slowness(gain: Quartiles) -> str:
     """``1.12 times as long``, or that the turns show no difference or are too noisy."""
-    if is_noisy(gain):
-        return "an unknown time (the machine was too noisy)"
-    if is_faster(gain) or is_slower(gain):
-        return f"{1 / gain.median:.2f} times as long"
-    return "as long as before"
+    words = {"noisy": "an unknown time (the machine was too noisy)", "alike": "as long as before"}
+    return words.get(trend(gain), f"{1 / gain.median:.2f} times as long")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.results import MEASURED, VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Separator
 from liar.statistics.compare import Recovery, difference, in_metric, is_chance, recovery_of
 from liar.store import RunSummary
@@ -184,6 +184,12 @@ def variants_of(result: RunResult, task: str) -> dict[MeasuredVariant, Evaluatio
 def evaluation_of(result: Run, task: str, variant: MeasuredVariant) -> Evaluation | None:
     """Evaluation of ``variant`` on ``task``, else None."""
     return next((item for item in result.evaluations if (item.task, item.variant) == (task, variant)), None)
+
+
+def evaluations_of(result: Run, task: str) -> list[Evaluation]:
+    """Evaluations of ``task``, in the order of :data:`liar.results.MEASURED`."""
+    found = [item for item in result.evaluations if item.task == task]
+    return sorted(found, key=lambda item: MEASURED.index(item.variant))
 
 
 def measured_tasks(result: Run) -> list[str]:
