@@ -204,10 +204,7 @@ def percent(share: float) -> str:
 
 def count(number: int) -> str:
     """Short form of a large number: ``134515008`` -> ``134.5 M``."""
-    for size, letter in _SIZES:
-        if number >= size:
-            return f"{number / size:.1f} {letter}"
-    return str(number)
+    return next((f"{number / size:.1f} {letter}" for size, letter in _SIZES if number >= size), str(number))
 
 
 def counts(before: int, after: int) -> tuple[str, str]:

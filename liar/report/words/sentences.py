@@ -15,6 +15,7 @@ from typing import Any
 
 from liar.explore.forecast import Forecast
 from liar.report.words.cost_sentences import speed_words
+from liar.report.words.findings import removed_layers
 from liar.report.words.metric_sentences import counts, measured_tasks, percent, share_gone, value_words, variants_of
 from liar.report.words.site_sentences import NO_ERROR
 from liar.results import VARIANTS, CalibrationText, RunResult
@@ -147,8 +148,7 @@ def _removed(result: Outcome) -> str:
 
 def _removed_layers(result: Outcome) -> str:
     """``6 of 30 layers``."""
-    gone = {site.layer for site in result.sites if site.kept == 0}
-    return f"{len(gone)} of {len({site.layer for site in result.sites})} layers"
+    return f"{len(removed_layers(result.sites))} of {len({site.layer for site in result.sites})} layers"
 
 
 def _removed_units(result: Outcome) -> str:
@@ -188,10 +188,7 @@ def _saved(result: Outcome) -> float:
 
 
 def _fraction(share: float) -> str:
-    for value, words in _FRACTIONS:
-        if abs(share - value) < 0.006:
-            return words
-    return percent(share)
+    return next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------------
