@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-from figures import MODELS, SMOLLM2, beside, measured, seconds_of_work, value_of, with_error
+from figures import MODELS, SMOLLM2, beside, measured, seconds_of_work, value_of
 from readme import command_line, show, table
 
 from liar import PruneSpec
+from liar.report.words.metric_sentences import with_error
 from liar.spec import Schedule
 from liar.tasks.registry import usual_tasks
 

@@ -36,7 +36,7 @@ from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE
 from liar.models.loaded import bytes_in_memory
 from liar.progress import finish
-from liar.report.words.run_labels import token_words
+from liar.report.words.sentences import token_words
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BACKWARD_SEQUENCES
 

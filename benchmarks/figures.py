@@ -23,8 +23,8 @@ from liar.report.words.metric_sentences import (
     recovery,
     recovery_words,
     sample,
-    stderr_words,
     value_words,
+    with_error,
 )
 from liar.report.words.sentences import calibrated_on
 from liar.results import VARIANTS, Evaluation, Variant
@@ -75,11 +75,6 @@ def value_of(result: RunResult, variant: Variant, task: str | None = None) -> Ev
 def three_of(result: RunResult, task: str | None = None) -> list[Evaluation]:
     """What was measured of the dense, the pruned and the repaired model."""
     return [value_of(result, variant, task) for variant in VARIANTS]
-
-
-def with_error(item: Evaluation) -> str:
-    """A value and its standard error: ``86.1 % ± 1.0 %``."""
-    return f"{value_words(item)} ± {stderr_words(item)}"
 
 
 def seconds_of_work(result: RunResult) -> float:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-from figures import SMOLLM2, finished_run, loaded, value_of, with_error
+from figures import SMOLLM2, finished_run, loaded, value_of
 from gpu import model_of
 from parts.subjects import Gain
 from readme import sections, table
@@ -26,7 +26,8 @@ from liar.explore.need import Counts
 from liar.jobs.draw_atlas import kind_facts
 from liar.models.loaded import parameter_count
 from liar.progress import finish
-from liar.report.words.layer_sentences import named, removed_layers
+from liar.report.words.findings import named, removed_layers
+from liar.report.words.metric_sentences import with_error
 from liar.results import Quartiles, RunResult
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks

@@ -23,7 +23,7 @@ from liar import PruneSpec, RunResult
 from liar.cli.prune import watched_run
 from liar.errors import LiarError
 from liar.loading.source import conversion_of, find_model
-from liar.report.words.metric_sentences import metric_change, sample, stderr_words, value_words
+from liar.report.words.metric_sentences import metric_change, sample, with_error
 from liar.spec import Targets
 from liar.store import RunStore
 from liar.tasks.demo import PERPLEXITY
@@ -155,7 +155,7 @@ def lines(model: str, task: str, runs: dict[str, RunResult]) -> Iterator[tuple[s
     mine, theirs = of["ours"], of["paper"]
     figures = (mine["dense"], mine["pruned"], theirs["reconstructed"], mine["reconstructed"])
     for dense, pruned, paper, ours in zip(*(item.figures for item in figures), strict=True):
-        cells = (f"{value_words(item)} ± {stderr_words(item)}" for item in (dense, pruned, paper, ours))
+        cells = (with_error(item) for item in (dense, pruned, paper, ours))
         title = METRICS[dense.metric].title_of(task)
         yield model, title, sample(dense), dense.split or "", *cells, metric_change(paper, ours)
 

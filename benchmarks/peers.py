@@ -28,7 +28,7 @@ from liar.cli.startup import settle_threads
 settle_threads()
 
 import torch
-from figures import finished_run, with_error
+from figures import finished_run
 from pydantic import TypeAdapter
 from readme import command_line, in_own_process, show, table
 from torch import nn
@@ -38,7 +38,7 @@ from liar import LoadedModel, PruneSpec, load_model, save_model
 from liar.data.corpora import text_steps
 from liar.evaluate.prepared_task import evaluate
 from liar.progress import finish
-from liar.report.words.metric_sentences import sample
+from liar.report.words.metric_sentences import sample, with_error
 from liar.results import Evaluation
 from liar.runtime.devices import Batch
 from liar.statistics.compare import difference

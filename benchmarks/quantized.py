@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from figures import SENTIMENT, SMOLLM2, finished_run, loaded, with_error
+from figures import SENTIMENT, SMOLLM2, finished_run, loaded
 from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, RunResult
@@ -16,7 +16,7 @@ from liar.evaluate.timing.speed import Amount, timed_turns
 from liar.models.quantize import quantized
 from liar.progress import finish
 from liar.report.words.findings import quantizations
-from liar.report.words.metric_sentences import sample, variant_name
+from liar.report.words.metric_sentences import sample, variant_name, with_error
 from liar.results import Evaluation, MeasuredVariant, Workload
 
 _SHARED = {"schedule": "one-shot", "quantize": "int8"}

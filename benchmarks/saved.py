@@ -24,8 +24,7 @@ from liar.events import Finished
 from liar.loading.catalog import bytes_on_disk
 from liar.progress import finish
 from liar.report.costs import CostsResult
-from liar.report.words.cost_sentences import rows, sentences
-from liar.report.words.speed_sentences import is_slower
+from liar.report.words.cost_sentences import rows, sentences, trend
 
 MODELS = {"demo/smollm2-135m": "SmolLM2-135M", "demo/minilm-sentiment": "MiniLM with a sentiment head"}
 REPEATS = 21
@@ -50,7 +49,7 @@ def main() -> int:
 
 
 def failures_of(name: str, saving: Saving, result: CostsResult) -> list[str]:
-    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if is_slower(speed.gain)]
+    slower = [f"{name}: slower than dense at {speed.work}" for speed in result.speeds if trend(speed.gain) == "slower"]
     slow = [f"{name}: saved in {saving.seconds:.1f} s"] if saving.seconds > MOST_SECONDS else []
     large = [f"{name}: saving took the model once more"] if saving.more_bytes > result.pruned.bytes_in_memory else []
     return slower + slow + large
@@ -78,10 +77,9 @@ def section(name: str, saving: Saving, result: CostsResult) -> str:
     """The table of one model, and its summary in sentences."""
     found = result.environment
     machine = f"{found['device_name']}, {found['dtype']}, {found['threads']} threads, torch {found['torch']}"
-    cells = [(row.name, row.dense, row.pruned, row.change) for row in rows(result)]
     return (
         f"### {name}, half of the FFN neurons gone, saved and loaded again\n\n"
-        f"{table(('cost', 'dense', 'saved', 'change'), cells)}\n\n"
+        f"{table(('cost', 'dense', 'saved', 'change'), rows(result))}\n\n"
         f"Medians of {result.repeats} turns with their quartiles; {machine}. {' '.join(sentences(result))} "
         f"Saved in {saving.seconds:.2f} s, with {saving.more_bytes / 1e6:,.0f} MB more in memory at most.\n"
     )

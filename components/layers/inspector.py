@@ -12,6 +12,7 @@ from latex2mathml.converter import convert
 from plotly.graph_objects import Figure
 
 from components.layers.by_hand import ByHand
+from components.layers.maps import Mapped
 from components.shared.markup import cell, row, table
 from components.shared.panel import Updates
 from components.shared.provenance import Origin
@@ -19,10 +20,8 @@ from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas, SiteAtlas
 from liar.explore.forecast import forecast
-from liar.report.plots.site_errors import site_errors
-from liar.report.plots.site_units import site_correlations, site_scores, site_spectrum, site_units
+from liar.report.plots.site_figures import site_correlations, site_errors, site_scores, site_spectrum, site_units
 from liar.report.view import Reported, View
-from liar.report.words.sentences import SiteOutcome
 from liar.report.words.site_sentences import error_words, errors_of, formula, place, reconstructions_of, why_they_differ
 from liar.results import SiteReport
 from liar.sites import Site
@@ -77,7 +76,7 @@ class Inspector:
         figures = [part for figure in self.figures.values() for part in (figure.column, figure.plot)]
         self.outputs: list[Block] = [self.hint, self.body, self.words, *figures]
 
-    def draw(self, outcome: SiteOutcome, view: View, atlas: Atlas | None, origin: Origin) -> Updates:
+    def draw(self, outcome: Mapped, view: View, atlas: Atlas | None, origin: Origin) -> Updates:
         """Show the selected site: the report of it, and what the curves of ``atlas`` predict, if there are any."""
         spec, name = outcome.spec, view.site
         if not spec.cuts_width:

@@ -9,7 +9,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.layers.inspector import Inspector
-from components.layers.maps import map_of
+from components.layers.maps import Mapped, map_of
 from components.rail.glossary import PICTURE
 from components.shared.browser import button_clicks, figure_clicks
 from components.shared.panel import QUEUED, Updates
@@ -17,9 +17,9 @@ from components.shared.provenance import Origin, of_another, pill
 from components.shared.studio import Bus, Studio
 from liar.explore.atlas import Atlas
 from liar.report.export import file_stem
-from liar.report.pages.block import block_picture
+from liar.report.pages.svg import block_picture
 from liar.report.view import DIFFERENCES, View
-from liar.report.words.sentences import SiteOutcome, recipe
+from liar.report.words.sentences import recipe
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
@@ -110,7 +110,7 @@ class LayersPanel:
         for source in (self.clicks, self.table):
             source.select(_with_site, bus.view, bus.view, **QUEUED)
 
-    def draw(self, outcome: SiteOutcome, view: View, atlas: Atlas | None, origin: Origin, chosen: PruneSpec) -> Updates:
+    def draw(self, outcome: Mapped, view: View, atlas: Atlas | None, origin: Origin, chosen: PruneSpec) -> Updates:
         """Show a run or a forecast, fast enough for every move of a slider.
 
         ``atlas`` is that of the outcome's calibration, None if none was drawn. If the outcome is not of the ``chosen``

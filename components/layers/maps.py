@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
+from components.shared.lookup import Pruned
 from components.shared.markup import Markup, cell, element, row, table
 from liar.choices import Reconstruction
-from liar.report.plots.heatmap import error_heatmap
-from liar.report.plots.layer_runs import layer_runs
+from liar.explore.forecast import Forecast
+from liar.report.plots.heatmap import error_heatmap, layer_runs
 from liar.report.view import View
-from liar.report.words.layer_sentences import named, removed_layers, what_went
-from liar.report.words.sentences import SiteOutcome
+from liar.report.words.findings import named, removed_layers, what_went
 from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
 from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import PruneSpec, StageName
+
+Mapped = RunResult | Forecast | Pruned
 
 
 class SiteMap:
@@ -34,7 +36,7 @@ class SiteMap:
             + (" What a corrective repair adds for the sites before it is not counted." if corrected else "")
         )
 
-    def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
+    def picture(self, outcome: Mapped, view: View, about: Mapping[str, str]) -> go.Figure:
         """The figure; ``about`` is stored as ``layout.meta``."""
         return error_heatmap(outcome.sites, view, about=about)
 
@@ -44,7 +46,7 @@ class SiteMap:
             return compares(sites, view.weighting, *view.difference)
         return stands_out(sites, view.weighting, spec.reconstruction if view.show == "all" else view.strips[0])
 
-    def table(self, outcome: SiteOutcome, view: View) -> str:
+    def table(self, outcome: Mapped, view: View) -> str:
         """HTML for keyboards, screen readers and copying."""
         error = "Error" if view.weighting == "plain" else "Norm-aware error"
         names = reconstructions_of(outcome.sites)
@@ -71,13 +73,13 @@ class LayerMap:
             "(outlined)."
         )
 
-    def picture(self, outcome: SiteOutcome, view: View, about: Mapping[str, str]) -> go.Figure:
+    def picture(self, outcome: Mapped, view: View, about: Mapping[str, str]) -> go.Figure:
         return layer_runs(_tried(outcome), removed_layers(outcome.sites), about=about)
 
     def sentence(self, sites: Sequence[SiteReport], view: View, spec: PruneSpec) -> str:
         return what_went(sites, spec.reconstruction)
 
-    def table(self, outcome: SiteOutcome, view: View) -> str:
+    def table(self, outcome: Mapped, view: View) -> str:
         """The longest runs first, of equally long ones the best."""
         ranked = sorted(_tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
         return table(
@@ -99,7 +101,7 @@ def map_of(spec: PruneSpec | None) -> SiteMap | LayerMap:
     return MAPS[spec.stages[-1] if spec else "width"]
 
 
-def _tried(outcome: SiteOutcome) -> Sequence[TriedRun]:
+def _tried(outcome: Mapped) -> Sequence[TriedRun]:
     """Runs of layers that were tried; none before a run has ended."""
     return outcome.tried if isinstance(outcome, RunResult) else ()
 

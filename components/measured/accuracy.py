@@ -12,13 +12,14 @@ from components.measured.size_and_speed import CostsPanel
 from components.shared.markup import Markup, cell, element, table
 from components.shared.panel import NO_RUN, Updates
 from components.shared.studio import Bus, Studio
-from liar.report.change_groups import changes_of, group_extent
 from liar.report.plots.metric_bars import metric_bars
 from liar.report.view import View, query_of
+from liar.report.words.answer_sentences import changes_of, group_extent
 from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import (
     baseline,
     beside_dense,
+    evaluations_of,
     in_doubt,
     measured_tasks,
     recovery,
@@ -28,7 +29,7 @@ from liar.report.words.metric_sentences import (
     value_words,
     variant_name,
 )
-from liar.results import CHANGE_GROUPS, MEASURED, VARIANTS, Change, Evaluation, RunResult, Variant
+from liar.results import CHANGE_GROUPS, VARIANTS, Change, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import credits_of, questions
@@ -128,9 +129,7 @@ def _rows(result: RunResult, task: str) -> Iterator[Markup]:
     """A row for each model that was measured on ``task``; the first of each metric has the header of all, with what was
     read beneath the main one.
     """
-    items = [
-        item for variant in MEASURED for item in result.evaluations if (item.task, item.variant) == (task, variant)
-    ]
+    items = evaluations_of(result, task)
     for place, figures in enumerate(zip(*(item.figures for item in items), strict=True)):
         name = METRICS[figures[0].metric].title_of(task)
         read = [element("small", sample(figures[0]))] if place == 0 else []

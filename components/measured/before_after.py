@@ -16,15 +16,15 @@ from components.shared.browser import KEEP_HEIGHT
 from components.shared.lookup import Known
 from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import NO_RUN, Updates
-from liar.report.change_groups import changes_in_numbers
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
+from liar.report.words.answer_sentences import changes_in_numbers
 from liar.report.words.metric_sentences import (
     beside_dense,
+    evaluations_of,
     measured_tasks,
     percent,
-    stderr_words,
-    value_words,
     variant_name,
+    with_error,
 )
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
@@ -116,13 +116,12 @@ def _noted(spec: PruneSpec, words: str, tasks: list[Markup]) -> str:
 
 
 def _items(result: RunSummary | RunResult, task: str) -> list[Evaluation]:
-    return [item for variant in VARIANTS for item in result.evaluations if (item.task, item.variant) == (task, variant)]
+    return [item for item in evaluations_of(result, task) if item.variant in VARIANTS]
 
 
 def _bar(result: RunSummary | RunResult, item: Evaluation) -> _Bar:
-    words = f"{value_words(item)} ± {stderr_words(item)}"
     beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
-    return _Bar(item.variant, item.value, item.stderr, words, beside)
+    return _Bar(item.variant, item.value, item.stderr, with_error(item), beside)
 
 
 def _between(metric: Metric, variant: Variant, value: float | None, dense: Evaluation) -> _Bar:

@@ -114,10 +114,7 @@ def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
 
 def costs_table(result: CostsResult) -> str:
     """HTML table of every cost with its unit, and sentences that sum it up."""
-    figures = (
-        row(cost.name, *(cell(_unbroken(words)) for words in (cost.dense, cost.pruned, cost.change)))
-        for cost in rows(result)
-    )
+    figures = (row(name, *(cell(_unbroken(words)) for words in values)) for name, *values in rows(result))
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
     return (
         table(("Cost", "Dense", "Reconstructed", "Change"), figures, label="Size and speed of both models")

@@ -18,9 +18,8 @@ from liar.errors import LiarError, StorageError
 from liar.report.export import as_json
 from liar.report.plots.heatmap import comparison_heatmap
 from liar.report.view import View
-from liar.report.words.metric_sentences import metric_change, value_words
-from liar.report.words.run_labels import run_labels
-from liar.report.words.sentences import counts
+from liar.report.words.metric_sentences import counts, metric_change, value_words
+from liar.report.words.sentences import run_labels
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import RunComparison, compare

@@ -15,9 +15,9 @@ from components.shared.panel import QUEUED, Updates
 from components.shared.studio import Bus, Studio
 from liar.errors import InvalidSpecError, LiarError
 from liar.explore.every_criterion import RATIOS, Loss, every_criterion
-from liar.report.plots.criteria_lines import QUANTITIES, Quantity, every_criterion_figure, values_of
+from liar.report.plots.recipe_lines import QUANTITIES, Quantity, every_criterion_figure, values_of
 from liar.report.view import View
-from liar.report.words.run_labels import choice
+from liar.report.words.sentences import choice
 from liar.report.words.site_sentences import error_words
 from liar.spec import PruneSpec
 

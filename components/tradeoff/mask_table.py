@@ -24,8 +24,8 @@ from liar.events import Progress
 from liar.report.export import as_json, mask_table_csv
 from liar.report.plots.masks import cell_words, mask_heatmap
 from liar.report.view import View
-from liar.report.words.metric_sentences import sample, stderr_words, value_words
-from liar.report.words.run_labels import choice
+from liar.report.words.metric_sentences import measured_words
+from liar.report.words.sentences import choice
 from liar.results import Evaluation, MaskCell
 from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
@@ -202,8 +202,7 @@ def _mask_words(spec: PruneSpec, dense: Evaluation | None) -> str:
     begun = ", ".join([spec.model, removed, f"{spec.allocation} allocation", *more])
     if dense is None:
         return f"{begun}."
-    value, stderr = value_words(dense), stderr_words(dense)
-    return f"{begun}. The dense model has {dense.metric} {value} ± {stderr} (one standard error, n = {sample(dense)})."
+    return f"{begun}. The dense model has {measured_words(dense)}."
 
 
 def _mask_twin(masks: Sequence[MaskCell]) -> str:

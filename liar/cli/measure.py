@@ -33,7 +33,7 @@ def evaluate_command(
     from liar.loading.catalog import load_model
     from liar.models.loaded import model_info
     from liar.progress import finish, of_pair
-    from liar.report.words.metric_sentences import baseline, sample, stderr_words, value_words
+    from liar.report.words.metric_sentences import baseline, sample, with_error
     from liar.runtime.environment import describe, readable_failures
     from liar.runtime.memory import PlannedWork
 
@@ -52,7 +52,7 @@ def evaluate_command(
     )
     for figure in evaluation.figures:
         name = METRICS[figure.metric].title_of(task)
-        console.print(f"{name}: {value_words(figure)} ± {stderr_words(figure)} ({sample(figure)})", soft_wrap=True)
+        console.print(f"{name}: {with_error(figure)} ({sample(figure)})", soft_wrap=True)
     for sentence in (baseline(evaluation), evaluation.note):
         if sentence is not None:
             console.print(sentence, soft_wrap=True)
@@ -95,7 +95,7 @@ def measure_command(
         result = finish(steps, of_pair(counted(bar, "Timing both in turns")))
     table = Table("", "dense", "pruned", "change", box=None)
     for row in rows(result):
-        table.add_row(row.name, row.dense, row.pruned, row.change)
+        table.add_row(*row)
     console.print(table)
     console.print(f"Speeds are medians of {repeats} turns with their quartiles.")
     for sentence in sentences(result):

@@ -126,9 +126,7 @@ def _simple(text: str) -> str:
 
 def _chosen(spec: PruneSpec) -> dict[str, Any]:
     """Choices that differ from their defaults, without the model."""
-    defaults = PruneSpec()
-    values = {name: getattr(spec, name) for name in PruneSpec.model_fields if name != "model"}
-    return {name: value for name, value in values.items() if value != getattr(defaults, name)}
+    return spec.model_dump(exclude_defaults=True, exclude={"model"})
 
 
 def _literal(value: Any) -> str:

@@ -84,8 +84,7 @@ class View(BaseModel):
 
     def to_query(self) -> str:
         """URL query of the choices that differ from the defaults."""
-        fields = type(self).model_fields
-        return urlencode({name: value for name, value in self if value != fields[name].default})
+        return urlencode(self.model_dump(exclude_defaults=True))
 
     @classmethod
     def from_pairs(cls, pairs: Iterable[tuple[str, str]]) -> tuple[View, list[str]]:

@@ -10,7 +10,7 @@ from liar.loading.source import is_hub_id, local_folder
 from liar.presets import preset_of, split_revision
 from liar.report.export import as_command
 from liar.report.words.findings import domains, quantizations
-from liar.report.words.metric_sentences import sample, stderr_words, value_words, variant_name
+from liar.report.words.metric_sentences import sample, variant_name, with_error
 from liar.report.words.sentences import parameters, recipe, shared_texts, verdict
 from liar.results import MEASURED, MeasuredVariant, RunResult
 from liar.statistics.compare import in_metric
@@ -159,7 +159,7 @@ def _figures(result: RunResult) -> str:
         for figure in first.figures:
             name = task if task == figure.metric else f"{task}, {METRICS[figure.metric].title}"
             given = ((item and in_metric(item, figure.metric)) for item in items)
-            values = (f"{value_words(item)} ± {stderr_words(item)}" if item else "" for item in given)
+            values = (with_error(item) if item else "" for item in given)
             lines.append(f"| {name} | {sample(first)} | {' | '.join(values)} |")
     sentences = "".join(f"\n{sentence}\n" for sentence in [domains(result), *quantizations(result)] if sentence)
     shared = shared_texts(result.calibration) if result.calibration is not None else []

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import forecast
 from liar.report.pages.html import html_report
-from liar.report.words.metric_sentences import percent
-from liar.report.words.sentences import counts, mean_words, parameters
+from liar.report.words.metric_sentences import counts, percent
+from liar.report.words.sentences import mean_words, parameters
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS
 from tests.browser.conftest import SCREENS, severe, too_wide
@@ -25,7 +25,7 @@ _FORECAST = """async (choices) => {
   const found = [];
   for (const { criterion = data.run.criterion, ...choice } of choices) {
     forecasters[criterion] ??= await forecaster(data, criterion);
-    found.push(forecast({ criterion, ...choice }));
+    found.push(forecasters[criterion](choice));
   }
   return found;
 }"""

@@ -8,7 +8,7 @@ import pytest
 
 from components.measured.before_after import UNKNOWN, BeforeAfterPanel
 from components.shared.lookup import Known
-from liar.report.change_groups import changes_in_numbers, group_size
+from liar.report.words.answer_sentences import changes_in_numbers, group_size
 from liar.report.words.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec

@@ -21,8 +21,7 @@ from liar.jobs.sweep import sweep_steps
 from liar.maths.patch import PATCHES
 from liar.models.families import adapt
 from liar.progress import finish
-from liar.report.words.run_labels import short_recipe
-from liar.report.words.sentences import recipe, verdict
+from liar.report.words.sentences import recipe, short_recipe, verdict
 from liar.spec import SweepSpec
 from tests import families, tiny
 from tests.jobs.recipe import finished, spec

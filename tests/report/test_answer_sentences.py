@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liar.report.words.answer_sentences import agreement, judged, repetition
-from liar.results import Generation, Token, Variant
+from liar.report.words.answer_sentences import agreement, changes_of, group_extent, judged, repetition
+from liar.results import CHANGE_GROUPS, MOST_CHANGES, Generation, Token, Variant
+from tests.fakes import change, classifier_run, with_answers
 
 words = st.lists(st.sampled_from(["so", "good", "a", "film"]), max_size=30)
 
@@ -58,3 +59,37 @@ def test_nothing_is_said_of_labels_of_nothing_and_of_what_is_not_known() -> None
     assert judged(answer("pruned", " "), answer("dense", "a b")) == []
     same = answer("pruned", "a b c d")
     assert judged(same, answer("dense", "a b c d")) == ["Repeats 0 % of its runs of three tokens."]
+
+
+@pytest.mark.parametrize(
+    ("answers", "groups"),
+    [
+        ("yny", ["broken", "mended"]),
+        ("ynn", ["broken", "lost"]),
+        ("yyn", ["lost"]),
+        ("nyn", ["lost"]),
+        ("nny", ["mended"]),
+        ("nyy", []),
+        ("nnn", []),
+    ],
+)
+def test_changes_are_grouped_by_who_is_right(answers: str, groups: list[str]) -> None:
+    assert change("text", "y", *answers).groups == groups
+
+
+def test_a_group_holds_the_changes_of_its_task() -> None:
+    run = classifier_run()
+    counts = [len(changes_of(run, "sentiment", group)) for group in CHANGE_GROUPS]
+    assert counts == [2, 1, 2]
+    assert changes_of(run, "topic", "broken") == []
+
+
+def test_a_group_counts_all_of_its_texts() -> None:
+    """Of 40 texts that pruning breaks, a result keeps twelve as examples; the stored answers count all 40."""
+    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(MOST_CHANGES)]
+    old = classifier_run().model_copy(update={"changes": kept})
+    assert group_extent(old, "sentiment", "broken") == "the first 12 texts shown, their number was not kept"
+    assert group_extent(old, "sentiment", "mended") == "no text"
+    run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)
+    assert group_extent(run, "sentiment", "broken") == "40 texts, the first 12 shown"
+    assert group_extent(classifier_run(), "sentiment", "mended") == "1 text"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from liar.report.pages.block import block_picture
+from liar.report.pages.svg import block_picture
 from liar.results import SiteReport
 from liar.spec import SiteKind
 from tests.fakes import site

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from liar.results import Evaluation, Items
 from liar.spec import PruneSpec
 from liar.statistics.compare import compare, difference, differing, is_chance
-from tests.fakes import classifier_run, language_run
+from tests.fakes import classifier_run, language_run, with_answers
 
 
 def test_a_run_differs_from_itself_in_nothing() -> None:
@@ -52,28 +53,14 @@ def test_metrics_are_paired_by_task_and_variant() -> None:
 
 def measured(right: str | None, digest: str = "one") -> Evaluation:
     """Accuracy on texts for which ``right`` has 1 if the answer is right, else 0."""
-    answers = right or "1100"
-    return Evaluation(
-        task="sentiment",
-        metric="accuracy",
-        variant="dense",
-        value=answers.count("1") / len(answers),
-        n=len(answers),
-        stderr=0.2,
-        items=Items(digest=digest, right=f"{int(right, 2):x}") if right else None,
-    )
+    found = with_answers(classifier_run(), *[right or "1100"] * 3).evaluations[0]
+    items = Items(digest=digest, right=f"{int(right, 2):x}") if right else None
+    return found.model_copy(update={"items": items, "stderr": 0.2})
 
 
 def perplexed(*nll: float) -> Evaluation:
-    return Evaluation(
-        task="perplexity",
-        metric="perplexity",
-        variant="dense",
-        value=math.exp(sum(nll) / len(nll)),
-        n=len(nll),
-        stderr=1.0,
-        items=Items(digest="windows", nll=list(nll)),
-    )
+    items, value = Items(digest="windows", nll=list(nll)), math.exp(fmean(nll))
+    return language_run().evaluations[0].model_copy(update={"value": value, "n": len(nll), "items": items})
 
 
 def test_answers_to_the_same_texts_are_compared_in_pairs() -> None:

@@ -22,33 +22,20 @@ from liar.events import Finished
 from liar.report.export import as_command, as_json, as_python, file_stem, program_here, sites_csv
 from liar.results import RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
+from tests.components.test_recipe import FULL
 from tests.fakes import classifier_run, language_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
 SPECS = [
     PruneSpec(),
-    PruneSpec(
-        model="my models/it's $HOME `here`",
-        targets="both",
-        criterion="wanda",
-        ratio=1 / 3,
-        allocation="error-curve",
-        reconstruction="liar",
-        schedule="one-shot",
-        calibration='a "text";.txt',
-        tokens=500,
-        sequence_length=64,
-        separator="newline",
-        multiple=64,
-        seed=7,
-        device="cuda:1",
-        dtype="bfloat16",
-        evaluate=("sentiment", "topic"),
-        evaluate_limit=12,
-        evaluate_length=128,
-        edits=("layers.0.ffn:ratio=0", "layers.1.attention:keep=0,2-3"),
-        quantize="int8",
+    FULL.model_copy(
+        update={
+            "model": "my models/it's $HOME `here`",
+            "calibration": 'a "text";.txt',
+            "ratio": 1 / 3,
+            "device": "cuda:1",
+        }
     ),
     PruneSpec(model="--help", calibration="-x.txt"),
     PruneSpec(model="C:\\models\\zwölf\n"),
@@ -112,11 +99,9 @@ def test_command_and_script_do_the_same_run_for_real(tmp_path: Path) -> None:
     loaded = tiny.language_model()
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
     spec = PruneSpec(
         model=str(folder),
-        calibration=str(text),
+        calibration=tiny.letters_file(tmp_path),
         tokens=128,
         sequence_length=32,
         device="cpu",

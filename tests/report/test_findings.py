@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import pytest
 
-from liar.report.words.findings import findings, quantizations
-from tests.fakes import classifier_run, language_run, quantized_run, with_values
+from liar.errors import InvalidSpecError
+from liar.explore.forecast import forecast
+from liar.report.pages.html import html_report
+from liar.report.plots.heatmap import layer_runs
+from liar.report.words.findings import findings, quantizations, removed_layers, what_went
+from liar.report.words.sentences import recipe, short_recipe, verdict
+from tests.fake_atlas import tiny_atlas
+from tests.fakes import classifier_run, language_run, quantized_run, run_of_layers, with_values
 
 
 def test_a_changed_gain_is_one_sentence() -> None:
@@ -50,3 +57,59 @@ def test_a_repair_that_gave_back_nothing_has_nothing_to_lose() -> None:
     bare = run.model_copy(update={"spec": run.spec.model_copy(update={"reconstruction": "none"})})
     assert "on the pruned one" in quantizations(bare)[0]
     assert "recovered" not in quantizations(bare)[0]
+
+
+# -- whole layers ----------------------------------------------------------------------------------------------------------
+
+
+def test_layers_that_went_are_named() -> None:
+    run = run_of_layers()
+    assert removed_layers(run.sites) == list(range(13, 19))
+    assert verdict(run).startswith("6 of 30 layers gone: perplexity 16.2 → 110.7, repaired 42.4")
+    words = what_went(run.sites, "least-squares")
+    assert words.startswith("Layers 13 to 18 went, and layer 12 replaces them")
+    assert "0.077, and 0.22 without the patch" in words
+    assert findings(run)[0] == words
+    assert "nothing replaces them" in what_went(run.sites, "none")
+    assert recipe(run.spec).startswith("demo/smollm2-135m: 20 % of the layers, the run of layers with the least error")
+    assert short_recipe(run.spec) == "20 % of layers: least-squares"
+    nothing = run.model_copy(update={"sites": language_run().sites})
+    assert not removed_layers(nothing.sites)
+    assert what_went(nothing.sites, "none") == "No layer went: the ratio is nearest to none."
+    assert not any("went" in words for words in findings(language_run()))
+
+
+def test_the_map_has_every_run_and_outlines_the_one_that_went() -> None:
+    run = run_of_layers()
+    figure = go.Figure(layer_runs(run.tried, removed_layers(run.sites)).to_dict())  # which validates it
+    (drawn,) = figure.data
+    assert list(drawn.x) == list(range(1, 30))
+    assert list(drawn.y) == [1, 2, 3, 4, 5, 6]
+    cells = {
+        (first, length): drawn.customdata[row][column][0]
+        for row, length in enumerate(drawn.y)
+        for column, first in enumerate(drawn.x)
+    }
+    assert cells[13, 6] == "layers 13 to 18: error 0.06"
+    assert cells[4, 1] == "layer 4: error 0.019"
+    assert sum(value is not None for line in drawn.z for value in line) == len(run.tried)
+    shape = figure.layout.shapes[0]
+    assert (shape.x0, shape.x1, shape.y0, shape.y1) == (12.5, 13.5, 5.5, 6.5)
+
+
+def test_an_empty_map_is_a_figure() -> None:
+    go.Figure(layer_runs([]).to_dict())
+
+
+def test_the_report_speaks_of_layers() -> None:
+    page = html_report(run_of_layers())
+    assert "Error of every run of layers" in page
+    assert "The mask is the same in all strips" not in page
+    assert "Error of every run of layers" not in html_report(language_run())
+
+
+def test_curves_know_nothing_of_layers() -> None:
+    run = run_of_layers()
+    for make in (lambda: forecast(run.spec, tiny_atlas()), lambda: html_report(run, tiny_atlas())):
+        with pytest.raises(InvalidSpecError, match="of heads and neurons"):
+            make()

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import base64
+import hashlib
+import json
+import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
+from liar.errors import InvalidSpecError
+from liar.explore.atlas import Atlas
 from liar.report.export import as_command
 from liar.report.pages.html import SETTINGS, html_report
 from liar.report.words.findings import quantizations
 from liar.report.words.sentences import verdict
 from liar.results import CalibrationText, Change, Generation, RunResult, Speed
-from liar.spec import PruneSpec
+from liar.spec import ALLOCATIONS, RECONSTRUCTIONS, PruneSpec
 from liar.tasks.texts import FILMS, WIKI
 from tests.fakes import change, classifier_run, language_run, quantized_run
+from tests.shipped import shipped_pair
 
+MINILM = "demo/minilm-sentiment"
+EXPLORED = shipped_pair(MINILM)
 NASTY = "</script></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}"
 
 
@@ -28,7 +37,6 @@ class Document(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.tables: list[list[list[str]]] = []
-        self.styles = ""
         self.seen = ""
         self._open = ""
         self._in_cell = False
@@ -51,9 +59,7 @@ class Document(HTMLParser):
         self._in_cell = self._in_cell and tag not in ("th", "td")
 
     def handle_data(self, data: str) -> None:
-        if self._open == "style":
-            self.styles += data
-        elif self._open != "script":
+        if self._open not in ("script", "style"):
             self.seen += data
         if self._in_cell:
             self.tables[-1][-1][-1] += data.strip()
@@ -63,14 +69,14 @@ class Document(HTMLParser):
         return " ".join(self.seen.replace("\u00a0", " ").split())
 
     def count(self, tag: str) -> int:
-        return Counter(name for name, _ in self.tags)[tag]
+        return sum(name == tag for name, _ in self.tags)
 
     def loads_nothing(self) -> bool:
         """Whether no tag loads anything, or has a script or a style that the policy forbids."""
-        attributes = [(tag, name) for tag, found in self.tags for name in found]
         return not any(
             name in ("src", "style") or name.startswith("on") or (name == "href" and tag != "a")
-            for tag, name in attributes
+            for tag, found in self.tags
+            for name in found
         )
 
 
@@ -128,20 +134,25 @@ def test_no_choice_is_left_out_or_nameless() -> None:
     assert all(name in text for name in SETTINGS.values())
 
 
-def test_nothing_is_loaded_from_anywhere() -> None:
-    source = html_report(full_run())
-    document = Document(source)
-    assert document.loads_nothing()
-    assert "url(" not in document.styles
-    assert "@import" not in document.styles
-    policy = next(a["content"] for tag, a in document.tags if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy is not None
-    assert "default-src 'none'" in policy
-    assert "http" not in policy.replace("http-equiv", "")
-    assert len(source.encode()) < 100_000
+@pytest.mark.parametrize("atlas", [None, EXPLORED[1]], ids=["report", "explored"])
+def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded(atlas: Atlas | None) -> None:
+    source = html_report(full_run(), atlas)
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert Document(source).loads_nothing()
+    assert "url(" not in source
+    assert "@import" not in source
+    assert atlas or len(source.encode()) < 100_000
 
 
-def test_text_of_others_stays_text() -> None:
+@pytest.mark.parametrize(("atlas", "scripts"), [(None, 1), (EXPLORED[1], 2)], ids=["report", "explored"])
+def test_text_of_others_stays_text(atlas: Atlas | None, scripts: int) -> None:
     run = full_run()
     nasty = run.model_copy(
         update={
@@ -158,8 +169,8 @@ def test_text_of_others_stays_text() -> None:
             "environment": {NASTY: NASTY},
         }
     )
-    clean, document = Document(html_report(run)), Document(html_report(nasty))
-    assert document.count("script") == clean.count("script") == 1
+    clean, document = Document(html_report(run, atlas)), Document(html_report(nasty, atlas))
+    assert document.count("script") == clean.count("script") == scripts
     assert document.count("style") == 1
     assert document.count("img") == 0
     assert document.loads_nothing()
@@ -177,9 +188,10 @@ def test_it_has_its_language_its_subject_and_the_answers_side_by_side() -> None:
     ) in document.text
 
 
-def test_a_run_that_measured_nothing_has_a_report() -> None:
-    bare = language_run().model_copy(update={"evaluations": [], "generations": []})
-    text = Document(html_report(bare)).text
+@pytest.mark.parametrize("atlas", [None, EXPLORED[1]], ids=["report", "explored"])
+def test_a_run_that_measured_nothing_has_a_report(atlas: Atlas | None) -> None:
+    bare = classifier_run().model_copy(update={"evaluations": [], "generations": []})
+    text = Document(html_report(bare, atlas)).text
     assert "No metric was measured" in text
     assert "In its own words" not in text
 
@@ -198,3 +210,58 @@ def test_quoted_texts_have_their_authors_and_licence() -> None:
         assert links(both).count(credit.link) == 1
     assert WIKI.source.credit.link not in links(run)
     assert FILMS.source.credit.link not in links(run.model_copy(update={"changes": []}))
+
+
+# -- the page to explore a run on: the browser test checks its numbers ----------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [MINILM, "demo/smollm2-135m"])
+def test_it_is_small_also_with_every_criterion(model: str) -> None:
+    run, atlas = shipped_pair(model)
+    page, alone = html_report(run, atlas, atlas.facts.criteria), html_report(run, atlas)
+    assert len(alone.encode()) < min(400_000, len(page.encode()))
+    assert len(page.encode()) < 1_500_000
+    assert set(_data(page)["criteria"]) == set(atlas.facts.criteria)
+
+
+def _data(page: str) -> dict[str, Any]:
+    (text,) = re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def test_without_a_script_the_run_is_there_as_a_picture_and_a_table() -> None:
+    run, atlas = EXPLORED
+    page = html_report(run, atlas)
+    document, data = Document(page), _data(page)
+    assert document.count("rect") == len(run.sites) * 5
+    assert all(f"{site.error['least-squares']:.4f}" in document.text for site in run.sites)
+    assert "Scripts are off" in document.text
+    assert [site["name"] for site in data["sites"]] == [site.name for site in run.sites]
+    assert data["run"]["after"] == run.totals.parameters_after
+
+
+def test_an_older_run_lacks_some_errors_and_not_their_columns() -> None:
+    run, atlas = EXPLORED
+    older = [site.model_copy(update={"error": {"none": site.error["none"]}}) for site in run.sites]
+    document = Document(html_report(run.model_copy(update={"sites": older}), atlas))
+    assert document.count("rect") == len(run.sites)
+    assert document.count("option") == len(ALLOCATIONS) + len(RECONSTRUCTIONS) + len(run.sites)
+
+
+def test_units_chosen_by_hand_are_noted() -> None:
+    run, atlas = EXPLORED
+    edited = run.model_copy(update={"spec": run.spec.model_copy(update={"edits": ("layers.0.ffn:ratio=0",)})})
+    assert "Forecasts leave that out" in html_report(edited, atlas)
+    assert "Forecasts leave that out" not in html_report(run, atlas)
+
+
+@pytest.mark.parametrize("criterion", ["custom:my_own", "magnitude"])
+def test_a_criterion_without_curves_is_one_sentence(criterion: str) -> None:
+    run, atlas = EXPLORED
+    lacking = Atlas(atlas.facts.model_copy(update={"criteria": ["obs"]}), atlas.arrays)
+    other = run.model_copy(update={"spec": run.spec.model_copy(update={"criterion": criterion})})
+    with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
+        html_report(other, lacking)
+    with pytest.raises(InvalidSpecError, match=r"another criterion|apply the recipe"):
+        html_report(run, atlas, [criterion] if criterion != "magnitude" else ["nothing"])

@@ -101,16 +101,31 @@ def test_a_change_names_its_standard_error() -> None:
     assert words.metric_change(dense, other) == "-20.0 % (standard error 1.4 %; measured on different items)"
 
 
-def test_metrics_carry_n_and_length() -> None:
-    windows, texts = language_run().evaluations[0], classifier_run().evaluations[0]
-    assert words.measurement(windows) == "perplexity, 20 windows of 256 tokens"
-    assert words.measurement(texts) == "sentiment accuracy, 1,200 texts"
-    read = windows.model_copy(update={"source": "wiki", "separator": "document"})
-    assert words.measurement(read) == (
-        "perplexity, 20 windows of 256 tokens of Wikipedia leads with document tokens between texts"
-    )
-    of_answers = texts.model_copy(update={"task": "span", "metric": "answer-f1"})
-    assert words.measurement(of_answers) == "span F1 of answers, 1,200 questions"
+@pytest.mark.parametrize(
+    ("run", "facts", "expected"),
+    [
+        (language_run(), {}, "perplexity, 20 windows of 256 tokens"),
+        (
+            language_run(),
+            {"source": "wiki", "separator": "document"},
+            "perplexity, 20 windows of 256 tokens of Wikipedia leads with document tokens between texts",
+        ),
+        (classifier_run(), {}, "sentiment accuracy, 1,200 texts"),
+        (
+            classifier_run(),
+            {"available": 1_590, "sequence_length": 256, "cut": 3},
+            "sentiment accuracy, 1,200 of 1,590 texts of at most 256 tokens, 3 cut",
+        ),
+        (
+            classifier_run(),
+            {"available": 1_200, "sequence_length": 256, "cut": 0},
+            "sentiment accuracy, 1,200 texts of at most 256 tokens",
+        ),
+        (classifier_run(), {"task": "span", "metric": "answer-f1"}, "span F1 of answers, 1,200 questions"),
+    ],
+)
+def test_a_metric_states_how_much_of_which_text_was_read(run: RunResult, facts: dict[str, Any], expected: str) -> None:
+    assert words.measurement(run.evaluations[0].model_copy(update=facts)) == expected
 
 
 @pytest.mark.parametrize(
@@ -142,15 +157,3 @@ def test_texts_of_the_bundle_have_titles(source: str, expected: str) -> None:
 )
 def test_what_answers_without_knowledge_reach(facts: dict[str, Any], expected: str | None) -> None:
     assert words.baseline(classifier_run().evaluations[0].model_copy(update=facts)) == expected
-
-
-@pytest.mark.parametrize(
-    ("facts", "expected"),
-    [
-        ({}, "1,200 texts"),
-        ({"available": 1_590, "sequence_length": 256, "cut": 3}, "1,200 of 1,590 texts of at most 256 tokens, 3 cut"),
-        ({"available": 1_200, "sequence_length": 256, "cut": 0}, "1,200 texts of at most 256 tokens"),
-    ],
-)
-def test_a_figure_states_how_much_of_the_texts_was_read(facts: dict[str, int], expected: str) -> None:
-    assert words.sample(classifier_run().evaluations[0].model_copy(update=facts)) == expected

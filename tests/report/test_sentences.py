@@ -8,26 +8,36 @@ from typing import Any
 import pytest
 
 from liar.explore.forecast import Forecast
-from liar.report import change_groups
 from liar.report.words import sentences as words
 from liar.report.words.metric_sentences import percent
-from liar.results import CHANGE_GROUPS, MOST_CHANGES, CalibrationPart, CalibrationText, RunResult
+from liar.report.words.sentences import run_labels, short_recipe
+from liar.results import CalibrationPart, CalibrationText, RunResult
 from liar.spec import PruneSpec
-from tests.fakes import change, classifier_run, gain, language_run, speed, with_answers
+from tests.fakes import classifier_run, gain, language_run, speed
 
 
-def test_verdict_of_a_language_model() -> None:
-    assert words.verdict(language_run()) == (
-        "Half of the neurons gone: perplexity 16.2 → 110.7, repaired 42.4; 30 % fewer parameters."
-    )
-
-
-def test_verdict_of_a_classifier() -> None:
-    """Heads and neurons are named apart if their shares differ: of these go 4 of 9 and 768 of 1,536."""
-    assert words.verdict(classifier_run()) == (
-        "44 % of the heads and half of the neurons gone: sentiment accuracy 86.3 % → 80.8 %, repaired 84.7 %; "
-        "25 % fewer parameters; 1.20 times as fast with one text at a time (1.17 to 1.25 in turns)."
-    )
+@pytest.mark.parametrize(
+    ("run", "sentence"),
+    [
+        (
+            language_run(),
+            "Half of the neurons gone: perplexity 16.2 → 110.7, repaired 42.4; 30 % fewer parameters.",
+        ),
+        (
+            classifier_run(),
+            "44 % of the heads and half of the neurons gone: sentiment accuracy 86.3 % → 80.8 %, repaired 84.7 %; "
+            "25 % fewer parameters; 1.20 times as fast with one text at a time (1.17 to 1.25 in turns).",
+        ),
+        (
+            language_run().model_copy(update={"evaluations": []}),
+            "Half of the neurons gone; 30 % fewer parameters.",
+        ),
+    ],
+    ids=["language model", "classifier", "nothing measured"],
+)
+def test_a_verdict_is_one_sentence(run: RunResult, sentence: str) -> None:
+    """Heads and neurons are named apart if their shares differ: of the classifier's go 4 of 9 and 768 of 1,536."""
+    assert words.verdict(run) == sentence
 
 
 @pytest.mark.parametrize(
@@ -56,42 +66,6 @@ def test_times_that_were_not_taken_in_turns_give_no_gain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "groups"),
-    [
-        ("yny", ["broken", "mended"]),
-        ("ynn", ["broken", "lost"]),
-        ("yyn", ["lost"]),
-        ("nyn", ["lost"]),
-        ("nny", ["mended"]),
-        ("nyy", []),
-        ("nnn", []),
-    ],
-)
-def test_changes_are_grouped_by_who_is_right(answers: str, groups: list[str]) -> None:
-    assert change("text", "y", *answers).groups == groups
-
-
-def test_a_group_holds_the_changes_of_its_task() -> None:
-    run = classifier_run()
-    counts = [len(change_groups.changes_of(run, "sentiment", group)) for group in CHANGE_GROUPS]
-    assert counts == [2, 1, 2]
-    assert change_groups.changes_of(run, "topic", "broken") == []
-
-
-def test_a_group_counts_all_of_its_texts() -> None:
-    """Of 40 texts that pruning breaks, a result keeps twelve as examples; the stored answers count all 40."""
-    kept = [change(f"text {number}", "good", "good", "bad", "bad") for number in range(MOST_CHANGES)]
-    old = classifier_run().model_copy(update={"changes": kept})
-    assert (
-        change_groups.group_extent(old, "sentiment", "broken") == "the first 12 texts shown, their number was not kept"
-    )
-    assert change_groups.group_extent(old, "sentiment", "mended") == "no text"
-    run = with_answers(old, "1" * 100, "1" * 60 + "0" * 40, "1" * 60 + "0" * 40)
-    assert change_groups.group_extent(run, "sentiment", "broken") == "40 texts, the first 12 shown"
-    assert change_groups.group_extent(classifier_run(), "sentiment", "mended") == "1 text"
-
-
-@pytest.mark.parametrize(
     ("kept", "expected"),
     [(1152, "A quarter of the neurons"), (1024, "A third of the neurons"), (900, "41 % of the neurons")],
 )
@@ -99,11 +73,6 @@ def test_shares_have_names_where_people_have_them(kept: int, expected: str) -> N
     run = language_run()
     sites = [site.model_copy(update={"kept": kept}) for site in run.sites]
     assert words.verdict(run.model_copy(update={"sites": sites})).startswith(expected)
-
-
-def test_a_run_that_measured_nothing_still_has_a_verdict() -> None:
-    sentence = words.verdict(language_run().model_copy(update={"evaluations": []}))
-    assert sentence == "Half of the neurons gone; 30 % fewer parameters."
 
 
 def test_the_recipe_names_every_choice_and_what_is_seldom_chosen() -> None:
@@ -175,3 +144,46 @@ def test_the_texts_of_a_mix_have_their_shares(source: str, expected: str) -> Non
     text = CalibrationText(source=source, split=None if mixed else "train", tokens=512, sequences=2, mixed=mixed)
     run = language_run().model_copy(update={"calibration": text})
     assert words.calibrated_on(run) == f"Calibrated on {expected}: 512 tokens in 2 sequences."
+
+
+# -- labels ----------------------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_labelled_by_what_distinguishes_them() -> None:
+    specs = [
+        PruneSpec(seed=3),
+        PruneSpec(tokens=4096),
+        PruneSpec(calibration="letters.txt", tokens=4096),
+        PruneSpec(ratio=0.2, seed=3),
+        PruneSpec(model="demo/minilm"),
+    ]
+    short = short_recipe(PruneSpec())
+    choices = "kfac, loss-curve, least-squares, corrective"
+    assert short == f"50 % of neurons: {choices}"
+    assert run_labels(specs) == [
+        f"50 % of neurons, the default text, tokens by model width, seed 3: {choices}",
+        f"50 % of neurons, the default text, 4,096 tokens, seed 0: {choices}",
+        f"50 % of neurons, text letters.txt, 4,096 tokens, seed 0: {choices}",
+        short_recipe(PruneSpec(ratio=0.2)),
+        short,
+    ]
+    assert run_labels([PruneSpec(), PruneSpec()]) == [short, short], "the same run is no other run"
+
+
+OTHERS: list[dict[str, Any]] = [
+    *({"calibration": "x"}, {"tokens": 5}, {"seed": 5}, {"sequence_length": 5}, {"multiple": 5}, {"ratio": 0.501}),
+    *({"device": "cpu"}, {"dtype": "bfloat16"}, {"evaluate": ("topic",)}, {"evaluate_limit": 5}, {"quantize": "int8"}),
+    *({"edits": ("layers.0.ffn:ratio=0",)}, {"edits": ("layers.1.ffn:ratio=0",)}),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=str)
+def test_whatever_differs_is_seen(other: dict[str, Any]) -> None:
+    first = PruneSpec(edits=("layers.2.ffn:ratio=0",)) if "edits" in other else PruneSpec()
+    one, two = run_labels([first, first.model_copy(update=other)])
+    assert one != two
+
+
+def test_a_label_names_the_schedule_as_it_is_done() -> None:
+    assert short_recipe(PruneSpec(reconstruction="bias")).endswith("bias, sequential")
+    assert short_recipe(PruneSpec(reconstruction="least-squares")).endswith("least-squares, corrective")

@@ -53,14 +53,7 @@ async function forecaster(data, criterion) {
     return Math.max(1, Math.min(Math.ceil(site.bundles / data.floor), site.bundles - nearestRemoved(site.bundles, ratio)));
   }
 
-  function budget(ratio) {
-    return ratio * sites.reduce((sum, site) => sum + site.bundles * site.parameters, 0);
-  }
-
-  function byScores(ratio) {
-    const kept = sites.map((site) => site.bundles);
-    const floors = sites.map((site) => floorOf(site, ratio));
-    let left = budget(ratio);
+  function byScores(kept, floors, left) {
     for (const index of order) {
       const cost = sites[index].parameters;
       if (kept[index] > floors[index] && left >= cost / 2) {
@@ -71,9 +64,7 @@ async function forecaster(data, criterion) {
     return kept;
   }
 
-  function byCurve(ratio, repair, withLoss) {
-    const kept = sites.map((site) => site.bundles);
-    const floors = sites.map((site) => floorOf(site, ratio));
+  function byCurve(kept, floors, left, repair, withLoss) {
     const damage = (site, count) => {
       const found = errorAt(site, repair, count, !withLoss) * site.energy[withLoss ? 0 : 1];
       return withLoss ? found * site.sensitivity : found;
@@ -88,7 +79,6 @@ async function forecaster(data, criterion) {
       offers.set(index, { price: rise / (step * site.parameters), step });
     };
     sites.forEach((_, index) => offer(index));
-    let left = budget(ratio);
     while (offers.size) {
       let index = -1;
       for (const [other, { price }] of offers) {
@@ -107,7 +97,9 @@ async function forecaster(data, criterion) {
 
   function allocated(allocation, ratio, repair) {
     if (allocation === 'uniform') return sites.map((site) => site.bundles - nearestRemoved(site.bundles, ratio));
-    return allocation === 'global' ? byScores(ratio) : byCurve(ratio, repair, allocation !== 'error-curve');
+    const all = sites.reduce((sum, site) => sum + site.bundles * site.parameters, 0);
+    const start = [sites.map((site) => site.bundles), sites.map((site) => floorOf(site, ratio)), ratio * all];
+    return allocation === 'global' ? byScores(...start) : byCurve(...start, repair, allocation !== 'error-curve');
   }
 
   /** Kept neurons in multiples, at least one a site, by largest remainder; uniform ones are rounded down. */

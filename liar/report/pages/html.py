@@ -23,18 +23,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from liar.explore.atlas import Atlas
-from liar.report.change_groups import group_extent
 from liar.report.export import as_command, as_python
 from liar.report.pages.interactive import content_hash, exploration, script_of
-from liar.report.pages.picture import picture_of
+from liar.report.pages.svg import picture_of
 from liar.report.plots.frame import VARIANT_COLOURS
-from liar.report.words.answer_sentences import by_prompt, judged
+from liar.report.words.answer_sentences import by_prompt, group_extent, judged
+from liar.report.words.cost_sentences import speed_words
 from liar.report.words.findings import findings
-from liar.report.words.metric_sentences import beside_dense, measurement, stderr_words, value_words, variant_name
-from liar.report.words.run_labels import token_words
-from liar.report.words.sentences import calibrated_on, parameters, recipe, verdict
+from liar.report.words.metric_sentences import beside_dense, measurement, variant_name, with_error
+from liar.report.words.sentences import calibrated_on, parameters, recipe, token_words, verdict
 from liar.report.words.site_sentences import reconstructions_of
-from liar.report.words.speed_sentences import speed_words
 from liar.results import CHANGE_GROUPS, VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.registry import credits_of
@@ -134,9 +132,9 @@ def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
     """Measurement -> variant -> its value with one standard error, and its comparison with the dense model."""
     values: dict[str, dict[str, tuple[str, str]]] = {}
     for item in (figure for evaluation in result.evaluations for figure in evaluation.figures):
-        what, value = measurement(item), f"{value_words(item)} ± {stderr_words(item)}"
+        what = measurement(item)
         comparison = "" if item.variant == "dense" else beside_dense(result, item) or ""
-        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (value, comparison)
+        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (with_error(item), comparison)
     return values
 
 

@@ -25,11 +25,6 @@ const element = (name, attributes = {}, ...children) => {
   return made;
 };
 
-/** Forecast of choices, under the criterion of the run unless they name another one, which has been read. */
-function forecast({ criterion = data.run.criterion, ...choices }) {
-  return forecasters[criterion](choices);
-}
-
 function colour(error) {
   const place = Math.min(1, Math.max(0, 1 + Math.log10(Math.max(error, 1e-9)) / 3)) * (data.colours.length - 1);
   const low = Math.floor(place), high = Math.min(low + 1, data.colours.length - 1);
@@ -147,13 +142,9 @@ function drawTable(found) {
 
 function draw() {
   const measured = CHOICES.every((name) => chosen[name] === data.run[name]);
-  const found = measured ? data.run : forecast(chosen);
+  const found = measured ? data.run : forecasters[chosen.criterion](chosen);
   one('#problem').textContent = found.problem ?? '';
-  one('#ratio').value = one('#ratio-number').value = chosen.ratio;
-  for (const name of ['criterion', 'allocation', 'repair']) {
-    if (one(`#${name}`)) one(`#${name}`).value = chosen[name];
-  }
-  one('#site').value = chosen.site;
+  for (const input of document.querySelectorAll('.controls [id], #site')) input.value = chosen[input.id.replace('-number', '')];
   if (found.problem) return;
   drawVerdict(found, measured);
   drawHeatmap(found);

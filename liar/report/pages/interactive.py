@@ -81,7 +81,20 @@ def curves_data(spec: PruneSpec, atlas: Atlas, criteria: Sequence[str] = ()) -> 
         "steps": STEPS,
         "parameters": atlas.facts.model.parameters,
         "blocks": atlas.facts.block_parameters,
-        "sites": [_site(chart) for chart in charts],
+        "sites": [
+            {
+                "name": chart.site.name,
+                "layer": chart.site.layer,
+                "kind": chart.site.kind,
+                "group": chart.site.group,
+                "bundles": chart.site.bundles,
+                "parameters": chart.facts.bundle_parameters,
+                "bias": [chart.facts.bias_fixed, chart.facts.bias_per_bundle],
+                "energy": chart.arrays.energy[chart.row].tolist(),
+                "sensitivity": chart.sensitivity,
+            }
+            for chart in charts
+        ],
         "criteria": {
             name: _of_criterion(charts, spec.model_copy(update={"criterion": name}), atlas)
             for name in dict.fromkeys([spec.criterion, *criteria])
@@ -97,21 +110,6 @@ def _of_criterion(charts: Sequence[SiteAtlas], spec: PruneSpec, atlas: Atlas) ->
     return {
         "curves": _packed(np.concatenate([_curves(chart, spec.criterion).ravel() for chart in charts])),
         "global": _packed(np.array(order, np.uint16)),
-    }
-
-
-def _site(chart: SiteAtlas) -> dict[str, Any]:
-    site, facts = chart.site, chart.facts
-    return {
-        "name": site.name,
-        "layer": site.layer,
-        "kind": site.kind,
-        "group": site.group,
-        "bundles": site.bundles,
-        "parameters": facts.bundle_parameters,
-        "bias": [facts.bias_fixed, facts.bias_per_bundle],
-        "energy": [float(chart.arrays.energy[chart.row, place]) for place in range(len(WEIGHTINGS))],
-        "sensitivity": chart.sensitivity,
     }
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
 from liar.choices import REPAIRS
 from liar.results import MeasuredVariant
@@ -31,23 +29,17 @@ TOP = 48
 BARE = {"showgrid": False, "zeroline": False, "fixedrange": True}
 """An axis without lines."""
 
+WHISKERS = {"type": "data", "thickness": 1.2, "width": 4}
+"""Error bars."""
+
+COLOUR_BAR = {"orientation": "h", "thickness": 10, "outlinewidth": 0, "yanchor": "top"}
+"""A colour bar below the plot, to leave the width of a narrow page to the plot."""
+
 FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
-KEPT, REMOVED = "#0072b2", "rgba(128,128,128,.45)"
-"""Colours of kept and of removed units."""
-
 LINE = "rgba(128,128,128,.9)"
 """Colour of dividers and marks, visible on a light and on a dark background."""
-
-SITE_HEIGHT = 190
-"""Height of a plot of one site in pixels."""
-
-MOST_POINTS = 50
-"""Most bundles that are drawn as a point each."""
-
-POWERS = "~g"
-"""Number format of a logarithmic axis; plotly would draw powers a quarter larger than the other numbers."""
 
 SMALLEST_ERROR = 1e-6
 """Replaces smaller errors, also zero, in ratios and logarithms."""
@@ -56,19 +48,22 @@ DIVERGING = [[0.0, "#d55e00"], [0.25, "#edab7c"], [0.5, "#f2f2f2"], [0.75, "#79b
 """Vermilion: the second of two is worse; blue: it is better."""
 
 
-def drawing(data: list[dict[str, Any]], layout: dict[str, Any], **size: int) -> go.Figure:
-    """Figure in a :func:`frame` of this ``size``, from plain dicts: fast enough to redraw while a slider moves, without
-    ``make_subplots`` (30 ms) and without plotly's validation, so only a test that validates it finds a misspelt property.
+def drawing(
+    data: list[dict[str, Any]],
+    layout: dict[str, Any],
+    *,
+    drawn: int,
+    bottom: int,
+    left: int,
+    right: int,
+    top: int = TOP,
+) -> go.Figure:
+    """Figure from plain dicts, whose plots without margins are ``drawn`` pixels high.
+
+    Fast enough to redraw while a slider moves, without ``make_subplots`` (30 ms) and without plotly's validation, so only a
+    test that validates it finds a misspelt property. Its paper is transparent, to show the page's light or dark background.
     """
-    return go.Figure(data, {**layout, **frame(**size)}, _validate=False)
-
-
-def frame(drawn: int, bottom: int, left: int, right: int, top: int = TOP) -> dict[str, Any]:
-    """The common layout; its paper is transparent, to show the page's light or dark background.
-
-    ``drawn`` is the height of the plots without margins, in pixels.
-    """
-    return {
+    common = {
         "height": top + drawn + bottom,
         "autosize": True,
         "margin": {"l": left, "r": right, "t": top, "b": bottom},
@@ -78,6 +73,7 @@ def frame(drawn: int, bottom: int, left: int, right: int, top: int = TOP) -> dic
         "hoverlabel": {"align": "left", "bgcolor": "#1e293b", "bordercolor": "#64748b", "font": {"color": "white"}},
         "dragmode": False,
     }
+    return go.Figure(data, {**layout, **common}, _validate=False)
 
 
 def title(words: str, y: float = 1.0) -> dict[str, Any]:
@@ -92,25 +88,29 @@ def title(words: str, y: float = 1.0) -> dict[str, Any]:
         "yanchor": "bottom",
         "align": "left",
         "showarrow": False,
-        "font": FONT,
     }
 
 
 def axis(words: str, standoff: int = 8, **more: Any) -> dict[str, Any]:
     """Axis with the title ``words`` and ``more`` properties, for :func:`drawing`."""
     heading = {"text": words, "font": FONT, "standoff": standoff}
-    return {"title": heading, "gridcolor": GRID, "zeroline": False, "fixedrange": True, "tickfont": FONT, **more}
+    return {"title": heading, "gridcolor": GRID, "zeroline": False, "fixedrange": True, **more}
 
 
 def legend(y: float) -> dict[str, Any]:
     """Legend below the plot, its upper end at ``y`` in paper coordinates."""
-    return {"orientation": "h", "y": y, "yanchor": "top", "x": 0, "font": FONT}
+    return {"orientation": "h", "y": y, "yanchor": "top", "x": 0}
 
 
 def vertical(x: float) -> dict[str, Any]:
     """Dashed line over the whole height at ``x``, for :func:`drawing`."""
     line = {"color": LINE, "width": 2, "dash": "dash"}
     return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def scatter(x: Sequence[Any], y: Sequence[Any], mode: str, hover: str, **more: Any) -> dict[str, Any]:
+    """Lines or marks, for :func:`drawing`, with the template ``hover`` of their text on hover."""
+    return {"type": "scatter", "x": x, "y": y, "mode": mode, "hovertemplate": f"{hover}<extra></extra>", **more}
 
 
 def cells(x: Sequence[Any], y: Sequence[Any], z: Sequence[Any], words: Sequence[Any], **more: Any) -> dict[str, Any]:
@@ -123,16 +123,6 @@ def outlines(x: int, y: int, axis: str = "y") -> list[dict[str, Any]]:
     """A white line within a black one around the cell at ``x`` and ``y``, visible on every cell, light page and dark page."""
     box = {"type": "rect", "xref": "x", "yref": axis, "x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
     return [{**box, "line": {"color": colour, "width": width}} for colour, width in (("black", 4), ("white", 1.5))]
-
-
-def rounded(values: NDArray[np.floating[Any]]) -> list[float]:
-    """Round to four digits: enough for a figure, and a fifth of the text for the page to load."""
-    return [float(f"{value:.4g}") for value in values]
-
-
-def positive(values: Sequence[float], least: float = 0.0) -> list[float | None]:
-    """Replace values that a logarithmic axis cannot show by None."""
-    return [value if value > least else None for value in values]
 
 
 def empty(words: str) -> go.Figure:

@@ -1,8 +1,11 @@
-"""Heatmaps of every site, layer x site: its errors on one colour scale, and those of two runs compared."""
+"""Heatmaps: the errors of every site, layer x site, on one colour scale; those of two runs compared; and those of the runs of
+layers that a removal tried, first layer by length, coloured by the error that the patch leaves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from math import floor, log10
 from statistics import fmean
 from typing import Any, TypeVar
@@ -12,10 +15,12 @@ import plotly.graph_objects as go
 from liar.choices import Reconstruction
 from liar.report.plots.frame import (
     BARE,
+    COLOUR_BAR,
     DIVERGING,
     FONT,
     SMALLEST_ERROR,
     STANDOFF,
+    axis,
     cells,
     drawing,
     empty,
@@ -23,8 +28,9 @@ from liar.report.plots.frame import (
     title,
 )
 from liar.report.view import Scale, View
+from liar.report.words.findings import named
 from liar.report.words.site_sentences import KINDS, error_words, errors_of, reconstructions_of
-from liar.results import SiteReport
+from liar.results import SiteReport, TriedRun
 from liar.spec import SiteKind
 from liar.statistics.compare import RunComparison, SiteDifference
 
@@ -39,8 +45,8 @@ difference on the log scale is a ratio."""
 
 DEFAULT_VIEW = View()
 
-_CELL, _GAP = 34, 34
-"""Height of a site in the heatmap and of the space for a strip's title, in pixels."""
+_CELL, _GAP, _RUN = 34, 34, 22
+"""Height of a site in the heatmap, of the space for a strip's title, and of a number of layers, in pixels."""
 
 _WIDEST_RATIO = 100.0
 """Largest ratio of the errors of two runs that has a colour of its own."""
@@ -49,11 +55,12 @@ _TICKS = tuple(digit * 10.0**power for power in range(-6, 7) for digit in (1, 3)
 
 _UNITS: dict[SiteKind, str] = {"ffn": "neurons", "attention": "query heads"}
 
-_LAYERS = {**BARE, "title": {"text": "layer", "standoff": 4, "font": FONT}}
+_LAYERS = axis("layer", 4, showgrid=False)
 _SITES = {**BARE, "automargin": True, **STANDOFF}
 """Axes of layers and of kinds of sites."""
 
 _Cell = TypeVar("_Cell", SiteReport, SiteDifference)
+_Grid = tuple[list[SiteKind], list[int], list[list[_Cell | None]]]
 _Names = tuple[Reconstruction, ...]
 """What a strip shows: the error of one reconstruction, or the difference of two."""
 
@@ -67,49 +74,36 @@ def error_heatmap(
     on the linear one. ``customdata`` of a cell holds its text and the name of its site; the site of ``view`` is outlined,
     ``about`` is stored as ``layout.meta``. Fast enough to follow a slider.
     """
-    kinds, layers, grid = _grid(sites)
+    grid = kinds, layers, _ = _grid(sites)
     known = reconstructions_of(sites)
     strips: list[_Names] = [(name,) for name in view.strips if name in known or view.show != "all"]
     strips += [view.difference] if view.difference else []
-    missing = [_missing(known, names) for names in strips]
     height = _CELL * max(len(kinds), 1)
-    drawn = len(strips) * height + (len(strips) - 1) * _GAP
-    bottoms = [drawn - height - index * (height + _GAP) for index in range(len(strips))]
-    axes = ["y", *(f"y{index + 1}" for index in range(1, len(strips)))]
-    layout: dict[str, Any] = {
-        "xaxis": {**_LAYERS, "anchor": axes[-1], "constrain": "domain", "dtick": layer_ticks(layers)},
+    drawn = len(strips) * (height + _GAP) - _GAP
+    data, titles, shapes = [], [], []
+    axes: dict[str, Any] = {}
+    for index, names in enumerate(strips):
+        number = str(index + 1) if index else ""
+        bottom = drawn - height - index * (height + _GAP)
+        domain = [bottom / drawn, (bottom + height) / drawn]
+        missing = _missing(known, names)
+        axes[f"yaxis{number}"] = {**_SITES, "anchor": "x", "domain": domain}
+        titles.append(title(_title(sites, view, names, missing), domain[1]))
+        for site in sites:
+            if site.name == view.site:
+                shapes += outlines(site.layer, kinds.index(site.kind), f"y{number}")
+        value = partial(_value, view=view, names=names)
+        words = partial(_site_words, view=view, names=names, missing=missing)
+        # the hover text explains why a cell has no colour
+        data.append(_cells(grid, value, words, hoverongaps=True, yaxis=f"y{number}"))
+    layout = {
+        "xaxis": {**_LAYERS, "anchor": data[-1]["yaxis"], "constrain": "domain", "dtick": layer_ticks(layers)},
+        **axes,
         "coloraxis": coloraxis(view, colour_limits(sites, view), -62 / drawn),
         "meta": dict(about or {}),
-        "annotations": [
-            title(_title(sites, view, names, reason), (bottom + height) / drawn)
-            for names, reason, bottom in zip(strips, missing, bottoms, strict=True)
-        ],
-        "shapes": [
-            shape
-            for axis in axes
-            for site in sites
-            if site.name == view.site
-            for shape in outlines(site.layer, kinds.index(site.kind), axis)
-        ],
+        "annotations": titles,
+        "shapes": shapes,
     }
-    for axis, bottom in zip(axes, bottoms, strict=True):
-        domain = [bottom / drawn, (bottom + height) / drawn]
-        layout[axis.replace("y", "yaxis")] = {**_SITES, "anchor": "x", "domain": domain}
-    data = [
-        cells(
-            layers,
-            [KINDS[kind] for kind in kinds],
-            [[_value(site, view, names) if site else None for site in line] for line in grid],
-            [
-                [[_site_words(site, view, names, reason), site.name] if site else ["", ""] for site in line]
-                for line in grid
-            ],
-            hoverongaps=True,  # the hover text explains why a cell has no colour
-            coloraxis="coloraxis",
-            yaxis=axis,
-        )
-        for axis, names, reason in zip(axes, strips, missing, strict=True)
-    ]
     return drawing(data, layout, drawn=drawn, bottom=114, left=8, right=8)
 
 
@@ -120,30 +114,66 @@ def comparison_heatmap(comparison: RunComparison) -> go.Figure:
     """
     if not comparison.sites:
         return empty("The two runs have no site in common.")
-    kinds, layers, grid = _grid(comparison.sites)
+    grid = _grid(comparison.sites)
     ratios = [_ratio(site.a, site.b) for site in comparison.sites]
     widest = log10(min(max([1.1, *ratios, *(1 / ratio for ratio in ratios)]), _WIDEST_RATIO))
-    data = cells(
-        layers,
-        [KINDS[kind] for kind in kinds],
-        [[log10(_ratio(site.a, site.b)) if site else None for site in line] for line in grid],
-        [[[_compared_words(site), site.name] if site else ["", ""] for site in line] for line in grid],
-        hoverongaps=False,
-        coloraxis="coloraxis",
-    )
-    drawn = 44 * len(kinds)
+    data = _cells(grid, lambda site: log10(_ratio(site.a, site.b)), _compared_words, hoverongaps=False)
+    drawn = 44 * len(grid[0])
     bar = _bar("error of A ÷ error of B (log scale)", -62 / drawn, _ratio_ticks(widest))
     colours = {"colorscale": DIVERGING, "cmin": -widest, "cmax": widest, "colorbar": bar}
     layout = {"xaxis": _LAYERS, "yaxis": _SITES, "coloraxis": colours}
     return drawing([data], layout, drawn=drawn, bottom=114, left=8, right=8)
 
 
-def _grid(sites: Sequence[_Cell]) -> tuple[list[SiteKind], list[int], list[list[_Cell | None]]]:
+def layer_runs(
+    tried: Sequence[TriedRun], removed: Collection[int] = (), *, about: Mapping[str, str] | None = None
+) -> go.Figure:
+    """First layer by number of layers; the run that went, the layers ``removed``, is outlined.
+
+    ``customdata`` of a cell holds its text; ``about`` is stored as ``layout.meta``.
+    """
+    errors = {(run.first, run.layers): run.norm_aware_error for run in tried}
+    firsts = sorted({first for first, _ in errors})
+    lengths = sorted({length for _, length in errors})
+    drawn = max(_RUN * len(lengths), 150)
+    grid = [[errors.get((first, length)) for first in firsts] for length in lengths]
+    view = View(weighting="norm-aware")
+    colours = [[None if error is None else _colour(error, view) for error in line] for line in grid]
+    words = [
+        [
+            [f"{named(range(first, first + length))}: error {error_words(error)}"]
+            for first, error in zip(firsts, line, strict=True)
+        ]
+        for length, line in zip(lengths, grid, strict=True)
+    ]
+    layout: dict[str, Any] = {
+        "xaxis": axis("first layer that goes", showgrid=False, dtick=layer_ticks(firsts)),
+        "yaxis": axis("layers in a row", showgrid=False, dtick=max(1, len(lengths) // 8)),
+        "coloraxis": coloraxis(view, SAME_ERRORS["log"], -84 / drawn),
+        "meta": dict(about or {}),
+        "annotations": [title("<b>What a patch leaves of each run of layers</b>")],
+        "shapes": outlines(min(removed), len(removed)) if removed else [],
+    }
+    data = cells(firsts, lengths, colours, words, hoverongaps=False, coloraxis="coloraxis")
+    return drawing([data], layout, drawn=drawn, bottom=136, left=60, right=10)
+
+
+def _grid(sites: Sequence[_Cell]) -> _Grid[_Cell]:
     """Kinds from the bottom upwards, layers, and the site of each kind in each layer."""
     kinds = [kind for kind in KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
     at = {(site.layer, site.kind): site for site in sites}
     return kinds, layers, [[at.get((layer, kind)) for layer in layers] for kind in kinds]
+
+
+def _cells(
+    grid: _Grid[_Cell], value: Callable[[_Cell], float | None], words: Callable[[_Cell], str], **more: Any
+) -> dict[str, Any]:
+    """Cells with the value and the words of each site."""
+    kinds, layers, lines = grid
+    values = [[value(site) if site else None for site in line] for line in lines]
+    texts = [[[words(site), site.name] if site else ["", ""] for site in line] for line in lines]
+    return cells(layers, [KINDS[kind] for kind in kinds], values, texts, coloraxis="coloraxis", **more)
 
 
 def layer_ticks(layers: Sequence[int]) -> int:
@@ -221,19 +251,10 @@ def coloraxis(view: View, limits: tuple[float, float], y: float) -> dict[str, An
 
 
 def _bar(words: str, y: float, ticks: Mapping[float, str]) -> dict[str, Any]:
-    """Colour bar below the plot, to leave the width of a narrow page to the layers; without ``ticks`` plotly chooses them."""
-    bar = {
-        "orientation": "h",
-        "title": {"text": words, "side": "top", "font": FONT},
-        "tickangle": 0,
-        "nticks": 6,
-        "thickness": 10,
-        "outlinewidth": 0,
-        "y": y,
-        "yanchor": "top",
-        "ypad": 0,
-    }
-    return bar | ({"tickvals": list(ticks), "ticktext": list(ticks.values())} if ticks else {})
+    """Colour bar below the plot; without ``ticks`` plotly chooses them."""
+    heading = {"text": words, "side": "top", "font": FONT}
+    ticked = {"tickvals": list(ticks), "ticktext": list(ticks.values())} if ticks else {}
+    return {**COLOUR_BAR, "title": heading, "tickangle": 0, "nticks": 6, "y": y, "ypad": 0, **ticked}
 
 
 def _unit(view: View) -> str:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from textwrap import wrap
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from liar.report.plots.frame import FONT, GRID, STANDOFF, TOP, VARIANT_COLOURS, empty, frame
-from liar.report.words.metric_sentences import measurement, repair, stderr_words, value_words, variant_name
-from liar.results import MEASURED, QUANTIZED, VARIANTS, Evaluation, RunResult
+from liar.report.plots.frame import STANDOFF, TOP, VARIANT_COLOURS, WHISKERS, axis, drawing, empty, title
+from liar.report.words.metric_sentences import (
+    evaluations_of,
+    measured_tasks,
+    measurement,
+    repair,
+    value_words,
+    variant_name,
+    with_error,
+)
+from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
 from liar.tasks.metrics import METRICS
 
 _BAR, _LABELS = 34, 108
@@ -26,7 +33,7 @@ _LINE, _WIDEST = 17, 52
 
 def metric_bars(result: RunResult) -> go.Figure:
     """Bars of every measured variant for every task, with one standard error to each side."""
-    tasks: list[str] = list(dict.fromkeys(item.task for item in result.evaluations))
+    tasks = measured_tasks(result)
     if not tasks:
         return empty("No metric was measured. Name a task that fits the model, or data of your own.")
     titles = [_title(result, task) for task in tasks]
@@ -34,68 +41,63 @@ def metric_bars(result: RunResult) -> go.Figure:
     gap = 3 * _GAP + extra  # room for a title below the ticks and title of the axis above
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
     labels = _LABELS + (_QUANTIZED if set(variants).intersection(QUANTIZED.values()) else 0)
-    drawn = len(tasks) * max(len(VARIANTS), len(variants)) * _BAR + (len(tasks) - 1) * gap
-    figure = make_subplots(
-        rows=len(tasks),
-        subplot_titles=["<br>".join(lines) for lines in titles],
-        vertical_spacing=gap / drawn if len(tasks) > 1 else 0,
-    )
-    for row, task in enumerate(tasks, start=1):
-        items = _items(result, task)
-        metric = METRICS[items[0].metric]
-        figure.add_trace(
-            go.Bar(
-                x=[item.value for item in items],
-                y=[variant_name(item.variant) for item in items],
-                orientation="h",
-                width=0.62,
-                marker={"color": [VARIANT_COLOURS[item.variant] for item in items]},
-                error_x={"type": "data", "array": [item.stderr for item in items], "thickness": 1.2, "width": 4},
-                hovertext=[
-                    f"<b>{variant_name(item.variant)}</b><br>{metric.title} {value_words(item)} "
-                    f"± {stderr_words(item)} (one standard error)<br>n = {item.n:,}"
-                    for item in items
+    height = _BAR * max(len(VARIANTS), len(variants))
+    drawn = len(tasks) * (height + gap) - gap
+    data, annotations, axes = [], [], {}
+    for row, task in enumerate(tasks):
+        items, number = evaluations_of(result, task), str(row + 1) if row else ""
+        metric, names = METRICS[items[0].metric], [variant_name(item.variant) for item in items]
+        top = drawn - row * (height + gap)
+        annotations.append(title("<br>".join(titles[row]), top / drawn) | {"xshift": -labels})
+        data.append(
+            {
+                "type": "bar",
+                "x": [item.value for item in items],
+                "y": names,
+                "xaxis": f"x{number}",
+                "yaxis": f"y{number}",
+                "orientation": "h",
+                "width": 0.62,
+                "marker": {"color": [VARIANT_COLOURS[item.variant] for item in items]},
+                "error_x": {**WHISKERS, "array": [item.stderr for item in items]},
+                "hovertext": [
+                    f"<b>{name}</b><br>{metric.title} {with_error(item)} (one standard error)<br>n = {item.n:,}"
+                    for name, item in zip(names, items, strict=True)
                 ],
-                hovertemplate="%{hovertext}<extra></extra>",
-                showlegend=False,
-            ),
-            row=row,
-            col=1,
+                "hovertemplate": "%{hovertext}<extra></extra>",
+                "showlegend": False,
+            }
         )
-        for item in items:  # plotly's own bar labels would overlap the error bars
-            figure.add_annotation(
-                x=item.value + item.stderr,
-                y=variant_name(item.variant),
-                text=f"<b>{value_words(item)}</b>",
-                xanchor="left",
-                xshift=8,
-                showarrow=False,
-                row=row,
-                col=1,
-            )
+        annotations += [
+            {
+                "x": item.value + item.stderr,  # plotly's own bar labels would overlap the error bars
+                "y": name,
+                "xref": f"x{number}",
+                "yref": f"y{number}",
+                "text": f"<b>{value_words(item)}</b>",
+                "xanchor": "left",
+                "xshift": 8,
+                "showarrow": False,
+            }
+            for name, item in zip(names, items, strict=True)
+        ]
         reach = max(item.value + item.stderr for item in items)
         low = min(0.0, *(item.value - item.stderr for item in items))  # correlations may be negative
-        figure.update_xaxes(
+        axes[f"xaxis{number}"] = axis(
+            metric.better,
+            6,
+            anchor=f"y{number}",
             range=[1.4 * low, max(reach, 0.0) * 1.4 or 1.0],
             tickformat=".0%" if metric.percent else None,
-            title={"text": metric.better, "font": FONT, "standoff": 6},
-            row=row,
-            col=1,
+            nticks=6,
         )
-    figure.update_xaxes(fixedrange=True, zeroline=False, gridcolor=GRID, nticks=6)
-    figure.update_yaxes(fixedrange=True, autorange="reversed", showgrid=False, **STANDOFF)
-    for annotation in figure.layout.annotations[: len(tasks)]:  # the titles, moved to the left edge
-        annotation.update(x=0, xanchor="left", align="left", xshift=-labels, font=FONT)
-    return figure.update_layout(**frame(drawn, bottom=52, left=labels, right=4, top=TOP + extra))
+        place = {"anchor": f"x{number}", "domain": [(top - height) / drawn, top / drawn]}
+        axes[f"yaxis{number}"] = {"fixedrange": True, "autorange": "reversed", "showgrid": False, **STANDOFF, **place}
+    layout = {**axes, "annotations": annotations}
+    return drawing(data, layout, drawn=drawn, bottom=52, left=labels, right=4, top=TOP + extra)
 
 
 def _title(result: RunResult, task: str) -> list[str]:
     """Lines of a title that fit a narrow page: the measurement, then the recovery."""
-    sentences = [measurement(_items(result, task)[0]), repair(result, task)]
+    sentences = [measurement(evaluations_of(result, task)[0]), repair(result, task)]
     return [line for words in sentences if words for line in wrap(f"{words[:1].upper()}{words[1:]}", _WIDEST)]
-
-
-def _items(result: RunResult, task: str) -> list[Evaluation]:
-    """Evaluations of a task, in the order of the bars."""
-    found = [item for item in result.evaluations if item.task == task]
-    return sorted(found, key=lambda item: MEASURED.index(item.variant))

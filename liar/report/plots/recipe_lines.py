@@ -1,26 +1,31 @@
-"""Runs as lines of a figure: one for each recipe, with common marks and axes."""
+"""Lines of a figure: runs, one line for each recipe, with common marks and axes; and what is predicted of every criterion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import floor, log10
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import plotly.graph_objects as go
 
 from liar.choices import REPAIRS
-from liar.report.plots.frame import FONT, GRID, drawing, legend
-from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, sample, stderr_words, value_words
-from liar.report.words.run_labels import choice
+from liar.explore.every_criterion import Loss
+from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter, vertical
+from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
+from liar.report.words.sentences import choice
+from liar.report.words.site_sentences import error_words
 from liar.results import Evaluation
 from liar.spec import PruneSpec
 from liar.statistics.compare import differing
 from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.registry import task_named
 
-_MOST_LINES = 8
+Quantity = Literal["divergence", "error"]
+
+QUANTITIES: Mapping[Quantity, str] = {"divergence": "divergence in nats", "error": "mean error of the sites"}
+
 PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#0072b2", "circle"),
     ("#d55e00", "diamond"),
@@ -73,9 +78,9 @@ def lines_of(runs: Sequence[Run], task: str) -> list[Line]:
         if evaluation_of(run, task, "reconstructed") is not None:
             recipe = run.spec.model_copy(update={"ratio": 0.0, "evaluate": ()})
             recipes.setdefault(recipe, {}).setdefault(run.spec.ratio, run)
-    names = [name for name in differing(list(recipes)) if name not in ("ratio", "evaluate")]
+    names = differing(list(recipes))
     ranked = sorted(recipes, key=lambda recipe: -len(recipes[recipe]))
-    drawn = [recipe for recipe in recipes if recipe in ranked[:_MOST_LINES]]
+    drawn = [recipe for recipe in recipes if recipe in ranked[: len(PALETTE)]]
     lines: list[Line] = []
     for place, recipe in enumerate(drawn):
         words = ", ".join(escape(choice(recipe, name)) for name in names) or recipe.reconstruction
@@ -107,40 +112,33 @@ class Point(NamedTuple):
 def marks(line: Line, points: Sequence[Point], selected: str, **more: Any) -> dict[str, Any]:
     """Marks of ``points`` with whiskers of one standard error; the run with the key ``selected`` has a ring."""
     keys = [point.run.spec.key for point in points]
-    return {
-        "type": "scatter",
-        "x": [point.x for point in points],
-        "y": [point.item.value for point in points],
-        "mode": "lines+markers" if line.dash else "markers",
-        "line": {"color": line.colour, "width": 2, "dash": line.dash or "solid"},
-        "marker": {
+    return scatter(
+        [point.x for point in points],
+        [point.item.value for point in points],
+        "lines+markers" if line.dash else "markers",
+        "%{hovertext}",
+        line={"color": line.colour, "width": 2, "dash": line.dash or "solid"},
+        marker={
             "color": line.colour,
             "symbol": line.symbol,
             "opacity": 1,  # marks of several sizes are translucent otherwise
             "size": [13 if key == selected else 8 for key in keys],
             "line": {"color": "#f59e0b", "width": [3 if key == selected else 0 for key in keys]},
         },
-        "error_y": {  # another colour would hide the marks if the error is small
-            "type": "data",
-            "array": [point.item.stderr for point in points],
-            "color": line.colour,
-            "thickness": 1.2,
-            "width": 4,
-        },
-        "customdata": keys,
-        "hovertext": [_words(line, point) for point in points],
-        "hovertemplate": "%{hovertext}<extra></extra>",
-        "name": line.name,
+        # whiskers of another colour would hide the marks if the error is small
+        error_y={**WHISKERS, "array": [point.item.stderr for point in points], "color": line.colour},
+        customdata=keys,
+        hovertext=[_words(line, point) for point in points],
+        name=line.name,
         **more,
-    }
+    )
 
 
 def laid_out(data: list[dict[str, Any]], runs: Sequence[Run], task: str, x: str, tickformat: str) -> go.Figure:
     """Figure of the metric by which ``runs`` measured ``task``, with the title and number format of its x axis."""
-    common = {"zeroline": False, "fixedrange": True, "gridcolor": GRID, "automargin": True}
     layout = {
-        "xaxis": {**common, "nticks": 7, "title": {"text": x, "font": FONT, "standoff": 6}, "tickformat": tickformat},
-        "yaxis": {**common, **_metric_axis(data, task, metric_of(runs, task))},
+        "xaxis": axis(x, 6, automargin=True, nticks=7, tickformat=tickformat),
+        "yaxis": _metric_axis(data, task, metric_of(runs, task)),
         "hovermode": "closest",
         "showlegend": True,
         "legend": legend(-0.22),
@@ -156,7 +154,7 @@ def metric_of(runs: Sequence[Run], task: str) -> Metric:
 
 def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> dict[str, Any]:
     """Accuracy in percent; perplexity on a log scale with round numbers if it spans a factor over 4."""
-    axis: dict[str, Any] = {"title": {"text": f"{metric.title_of(task)}, {metric.better}", "font": FONT, "standoff": 8}}
+    drawn = axis(f"{metric.title_of(task)}, {metric.better}", automargin=True)
     values = [value for trace in data for value in trace["y"]]
     low, high = min(values), max(values)
     if metric.by_ratio and low > 0 and high > 4 * low:
@@ -165,16 +163,10 @@ def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> d
             for power in range(floor(log10(low)), floor(log10(high)) + 1)
             for digit in ((1, 2, 5) if high < 1_000 * low else (1,))
         ]
-        axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
+        drawn |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,g}" for tick in ticks]}
     elif metric.percent:
-        axis["tickformat"] = ".1~%"
-    return axis
-
-
-def measured_words(item: Evaluation) -> str:
-    """Metric, value, standard error and n."""
-    value, stderr = value_words(item), stderr_words(item)
-    return f"{item.metric} {value} ± {stderr} (one standard error, n = {sample(item)})"
+        drawn["tickformat"] = ".1~%"
+    return drawn
 
 
 def _words(line: Line, point: Point) -> str:
@@ -183,3 +175,38 @@ def _words(line: Line, point: Point) -> str:
     change = beside_dense(point.run, point.item)
     beside = f"<br>{change}{'' if change.endswith('dense') else ' beside dense'}" if change else ""
     return f"{heading}<br>{measured_words(point.item)}{beside}<br>{point.words}"
+
+
+def values_of(losses: Mapping[float, Loss], quantity: Quantity) -> dict[float, float]:
+    """The known values of a quantity by ratio."""
+    values = {ratio: loss.divergence if quantity == "divergence" else loss.error for ratio, loss in losses.items()}
+    return {ratio: value for ratio, value in values.items() if value is not None}
+
+
+def every_criterion_figure(
+    found: Mapping[str, Mapping[float, Loss]], quantity: Quantity, criterion: str, ratio: float
+) -> go.Figure:
+    """A line for each criterion, that of the recipe thicker, and a vertical line at the recipe's ratio."""
+    lines: list[dict[str, Any]] = []
+    for name, (colour, symbol) in zip(found, PALETTE, strict=False):
+        values, chosen = values_of(found[name], quantity), name == criterion
+        lines.append(
+            scatter(
+                list(values),
+                list(values.values()),
+                "lines+markers",
+                f"{name} at %{{x:.0%}}: %{{customdata}}",
+                name=f"<b>{name}</b>" if chosen else name,
+                line={"color": colour, "width": 4 if chosen else 1.6},
+                marker={"color": colour, "symbol": symbol, "size": 6},
+                customdata=[error_words(value) for value in values.values()],
+            )
+        )
+    layout: dict[str, Any] = {
+        "xaxis": axis("share of the targeted units removed", tickformat=".0%"),
+        "yaxis": axis(f"{QUANTITIES[quantity]}, predicted", type="log"),
+        "legend": legend(-0.2),
+        "showlegend": True,
+        "shapes": [vertical(ratio)],
+    }
+    return drawing(lines, layout, drawn=300, bottom=120, left=62, right=10)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from liar.report.plots.frame import VARIANT_COLOURS, empty
+from liar.report.plots.frame import VARIANT_COLOURS, WHISKERS, empty, scatter
 from liar.report.plots.recipe_lines import (
     OTHERS,
     Line,
@@ -16,11 +16,9 @@ from liar.report.plots.recipe_lines import (
     laid_out,
     lines_of,
     marks,
-    measured_words,
     metric_of,
 )
-from liar.report.words.metric_sentences import Run, evaluation_of, value_words
-from liar.report.words.sentences import count
+from liar.report.words.metric_sentences import Run, count, evaluation_of, measured_words, value_words
 from liar.results import Quartiles, Variant
 
 Cost = Literal["parameters", "bytes", "time"]
@@ -53,17 +51,10 @@ def ratio_figure(runs: Sequence[Run], task: str, *, selected: str = "") -> go.Fi
     data: list[dict[str, Any]] = []
     dense = evaluation_of(lines[0].runs[0], task, "dense")
     if dense is not None:
-        data.append(
-            {
-                "type": "scatter",
-                "x": [0, max(run.spec.ratio for line in lines for run in line.runs)],
-                "y": [dense.value, dense.value],
-                "mode": "lines",
-                "line": {"color": VARIANT_COLOURS["dense"], "width": 2},
-                "name": f"dense {value_words(dense)}",
-                "hovertemplate": f"dense: {measured_words(dense)}<extra></extra>",
-            }
-        )
+        name, words = f"dense {value_words(dense)}", f"dense: {measured_words(dense)}"
+        ends = [0, max(run.spec.ratio for line in lines for run in line.runs)]
+        stroke = {"color": VARIANT_COLOURS["dense"], "width": 2}
+        data.append(scatter(ends, [dense.value, dense.value], "lines", words, line=stroke, name=name))
     if len(lines) == 1:
         unrepaired = replace(lines[0], name="not repaired", colour=VARIANT_COLOURS["pruned"], dash="dot", symbol="x")
         data.append(marks(unrepaired, _over_ratio(unrepaired, task, "pruned"), ""))
@@ -94,23 +85,15 @@ def pareto_figure(runs: Sequence[Run], task: str, cost: Cost = "parameters", *, 
     dense, price = evaluation_of(first, task, "dense"), _cost(first, "dense", cost)
     if dense is not None and price is not None:
         measured.append((price, dense.value))
-        data.append(
-            {
-                "type": "scatter",
-                "x": [price],
-                "y": [dense.value],
-                "mode": "markers",
-                "marker": {"color": VARIANT_COLOURS["dense"], "size": 12, "symbol": "star"},
-                "name": "dense",
-                "hovertext": [f"<b>dense</b><br>{measured_words(dense)}<br>{_cost_words(price, cost)}"],
-                "hovertemplate": "%{hovertext}<extra></extra>",
-            }
-        )
+        star = {"color": VARIANT_COLOURS["dense"], "size": 12, "symbol": "star"}
+        words = f"<b>dense</b><br>{measured_words(dense)}<br>{_cost_words(price, cost)}"
+        point = scatter([price], [dense.value], "markers", "%{hovertext}", hovertext=[words], marker=star, name="dense")
+        data.append(point)
     front = pareto_front(measured, lower_is_better=metric_of(runs, task).lower_is_better)
     under = {
         "type": "scatter",
-        "x": [measured[index][0] for index in front],
-        "y": [measured[index][1] for index in front],
+        "x": [price for price, _ in front],
+        "y": [value for _, value in front],
         "mode": "lines",
         "line": {"color": OTHERS, "width": 1.5, "dash": "dot", "shape": "hv"},
         "name": "Pareto front",
@@ -119,14 +102,13 @@ def pareto_figure(runs: Sequence[Run], task: str, cost: Cost = "parameters", *, 
     return laid_out([under, *data], runs, task, _COST_AXES[cost], ".0%" if cost == "time" else "~s")
 
 
-def pareto_front(points: Sequence[tuple[float, float]], *, lower_is_better: bool) -> list[int]:
-    """Indices of the (cost, metric) pairs that no other pair beats or equals in both, cheapest first."""
+def pareto_front(points: Iterable[tuple[float, float]], *, lower_is_better: bool) -> list[tuple[float, float]]:
+    """The (cost, metric) pairs that no other pair beats or equals in both, cheapest first."""
     sign = 1 if lower_is_better else -1
-    order = sorted(range(len(points)), key=lambda index: (points[index][0], sign * points[index][1]))
-    front: list[int] = []
-    for index in order:
-        if not front or sign * points[index][1] < sign * points[front[-1]][1]:
-            front.append(index)
+    front: list[tuple[float, float]] = []
+    for cost, value in sorted(points, key=lambda point: (point[0], sign * point[1])):
+        if not front or sign * value < sign * front[-1][1]:
+            front.append((cost, value))
     return front
 
 
@@ -149,15 +131,9 @@ def _spread(points: Sequence[Point], cost: Cost) -> dict[str, Any]:
     if cost != "time":
         return {}
     gains = [gain for point in points if (gain := _gain(point.run))]
-    whiskers = {
-        "type": "data",
-        "symmetric": False,
-        "array": [1 / gain.lower - 1 / gain.median for gain in gains],
-        "arrayminus": [1 / gain.median - 1 / gain.upper for gain in gains],
-        "thickness": 1.2,
-        "width": 4,
-    }
-    return {"error_x": whiskers}
+    more = [1 / gain.lower - 1 / gain.median for gain in gains]
+    less = [1 / gain.median - 1 / gain.upper for gain in gains]
+    return {"error_x": {**WHISKERS, "symmetric": False, "array": more, "arrayminus": less}}
 
 
 def _cost(run: Run, variant: Variant, cost: Cost) -> float | None:

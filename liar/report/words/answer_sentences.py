@@ -1,6 +1,7 @@
-"""What can be said of an answer without a reader: its perplexity, how much it repeats itself, what it shares with dense.
+"""Sentences on answers: the test items whose answers changed, and what can be said of a written answer without a reader.
 
-No single one of them is quality: a loop has a low perplexity, and another good answer shares few words.
+An item is broken by pruning, mended by the repair, or wrong after it. No single figure of a written answer is quality: a loop
+has a low perplexity, and another good answer shares few words with that of the dense model.
 
 >>> from liar.report.words.answer_sentences import agreement, repetition
 >>> repetition("so good , so good , so good ,".split()), agreement("a good film", "a rather good film")
@@ -13,7 +14,9 @@ import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from liar.results import Generation, RunResult, Variant
+from liar.report.words.metric_sentences import variants_of
+from liar.results import MOST_CHANGES, VARIANTS, Change, ChangeGroup, Generation, RunResult, Variant, change_groups
+from liar.statistics.compare import right_answers
 from liar.tasks.metrics import METRICS
 
 RUN = 3
@@ -21,11 +24,11 @@ RUN = 3
 
 
 def by_prompt(result: RunResult) -> dict[str, dict[Variant, Generation]]:
-    """The stored answers of a run by prompt and variant."""
-    found: dict[str, dict[Variant, Generation]] = {}
+    """Answers by prompt and variant."""
+    answers: dict[str, dict[Variant, Generation]] = {}
     for generation in result.generations:
-        found.setdefault(generation.prompt, {})[generation.variant] = generation
-    return found
+        answers.setdefault(generation.prompt, {})[generation.variant] = generation
+    return answers
 
 
 def judged(answer: Generation, dense: Generation | None) -> list[str]:
@@ -61,3 +64,39 @@ def agreement(text: str, other: str) -> float:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
+
+
+def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
+    """Number of items of a group among all measured ones; None if the single answers are not known."""
+    shown = len(changes_of(result, task, group))
+    if shown < MOST_CHANGES:
+        return shown
+    values = variants_of(result, task)
+    answers = [right_answers(values[variant]) for variant in VARIANTS] if values else []
+    known = [right for right in answers if right is not None]
+    if len(known) < len(VARIANTS):
+        return None
+    return sum(group in change_groups(*right) for right in zip(*known, strict=True))
+
+
+def group_extent(result: RunResult, task: str, group: ChangeGroup) -> str:
+    """How many items a group has, and how many of them a result keeps: ``31 texts, the first 12 shown``; ``2 texts``."""
+    shown, total = len(changes_of(result, task, group)), group_size(result, task, group)
+    if total is None:
+        return f"the first {shown} texts shown, their number was not kept"
+    if not total:
+        return "no text"
+    return f"{total} {'text' if total == 1 else 'texts'}" + (f", the first {shown} shown" if shown < total else "")
+
+
+def changes_in_numbers(result: RunResult, task: str) -> str | None:
+    """``31 answers broken by pruning, 24 mended by the repair.``; None if no answer changed or single ones are not known."""
+    broken, mended = (group_size(result, task, group) for group in ("broken", "mended"))
+    if broken is None or mended is None or not (broken or mended):
+        return None
+    return f"{broken} {'answer' if broken == 1 else 'answers'} broken by pruning, {mended} mended by the repair."
+
+
+def changes_of(result: RunResult, task: str, group: ChangeGroup) -> list[Change]:
+    """Changed items of one group, at most :data:`MOST_CHANGES`; if fewer are returned, the group has no more."""
+    return [item for item in result.changes if item.task == task and group in item.groups][:MOST_CHANGES]

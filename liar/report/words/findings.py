@@ -1,11 +1,19 @@
-"""Sentences on what a run found beside its metrics: layers that went, other text, the last norm, and int8 weights."""
+"""Sentences on what a run found beside its metrics: layers that went, other text, the last norm, and int8 weights.
+
+>>> from liar.report.words.findings import named
+>>> named([13, 14, 15]), named([4])
+('layers 13 to 15', 'layer 4')
+"""
 
 from __future__ import annotations
 
-from liar.report.words.layer_sentences import what_went
-from liar.report.words.metric_sentences import beside_dense, recovery, source_words
-from liar.report.words.speed_sentences import is_faster, is_noisy, is_slower
-from liar.results import QUANTIZED, Evaluation, Quartiles, RunResult
+from collections.abc import Sequence
+
+from liar.choices import Reconstruction
+from liar.report.words.cost_sentences import trend
+from liar.report.words.metric_sentences import beside_dense, measured_tasks, recovery, source_words
+from liar.report.words.site_sentences import error_words
+from liar.results import QUANTIZED, Evaluation, Quartiles, RunResult, SiteReport
 from liar.statistics.compare import is_chance
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import sources_of
@@ -25,6 +33,34 @@ def findings(result: RunResult) -> list[str]:
     went = what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None
     found = (went, domains(result), _attenuated(result), *quantizations(result))
     return [sentence for sentence in found if sentence]
+
+
+def removed_layers(sites: Sequence[SiteReport]) -> list[int]:
+    """Indices of the layers of which nothing is kept, ascending; for the ``sites`` of a removal of whole layers."""
+    return sorted({site.layer for site in sites if site.kept == 0})
+
+
+def named(layers: Sequence[int]) -> str:
+    """``layers 13 to 18`` for consecutive layers."""
+    return f"layer {layers[0]}" if len(layers) == 1 else f"layers {layers[0]} to {layers[-1]}"
+
+
+def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> str:
+    """Sentence on the layers that went and on what replaces them; of a removal of whole layers."""
+    gone = removed_layers(sites)
+    if not gone:
+        return "No layer went: the ratio is nearest to none."
+    patched = next((site for site in sites if site.error), None)
+    words = f"{named(gone).capitalize()} went"
+    if patched is None:
+        return f"{words}."
+    error, bare = (patched.norm_aware_error.get(each) for each in (reconstruction, "none"))
+    if reconstruction == "none":
+        return f"{words}, and nothing replaces them: the norm-aware error behind them is {error_words(bare)}."
+    return (
+        f"{words}, and layer {patched.layer} replaces them: the norm-aware error of the residual stream behind them is "
+        f"{error_words(error)}, and {error_words(bare)} without the patch."
+    )
 
 
 def domains(result: RunResult) -> str | None:
@@ -72,8 +108,7 @@ def quantizations(result: RunResult) -> list[str]:
 
     Empty if no int8 model was measured.
     """
-    tasks = dict.fromkeys(item.task for item in result.evaluations)
-    sentences = [*(_effect(result, task) for task in tasks), _savings(result)]
+    sentences = [*(_effect(result, task) for task in measured_tasks(result)), _savings(result)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -120,8 +155,5 @@ def _savings(result: RunResult) -> str | None:
 
 def _slowness(gain: Quartiles) -> str:
     """``1.12 times as long``, or that the turns show no difference or are too noisy."""
-    if is_noisy(gain):
-        return "an unknown time (the machine was too noisy)"
-    if is_faster(gain) or is_slower(gain):
-        return f"{1 / gain.median:.2f} times as long"
-    return "as long as before"
+    words = {"noisy": "an unknown time (the machine was too noisy)", "alike": "as long as before"}
+    return words.get(trend(gain), f"{1 / gain.median:.2f} times as long")

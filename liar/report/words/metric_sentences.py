@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.results import MEASURED, VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Separator
 from liar.statistics.compare import Recovery, difference, in_metric, is_chance, recovery_of
 from liar.store import RunSummary
@@ -26,6 +26,8 @@ _BETWEEN: Mapping[Separator | None, str] = {
     "blank-line": "blank lines",
     "end": "end tokens",
 }
+
+_SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 Run = RunResult | RunSummary
 
@@ -82,6 +84,16 @@ def value_words(item: Evaluation) -> str:
 def stderr_words(item: Evaluation) -> str:
     """Its standard error, in the same form."""
     return METRICS[item.metric].words(item.stderr)
+
+
+def with_error(item: Evaluation) -> str:
+    """A value and its standard error: ``86.1 % ± 1.0 %``."""
+    return f"{value_words(item)} ± {stderr_words(item)}"
+
+
+def measured_words(item: Evaluation) -> str:
+    """Metric, value, standard error and n."""
+    return f"{item.metric} {with_error(item)} (one standard error, n = {sample(item)})"
 
 
 def metric_change(a: Evaluation, b: Evaluation) -> str:
@@ -174,6 +186,12 @@ def evaluation_of(result: Run, task: str, variant: MeasuredVariant) -> Evaluatio
     return next((item for item in result.evaluations if (item.task, item.variant) == (task, variant)), None)
 
 
+def evaluations_of(result: Run, task: str) -> list[Evaluation]:
+    """Evaluations of ``task``, in the order of :data:`liar.results.MEASURED`."""
+    found = [item for item in result.evaluations if item.task == task]
+    return sorted(found, key=lambda item: MEASURED.index(item.variant))
+
+
 def measured_tasks(result: Run) -> list[str]:
     """Names of the tasks, in the order in which they were measured."""
     return list(dict.fromkeys(item.task for item in result.evaluations))
@@ -182,3 +200,23 @@ def measured_tasks(result: Run) -> list[str]:
 def percent(share: float) -> str:
     """``0.304`` -> ``30 %``; a half is rounded up, as the page to explore a run on does."""
     return f"{Decimal(100 * share).quantize(Decimal(1), ROUND_HALF_UP):f} %"
+
+
+def count(number: int) -> str:
+    """Short form of a large number: ``134515008`` -> ``134.5 M``."""
+    return next((f"{number / size:.1f} {letter}" for size, letter in _SIZES if number >= size), str(number))
+
+
+def counts(before: int, after: int) -> tuple[str, str]:
+    """Short forms of two numbers that are compared, in the unit of the larger: ``1.03 M`` and ``0.59 M``."""
+    most = max(before, after)
+    for size, letter in _SIZES:
+        if most >= size:
+            digits = 1 if most >= 10 * size else 2
+            return f"{before / size:.{digits}f} {letter}", f"{after / size:.{digits}f} {letter}"
+    return str(before), str(after)
+
+
+def share_gone(before: int, after: int) -> float:
+    """Share of a number that pruning removed."""
+    return 1 - after / before if before else 0.0

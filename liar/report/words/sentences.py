@@ -1,4 +1,4 @@
-"""Sentences about a run, for the page, reports and the command line.
+"""Sentences about a run, for the page, reports and the command line, and its label in legends, tables and menus.
 
 >>> from liar.report.words.sentences import verdict
 >>> from liar.store import RunStore
@@ -8,17 +8,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Protocol
+from typing import Any
 
 from liar.explore.forecast import Forecast
-from liar.report.words.metric_sentences import measured_tasks, percent, value_words, variants_of
-from liar.report.words.run_labels import choice, token_words
+from liar.report.words.cost_sentences import speed_words
+from liar.report.words.findings import removed_layers
+from liar.report.words.metric_sentences import counts, measured_tasks, percent, share_gone, value_words, variants_of
 from liar.report.words.site_sentences import NO_ERROR
-from liar.report.words.speed_sentences import speed_words
-from liar.results import VARIANTS, CalibrationText, RunResult, SiteReport, Totals
-from liar.spec import PruneSpec, SiteKind, StageName
+from liar.results import VARIANTS, CalibrationText, RunResult
+from liar.spec import AUTO, PruneSpec, SiteKind, StageName
 from liar.statistics.compare import differing
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
@@ -29,26 +30,13 @@ _IN_RECIPE = (
 )
 """Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
-_SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
-
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
+_TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons", "layers": "layers"}
 UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
-class SiteOutcome(Protocol):
-    """Sites of a recipe, measured or forecast."""
-
-    @property
-    def spec(self) -> PruneSpec: ...
-    @property
-    def sites(self) -> Sequence[SiteReport]: ...
-
-
-class Outcome(SiteOutcome, Protocol):
-    """Common part of a finished run and a forecast."""
-
-    @property
-    def totals(self) -> Totals: ...
+Outcome = RunResult | Forecast
+"""Sites of a recipe and the parameters that it leaves, measured or predicted."""
 
 
 def verdict(result: RunResult) -> str:
@@ -135,24 +123,6 @@ def shared_texts(text: CalibrationText) -> list[str]:
     ]
 
 
-def count(number: int) -> str:
-    """Short form of a large number: ``134515008`` -> ``134.5 M``."""
-    for size, letter in _SIZES:
-        if number >= size:
-            return f"{number / size:.1f} {letter}"
-    return str(number)
-
-
-def counts(before: int, after: int) -> tuple[str, str]:
-    """Short forms of two numbers that are compared, in the unit of the larger: ``1.03 M`` and ``0.59 M``."""
-    most = max(before, after)
-    for size, letter in _SIZES:
-        if most >= size:
-            digits = 1 if most >= 10 * size else 2
-            return f"{before / size:.{digits}f} {letter}", f"{after / size:.{digits}f} {letter}"
-    return str(before), str(after)
-
-
 def duration(seconds: float) -> str:
     """Remaining time in words, no more exact than the estimate."""
     if seconds < 10:
@@ -178,8 +148,7 @@ def _removed(result: Outcome) -> str:
 
 def _removed_layers(result: Outcome) -> str:
     """``6 of 30 layers``."""
-    gone = {site.layer for site in result.sites if site.kept == 0}
-    return f"{len(gone)} of {len({site.layer for site in result.sites})} layers"
+    return f"{len(removed_layers(result.sites))} of {len({site.layer for site in result.sites})} layers"
 
 
 def _removed_units(result: Outcome) -> str:
@@ -218,13 +187,68 @@ def _saved(result: Outcome) -> float:
     return share_gone(result.totals.parameters_before, result.totals.parameters_after)
 
 
-def share_gone(before: int, after: int) -> float:
-    """Share of a number that pruning removed."""
-    return 1 - after / before if before else 0.0
-
-
 def _fraction(share: float) -> str:
-    for value, words in _FRACTIONS:
-        if abs(share - value) < 0.006:
-            return words
-    return percent(share)
+    return next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
+
+
+# -- labels ----------------------------------------------------------------------------------------------------------------
+
+
+def token_words(tokens: int | str, unit: str = "tokens") -> str:
+    """``12,288 tokens``; ``tokens by model width`` if the spec sets none."""
+    return f"{unit} by model width" if tokens == AUTO else f"{tokens:,} {unit}"
+
+
+_FORMS: Mapping[str, Callable[[Any], str]] = {
+    "targets": _TARGETS.__getitem__,
+    "ratio": "ratio {:g}".format,
+    "calibration": lambda text: "the default text" if text == AUTO else f"text {text}",
+    "tokens": token_words,
+    "sequence_length": "{:,} a sequence".format,
+    "evaluate": lambda tasks: f"measured: {', '.join(tasks)}" if tasks else "its model's task measured",
+    "evaluate_length": lambda length: f"measured at {f'{length:,} tokens' if length else 'the default length'}",
+    "evaluate_limit": lambda limit: "the default number of items" if limit is None else f"{limit:,} items",
+    "edits": lambda edits: f"{len(edits)} edits" if edits else "no edits",
+}
+
+_SELF_EXPLAINING = ("model", "criterion", "allocation", "reconstruction", "schedule", "dtype")
+"""Choices whose value is clear without the name of the choice."""
+
+
+def choice(spec: PruneSpec, name: str) -> str:
+    """One choice of a recipe in words, for a legend."""
+    value = getattr(spec, name)
+    if name in _FORMS:
+        return _FORMS[name](value)
+    return str(value) if name in _SELF_EXPLAINING else f"{name.replace('_', ' ')} {value}"
+
+
+def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
+    """Label of a recipe: ``50 % of neurons: obs, loss-curve, least-squares, sequential``.
+
+    The words ``apart`` stand near its start, since a menu cuts the end of a long label.
+    """
+    of_width = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
+    choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
+    choices += ["edited by hand"] if spec.edits else []
+    removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
+    return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
+
+
+def run_labels(specs: Sequence[PruneSpec]) -> list[str]:
+    """:func:`short_recipe` of each spec; equal ones also get the choices that differ: ``50 % of neurons, seed 3: ...``.
+
+    Only specs of one model are compared, since a list of runs shows the model beside the label. The run key is added if the
+    choices in words are equal too (two hand edits).
+    """
+    alike: dict[tuple[str, str], list[PruneSpec]] = {}
+    for spec in specs:
+        alike.setdefault((spec.model, short_recipe(spec)), []).append(spec)
+    labels: dict[PruneSpec, str] = {}
+    for group in alike.values():
+        names = differing(group)
+        words = {spec: tuple(choice(spec, name) for name in names) for spec in group}
+        uses = Counter(words.values())
+        for spec, apart in words.items():
+            labels[spec] = short_recipe(spec, apart if uses[apart] == 1 else (*apart, f"run {spec.key[:8]}"))
+    return [labels[spec] for spec in specs]

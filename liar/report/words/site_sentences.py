@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 
 from liar.choices import REPAIRS, Reconstruction
 from liar.explore.atlas import SiteAtlas
@@ -28,32 +30,24 @@ def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction:
     """Sentence on the worst site, and on the smallest number of sites with half of all error."""
     if absent := _absent(sites, reconstruction):
         return absent
-    known = {place(site): errors_of(site, weighting).get(reconstruction) for site in sites}
-    errors = {name: error for name, error in known.items() if error is not None}
-    unknown = _unknown(len(known) - len(errors))
+    known, unknown = _known(sites, weighting, reconstruction)
+    errors = {name: error for name, (error,) in known.items()}
     total = sum(errors.values())
-    if total <= 0 and unknown:
-        return unknown.strip()
     if total <= 0:
-        return "No site's output differs from the dense model's."
-    ranked = sorted(errors, key=errors.__getitem__, reverse=True)
-    sentence = f"Worst with {reconstruction}: {ranked[0]}, {errors[ranked[0]]:.2g} {_ENERGY[weighting]}"
-    if len(ranked) == 1:
+        return unknown.strip() or "No site's output differs from the dense model's."
+    worst = max(errors, key=errors.__getitem__)
+    sentence = f"Worst with {reconstruction}: {worst}, {errors[worst]:.2g} {_ENERGY[weighting]}"
+    if len(errors) == 1:
         return f"{sentence}.{unknown}"
-    reached, half = 0.0, 0
-    while reached < total / 2:
-        reached += errors[ranked[half]]
-        half += 1
-    return f"{sentence}; half of all error sits in {half} of {len(ranked)} sites.{unknown}"
+    half = 1 + bisect_left(list(accumulate(sorted(errors.values(), reverse=True))), total / 2)
+    return f"{sentence}; half of all error sits in {half} of {len(errors)} sites.{unknown}"
 
 
 def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruction, second: Reconstruction) -> str:
     """Sentence on the largest change of error from the first to the second reconstruction, and the sites improved."""
     if absent := _absent(sites, first, second):
         return absent
-    known = [(place(site), errors_of(site, weighting)) for site in sites]
-    pairs = {name: (errors[first], errors[second]) for name, errors in known if {first, second} <= errors.keys()}
-    unknown = _unknown(len(known) - len(pairs))
+    pairs, unknown = _known(sites, weighting, first, second)
     if not pairs and unknown:
         return unknown.strip()
     if all(before == after for before, after in pairs.values()):
@@ -78,11 +72,15 @@ def _absent(sites: Sequence[SiteReport], *names: Reconstruction) -> str:
     return next((f"No error of {name} is known here." for name in names if name not in known), "")
 
 
-def _unknown(sites: int) -> str:
-    """Sentence on the number of sites of a forecast whose errors are not known."""
-    if not sites:
-        return ""
-    return f" Not known at {sites} {'site' if sites == 1 else 'sites'} whose units were chosen by hand."
+def _known(
+    sites: Sequence[SiteReport], weighting: Reported, *names: Reconstruction
+) -> tuple[dict[str, tuple[float, ...]], str]:
+    """The errors of ``names`` at each site that has all of them, and a sentence on the number of the other sites."""
+    errors = {place(site): errors_of(site, weighting) for site in sites}
+    known = {site: tuple(of[name] for name in names) for site, of in errors.items() if set(names) <= of.keys()}
+    others = len(errors) - len(known)
+    words = f" Not known at {others} {'site' if others == 1 else 'sites'} whose units were chosen by hand."
+    return known, words if others else ""
 
 
 def error_words(error: float | None) -> str:

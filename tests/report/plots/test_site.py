@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from liar.explore.atlas import SiteAtlas
-from liar.report.plots.site_errors import site_errors
-from liar.report.plots.site_units import site_correlations, site_scores, site_spectrum, site_units
+from liar.report.plots.site_figures import site_correlations, site_errors, site_scores, site_spectrum, site_units
 from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import RECONSTRUCTIONS

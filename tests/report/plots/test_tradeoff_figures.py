@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from math import log10
 from typing import Any
 
@@ -87,19 +88,13 @@ def test_a_text_that_somebody_wrote_is_no_markup() -> None:
     assert "&lt;b&gt;" in drawn
 
 
-def test_a_point_is_compared_with_the_dense_model() -> None:
-    item = run(0.5)
-    for draw in (ratio_figure, pareto_figure):
-        (words,) = lines(draw([item], "perplexity"))["least-squares"].hovertext
-        assert f"<br>{beside_dense(item, item.evaluations[2])}<br>" in words
-
-
-def test_the_selected_run_stands_out_and_whiskers_have_the_colour_of_their_marks() -> None:
+@pytest.mark.parametrize("draw", [ratio_figure, pareto_figure])
+def test_a_point_is_compared_with_dense_and_the_selected_one_stands_out(draw: Callable[..., go.Figure]) -> None:
     runs = [run(0.2), run(0.5)]
-    for draw in (ratio_figure, pareto_figure):
-        drawn = lines(draw(runs, "perplexity", selected=runs[1].spec.key))["least-squares"]
-        assert list(drawn.marker.line.width) == [0, 3]
-        assert drawn.error_y.color == drawn.marker.color
+    drawn = lines(draw(runs, "perplexity", selected=runs[1].spec.key))["least-squares"]
+    assert f"<br>{beside_dense(runs[1], runs[1].evaluations[2])}<br>" in drawn.hovertext[1]
+    assert list(drawn.marker.line.width) == [0, 3]
+    assert drawn.error_y.color == drawn.marker.color, "whiskers have the colour of their marks"
 
 
 def test_perplexity_that_spans_much_has_round_numbers_on_a_log_axis() -> None:
@@ -117,7 +112,7 @@ def test_perplexity_that_spans_much_has_round_numbers_on_a_log_axis() -> None:
 )
 def test_the_front_is_what_nothing_beats_in_both(lower_is_better: bool, front: list[tuple[float, float]]) -> None:
     points = [(4, 4), (2, 5), (3, 5), (1, 9), (3, 11), (4, 12), (4, 4)]
-    assert [points[index] for index in pareto_front(points, lower_is_better=lower_is_better)] == front
+    assert pareto_front(points, lower_is_better=lower_is_better) == front
 
 
 def test_the_dense_model_is_a_point_and_the_front_is_drawn() -> None:
