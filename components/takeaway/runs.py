@@ -23,7 +23,7 @@ from liar.report.words.run_labels import run_labels
 from liar.report.words.sentences import counts
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import PruneSpec
-from liar.statistics.compare import RunComparison, compare
+from liar.statistics.compare import common_metrics, common_sites, differing_settings
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 
@@ -109,11 +109,11 @@ class RunsPanel:
         first, second = self.studio.store.load(a), self.studio.store.load(b)
         if first is None or second is None:
             return {**offered, **self._nothing(status.problem(_GONE))}
-        found = compare(first, second)
+        has_sites = bool(common_sites(first, second))
         return {
             **offered,
-            self.comparison: _comparison(found),
-            self.heatmap: gr.update(value=comparison_heatmap(found), visible=bool(found.sites)),
+            self.comparison: _comparison(first, second),
+            self.heatmap: gr.update(value=comparison_heatmap(first, second), visible=has_sites),
             self.message: "",
         }
 
@@ -241,21 +241,24 @@ def _among(choices: Sequence[tuple[str, str]], key: str | None) -> str | None:
 # -- two runs side by side -----------------------------------------------------------------------------------------------
 
 
-def _comparison(found: RunComparison) -> str:
+def _comparison(first: RunResult, second: RunResult) -> str:
     """HTML tables of the settings that differ and of the metrics that both runs measured."""
     metrics = [
         (f"{METRICS[a.metric].title_of(a.task)}, {a.variant}", value_words(a), value_words(b), metric_change(a, b))
-        for a, b in found.metrics
+        for a, b in common_metrics(first, second)
     ]
-    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), found.settings, "The settings are the same.")
+    settings = differing_settings(first, second)
+    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), settings, "The settings are the same.")
     measured = _table(
         "Metrics that both measured",
         ("Metric", "Run A", "Run B", "From A to B"),
         metrics,
         "They measured nothing alike.",
     )
-    sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>" if found.sites else ""
-    if found.a.spec.schedule != found.b.spec.schedule:
+    sites = ""
+    if common_sites(first, second):
+        sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>"
+    if first.spec.schedule != second.spec.schedule:
         sites += "<p>Errors of a run that is not one-shot are measured on inputs that earlier sites changed.</p>"
     return chosen + measured + sites
 
