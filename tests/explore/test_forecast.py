@@ -260,10 +260,10 @@ def test_a_drawn_atlas_survives_its_file_and_closes_its_curves(text: str) -> Non
     assert again.facts == atlas.facts
     assert again.facts.tokens == TEXT["tokens"]
     for item in again.sites:
-        assert len(item.spectrum) == item.site.channels
-        assert (item.spectrum[:-1] >= item.spectrum[1:]).all()
-        assert 1 <= item.condition < 1e6
-        assert (abs(item.correlation.diagonal() - 1) < 1e-3).all()
+        assert len(item.arrays.spectrum) == item.site.channels
+        assert (item.arrays.spectrum[:-1] >= item.arrays.spectrum[1:]).all()
+        assert 1 <= item.arrays.condition < 1e6
+        assert (abs(item.arrays.correlation.diagonal() - 1) < 1e-3).all()
         for criterion in CRITERIA:
             assert sorted(item.order(criterion).tolist()) == list(range(item.site.bundles))
             assert (item.scores(criterion)[:-1] >= item.scores(criterion)[1:]).all()

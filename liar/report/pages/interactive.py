@@ -110,7 +110,7 @@ def _site(chart: SiteAtlas) -> dict[str, Any]:
         "bundles": site.bundles,
         "parameters": facts.bundle_parameters,
         "bias": [facts.bias_fixed, facts.bias_per_bundle],
-        "energy": [float(chart.arrays.energy[chart.row, place]) for place in range(len(WEIGHTINGS))],
+        "energy": chart.arrays.energy.tolist(),
         "sensitivity": chart.sensitivity,
     }
 

@@ -132,7 +132,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     If kept and removed channels correlate, the kept ones can replace the removed ones.
     """
     site = chart.site
-    sample = chart.sample.astype(np.int64)
+    sample = chart.arrays.sample.astype(np.int64)
     stays = _bundle_mask(site, kept_units)[sample // site.bundle_size]
     order = np.concatenate([np.flatnonzero(stays), np.flatnonzero(~stays)])
     channels = sample[order].tolist()
@@ -154,7 +154,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     ]
     grid = {
         "type": "heatmap",
-        "z": np.round(chart.correlation[np.ix_(order, order)].astype(np.float64), 3).tolist(),
+        "z": np.round(chart.arrays.correlation[np.ix_(order, order)].astype(np.float64), 3).tolist(),
         "customdata": [[[first, second] for second in channels] for first in channels],
         "colorscale": [[0, "#d55e00"], [0.5, "#f2f2f2"], [1, "#0072b2"]],
         "zmin": -1,
@@ -186,7 +186,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
 
 def site_spectrum(chart: SiteAtlas) -> go.Figure:
     """Eigenvalues of the correlation matrix by rank; a steep fall means that few directions carry all the channels."""
-    values = chart.spectrum.astype(np.float64)
+    values = chart.arrays.spectrum.astype(np.float64)
     line = {
         "type": "scatter",
         "x": np.linspace(1, chart.site.channels, len(values)).round().tolist(),
@@ -195,8 +195,8 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
         "line": {"color": KEPT, "width": 2},
         "hovertemplate": "eigenvalue %{y:.3g} at rank %{x:,}<extra></extra>",
     }
-    condition = f"{chart.condition:.1e}".replace("e+0", "e").replace("e+", "e")
-    words = f"condition {condition}" if np.isfinite(chart.condition) else "singular"
+    condition = f"{chart.arrays.condition:.1e}".replace("e+0", "e").replace("e+", "e")
+    words = f"condition {condition}" if np.isfinite(chart.arrays.condition) else "singular"
     layout: dict[str, Any] = {
         "xaxis": axis("rank, largest first"),
         "yaxis": axis("eigenvalue", type="log", tickformat=POWERS),
