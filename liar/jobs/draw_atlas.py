@@ -54,7 +54,7 @@ def atlas_steps(
     with readable_failures():
         adapter = loaded.adapter
         settle_calibration(loaded, spec)
-        batches, _ = yield from read_text(spec, loaded)
+        batches, *_ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
         pace = Pace(atlas_parts(criteria, shape, amounts, gradients=True))

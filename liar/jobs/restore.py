@@ -32,7 +32,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         for stage in stages_of(spec):
             stage.check_stored(result, sites)
         yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
-        batches, _ = yield from read_text(spec, working)
+        batches, *_ = yield from read_text(spec, working)
         variants = Variants(working, loaded)
         for stage in stages_of(spec):
             yield from stage.restore(result, batches, working, variants)

@@ -59,9 +59,9 @@ def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
     return calibrated or spec.allocation != "uniform" or not spec.repairs_by_survey
 
 
-def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
-    """Whether the moments of all ``sites`` were passed in or fit into memory."""
-    return is_calibrated(spec, calibration) or fits(loaded, sites, norm_aware=True)
+def keeps_moments(spec: PruneSpec, loaded: LoadedModel, calibration: Calibration | None) -> bool:
+    """Whether the moments of all sites were passed in or fit into memory."""
+    return is_calibrated(spec, calibration) or fits(loaded, loaded.adapter.sites(spec.targets), norm_aware=True)
 
 
 class Reduction(Stage):
@@ -160,7 +160,7 @@ class Reduction(Stage):
             yield from (visit.site for visit in self._revisit(sites, self.given))
             return
         spec = self.spec
-        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, sites, self.given)
+        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, self.given)
         norm_aware = CURVE_TOKENS * (keeps or spec.allocation == "error-curve")
         for visit in walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware):
             calibration.moments[visit.site] = visit.moments
