@@ -175,9 +175,9 @@ def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measu
     least = bytes_in_memory(loaded.model) + moment_bytes(widest, loaded.model.dtype)
     watch = Stopwatch()
     pace = Pace(run_parts(spec, shape, amounts))
-    reduction = Reduction(spec, criterion_of(spec.criterion), loaded, pace, watch, None)
+    reduction = Reduction(spec, criterion_of(spec.criterion), loaded, pace, watch, None, batches)
     _forget_peak(device)
-    for _ in reduction.events(batches, [], loaded.adapter.sites(spec.targets), None):
+    for _ in reduction.events():
         pass
     seconds = {stage: watch.seconds.get(stage, 0.0) for stage in STAGES}
     seconds["calibrate"] += watch.seconds.get("allocate", 0.0)

@@ -151,7 +151,7 @@ class _Run:
         for note in order_notes(loaded, self.spec):
             yield self.measures.warn(note)
 
-        text = self.calibration and self.calibration.text
+        text = self.calibration.text if self.calibration else None
         batches: list[Batch] = []
         unseen: list[Batch] = []
         if not is_calibrated(self.spec, self.calibration):
@@ -165,12 +165,12 @@ class _Run:
         pace = self.measures.pace = self._paced(batches)
         measures = bool(self.spec.evaluate or self.measures.prompts) and is_first()
         parked = variants if measures else None
-        stages = [stage(self.spec, self.criterion, loaded, pace, watch, parked) for stage in stages_of(self.spec)]
+        work_on = (self.spec, self.criterion, loaded, pace, watch, parked, batches, unseen, self.calibration)
+        stages = [stage(*work_on) for stage in stages_of(self.spec)]
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
         for stage in stages:
-            sites = loaded.adapter.sites(self.spec.targets)
-            yield from stage.events(batches, unseen, sites, self.calibration)
+            yield from stage.events()
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),
