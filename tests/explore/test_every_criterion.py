@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liar.errors import InvalidSpecError
-from liar.explore.every_criterion import RATIOS, every_criterion
-from liar.explore.forecast import divergence, forecast
+from liar.explore.forecast import RATIOS, divergence, every_criterion, forecast
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, PruneSpec
 from tests.fake_atlas import tiny_atlas
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from liar.explore.every_criterion import Loss
+from liar.explore.forecast import Loss
 from liar.report.plots.frame import axis, drawing, legend, vertical
 from liar.report.plots.recipe_lines import PALETTE
 from liar.report.words.site_sentences import error_words
