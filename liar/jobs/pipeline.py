@@ -13,7 +13,7 @@ Of several processes (:mod:`liar.runtime.distributed`) all make the same smaller
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -255,6 +255,28 @@ class _Run:
         if is_first():
             given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
             yield from self.measures.of(variant, given or self.loaded, self.given)
+
+
+def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress, None, Variants]:
+    """Prune a copy of ``loaded``, the dense model of ``result``, to the units kept there; return its variants.
+
+    Masks are taken from the result, and only the repairs are solved again: one forward pass over the calibration text, without
+    scoring, allocation, evaluation or backward pass. On a CPU of the same kind the weights equal those of the run bit for bit.
+    Closing the generator between two steps stops it. Raises :class:`InvalidSpecError` for a streamed model or if the stored
+    masks do not fit this model, and the errors of a run's calibration.
+    """
+    with readable_failures():
+        spec = result.spec
+        working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
+        sites = working.adapter.sites(spec.targets)
+        for stage in stages_of(spec):
+            stage.check_stored(result, sites)
+        yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
+        batches, *_ = yield from read_text(spec, working)
+        variants = Variants(working, loaded)
+        for stage in stages_of(spec):
+            yield from stage.restore(result, batches, working, variants)
+        return variants
 
 
 def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:

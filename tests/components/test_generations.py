@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import liar.jobs.restore
+import liar.jobs.pipeline
 from components.measured.generations import MAX_SEED
 from components.shared.job_bodies import measured, prompts_for
 from components.shared.panel import Updates
@@ -329,5 +329,5 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
     page: Page, pruned: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = pruned(tiny.encoder())
-    monkeypatch.setattr(liar.jobs.restore, "restore_steps", None)
+    monkeypatch.setattr(liar.jobs.pipeline, "restore_steps", None)
     assert "so it cannot answer" in page.line(page.ask(result)[-1])
