@@ -78,8 +78,7 @@ class Reduction(Stage):
     def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
         parts: list[Part] = []
         if spec.needs_gradients and not calibrated:
-            cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
-            parts.append(Part("gradients", cost))
+            parts.append(Part("gradients", gradients_cost(shape, amounts, Needs.of(spec))))
         if surveys(spec, calibrated=calibrated):
             parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
         kept = keeps and spec.repairs_by_survey
