@@ -153,9 +153,9 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
             "The curves at hand predict no perplexity, because this model has none; ask by parameters or size."
         )
     spec, total = expected.spec, 0.0
+    charts = {chart.site.name: chart for chart in atlas.sites}
     for report in expected.sites:
-        chart = atlas.site(report.name)
-        assert chart is not None, "a forecast is of the sites of its atlas"
+        chart = charts[report.name]
         damage = chart.damage(spec.criterion, spec.reconstruction, "plain")
         total += float(damage[report.kept // chart.site.group]) * chart.sensitivity
     return total / 2
