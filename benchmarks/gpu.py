@@ -28,6 +28,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar import LoadedModel, PruneSpec
+from liar.calibration.needs import Needs
 from liar.jobs import estimates
 from liar.jobs.estimates import Amounts, Shape, SiteShape
 from liar.jobs.plan import run_parts
@@ -175,9 +176,9 @@ def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measu
     least = bytes_in_memory(loaded.model) + moment_bytes(widest, loaded.model.dtype)
     watch = Stopwatch()
     pace = Pace(run_parts(spec, shape, amounts))
-    reduction = Reduction(spec, criterion_of(spec.criterion), loaded, pace, watch, None)
+    reduction = Reduction(spec, criterion_of(spec.criterion), loaded, pace, watch, None, batches)
     _forget_peak(device)
-    for _ in reduction.events(batches, [], loaded.adapter.sites(spec.targets), None):
+    for _ in reduction.events():
         pass
     seconds = {stage: watch.seconds.get(stage, 0.0) for stage in STAGES}
     seconds["calibrate"] += watch.seconds.get("allocate", 0.0)
@@ -192,7 +193,7 @@ def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Operat
     orders = sum(estimates.scores_cost(site, spec.importance) for site in sites) * pace
     solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
     if spec.needs_gradients:
-        cost = estimates.gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+        cost = estimates.gradients_cost(shape, amounts, Needs.of(spec))
         found["gradients"] = Operations(model=cost * pace)
     if spec.allocation != "uniform":
         forward = shape.forward(sample.tokens, sample.length, head=False)

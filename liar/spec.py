@@ -258,11 +258,6 @@ class PruneSpec(BaseModel):
         return self.allocation == "loss-curve" and self.cuts_width
 
     @property
-    def needs_signs(self) -> bool:
-        """Whether the run needs the backward pass of random signs, see :mod:`liar.calibration.gradients`."""
-        return self.needs_sensitivity or self.needs_output_gradients
-
-    @property
     def walked(self) -> Schedule:
         """The schedule as it is done: corrective is sequential with any repair but least-squares, which alone corrects.
 

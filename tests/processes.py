@@ -92,8 +92,8 @@ def shortened() -> tuple[list[TriedRun], list[SiteReport], torch.Tensor]:
     model = cut_models.loaded("llama")
     spec = PruneSpec(model=model.id, targets="layers", ratio=0.33)
     pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
-    removal = LayerRemoval(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None)
-    for _ in removal.events(batches(), [], model.adapter.sites("layers"), None):
+    removal = LayerRemoval(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None, batches())
+    for _ in removal.events():
         pass
     weights = torch.cat([parameter.detach().flatten() for parameter in model.model.parameters()])
     return removal.tried, removal.reports, weights
@@ -103,8 +103,8 @@ def reduced(model: LoadedModel, **choices: Any) -> Reduction:
     """Half of the units of ``model`` removed."""
     spec = PruneSpec(model=model.id, targets="both", ratio=0.5, **choices)
     pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
-    reduction = Reduction(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None)
-    for _ in reduction.events(batches(), [], model.adapter.sites("both"), None):
+    reduction = Reduction(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None, batches())
+    for _ in reduction.events():
         pass
     return reduction
 

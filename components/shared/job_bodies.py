@@ -84,7 +84,7 @@ def with_models(
     # All of these load torch, which takes seconds.
     from liar.evaluate.answering.reply import check_answers
     from liar.jobs.estimates import Amounts, Shape, prune_cost
-    from liar.jobs.restore import restore_steps
+    from liar.jobs.pipeline import restore_steps
     from liar.progress import Pace, Part
     from liar.runtime.offload import is_offloaded
 

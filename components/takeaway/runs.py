@@ -22,7 +22,7 @@ from liar.report.words.metric_sentences import counts, metric_change, value_word
 from liar.report.words.sentences import run_labels
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
-from liar.statistics.compare import RunComparison, compare
+from liar.statistics.compare import common_metrics, common_sites, differing_settings
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 
@@ -105,9 +105,9 @@ class RunsPanel:
         first, second = self.studio.store.load(a or ""), self.studio.store.load(b or "")
         updates = self._nothing("")
         if first is not None and second is not None:
-            found = compare(first, second)
-            updates[self.comparison] = _comparison(found)
-            updates[self.heatmap] = gr.update(value=comparison_heatmap(found), visible=bool(found.sites))
+            updates[self.comparison] = _comparison(first, second)
+            has_sites = bool(common_sites(first, second))
+            updates[self.heatmap] = gr.update(value=comparison_heatmap(first, second), visible=has_sites)
         elif a and b:
             updates[self.message] = status.problem(_GONE)
         return {**updates, self.delete: gr.update(visible=self._may_go(self.studio.store.summaries(), a))}
@@ -224,17 +224,19 @@ def _among(choices: Sequence[tuple[str, str]], key: str | None) -> str | None:
 # -- two runs side by side -----------------------------------------------------------------------------------------------
 
 
-def _comparison(found: RunComparison) -> str:
+def _comparison(first: RunResult, second: RunResult) -> str:
     """HTML tables of the settings that differ and of the metrics that both runs measured."""
     metrics = [
         (f"{METRICS[a.metric].title_of(a.task)}, {a.variant}", value_words(a), value_words(b), metric_change(a, b))
-        for a, b in found.metrics
+        for a, b in common_metrics(first, second)
     ]
-    names = ("Metric", "Run A", "Run B", "From A to B")
-    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), found.settings, "The settings are the same.")
+    settings, names = differing_settings(first, second), ("Metric", "Run A", "Run B", "From A to B")
+    chosen = _table("Settings that differ", ("Setting", "Run A", "Run B"), settings, "The settings are the same.")
     measured = _table("Metrics that both measured", names, metrics, "They measured nothing alike.")
-    sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>" if found.sites else ""
-    if found.a.spec.schedule != found.b.spec.schedule:
+    sites = ""
+    if common_sites(first, second):
+        sites = "<p>Error of every site, A ÷ B: blue where B is nearer to the dense model.</p>"
+    if first.spec.schedule != second.spec.schedule:
         sites += "<p>Errors of a run that is not one-shot are measured on inputs that earlier sites changed.</p>"
     return chosen + measured + sites
 

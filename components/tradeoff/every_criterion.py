@@ -14,7 +14,7 @@ from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, Updates
 from components.shared.studio import Bus, Studio
 from liar.errors import InvalidSpecError, LiarError
-from liar.explore.every_criterion import RATIOS, Loss, every_criterion
+from liar.explore.forecast import RATIOS, Loss, every_criterion
 from liar.report.plots.recipe_lines import QUANTITIES, Quantity, every_criterion_figure, values_of
 from liar.report.view import View
 from liar.report.words.sentences import choice

@@ -79,15 +79,15 @@ def correlation(shelf: Shelf) -> Figures:
     last, fourth = (site_of(shelf, SENTIMENT, f"layers.{layer}.attention") for layer in (5, 3))
     other = site_of(shelf, SMOLLM2, "layers.12.ffn")
     return {
-        "matrix": Known(last.correlation.tolist(), digits=2),
-        "channels": Known(len(last.sample)),
-        "closest": Known(float(last.closest), digits=2),
+        "matrix": Known(last.arrays.correlation.tolist(), digits=2),
+        "channels": Known(len(last.arrays.sample)),
+        "closest": Known(last.closest, digits=2),
         "none": Known(at(last, 50, "none"), digits=2),
         "repaired": Known(at(last, 50, "least-squares"), digits=2),
         "back": Known(1 - at(last, 50, "least-squares") / at(last, 50, "none"), "%"),
         "other_none": Known(at(other, 50, "none"), digits=2),
         "other_repaired": Known(at(other, 50, "least-squares"), digits=2),
-        "other_closest": Known(float(other.closest), digits=2),
+        "other_closest": Known(other.closest, digits=2),
         "other_back": Known(1 - at(other, 50, "least-squares") / at(other, 50, "none"), "%"),
         "magnitude": Known(at(fourth, 50, "none", "magnitude"), digits=2),
         "wanda": Known(at(fourth, 50, "none", "wanda"), digits=2),

@@ -112,7 +112,8 @@ class AtlasFacts(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class KindArrays:
-    """Arrays of all sites of one kind; the first axis is the layer, in the order of ``KindFacts.layers``.
+    """Arrays of all sites of one kind; the first axis is the layer, in the order of ``KindFacts.layers``. Those of a single
+    site lack it.
 
     ``order`` (sites, criteria, bundles): bundles, best first. ``scores`` (sites, criteria, bundles): in that order.
     ``deviation`` (sites, criteria): divisor of the scores in the allocation global.
@@ -138,6 +139,13 @@ class KindArrays:
     sample: Integers
     correlation: Floats
 
+    @classmethod
+    def stacked(cls, sites: Sequence[KindArrays]) -> KindArrays:
+        return cls(*(np.stack([getattr(site, name) for site in sites]) for name in cls.__slots__))
+
+    def of_site(self, row: int) -> KindArrays:
+        return KindArrays(*(getattr(self, name)[row] for name in self.__slots__))
+
 
 @cache
 def removed_at(bundles: int) -> Integers:
@@ -147,7 +155,7 @@ def removed_at(bundles: int) -> Integers:
 
 @dataclass(frozen=True, slots=True)
 class SiteAtlas:
-    """One site of an atlas; ``with_choices`` names the reconstructions in :attr:`KindArrays.choices`."""
+    """One site of an atlas, with its own arrays; ``with_choices`` names the reconstructions in :attr:`KindArrays.choices`."""
 
     site: Site
     facts: KindFacts
@@ -155,24 +163,23 @@ class SiteAtlas:
     reconstructions: Sequence[Reconstruction]
     with_choices: Sequence[Reconstruction]
     arrays: KindArrays
-    row: int
 
     def order(self, criterion: str) -> Integers:
         """Bundles (bundles,), best first."""
-        return np.asarray(self.arrays.order[self.row, self.criteria.index(criterion)])
+        return np.asarray(self.arrays.order[self.criteria.index(criterion)])
 
     def scores(self, criterion: str) -> Floats:
         """Scores (bundles,) in the order of :meth:`order`, so never rising."""
-        return np.asarray(self.arrays.scores[self.row, self.criteria.index(criterion)])
+        return np.asarray(self.arrays.scores[self.criteria.index(criterion)])
 
     def deviation(self, criterion: str) -> float:
         """Divisor of the scores in the allocation global."""
-        return float(self.arrays.deviation[self.row, self.criteria.index(criterion)])
+        return float(self.arrays.deviation[self.criteria.index(criterion)])
 
     def curve(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting = "plain") -> Floats:
         """Relative error (101,) at :data:`RATIOS`."""
-        where = (self.criteria.index(criterion), WEIGHTINGS.index(weighting))
-        return np.asarray(self.arrays.error[self.row, *where, self.reconstructions.index(reconstruction)])
+        curves = self.arrays.error[self.criteria.index(criterion), WEIGHTINGS.index(weighting)]
+        return np.asarray(curves[self.reconstructions.index(reconstruction)])
 
     def error_at(
         self, criterion: str, reconstruction: Reconstruction, kept: int, weighting: Weighting = "plain"
@@ -189,7 +196,7 @@ class SiteAtlas:
         """
         if set(kept) == set(self.order(criterion)[: len(kept)].tolist()):
             return {name: self.error_at(criterion, name, len(kept), weighting) for name in self.reconstructions}
-        choices = self.arrays.choices[self.row, WEIGHTINGS.index(weighting)]
+        choices = self.arrays.choices[WEIGHTINGS.index(weighting)]
         if not choices.shape[-1]:
             return {}
         index = (1 << self.site.bundles) - 1 - sum(1 << bundle for bundle in kept)
@@ -197,43 +204,25 @@ class SiteAtlas:
 
     def errors_of_choices(self, reconstruction: Reconstruction, removed: int) -> Floats:
         """Relative errors of every choice of ``removed`` bundles, in no order; empty if the atlas does not store them."""
-        errors = self.arrays.choices[self.row, WEIGHTINGS.index("plain"), self.with_choices.index(reconstruction)]
+        errors = self.arrays.choices[WEIGHTINGS.index("plain"), self.with_choices.index(reconstruction)]
         return np.asarray(errors[[index.bit_count() == removed for index in range(len(errors))]])
 
     def damage(self, criterion: str, reconstruction: Reconstruction, weighting: Weighting) -> Floats:
         """Cost (bundles + 1,) of keeping the best k bundles, comparable between sites."""
         removed = self.site.bundles - np.arange(self.site.bundles + 1)
-        energy = float(self.arrays.energy[self.row, WEIGHTINGS.index(weighting)])
+        energy = float(self.arrays.energy[WEIGHTINGS.index(weighting)])
         curve = self.curve(criterion, reconstruction, weighting)
         return np.asarray(np.interp(removed, removed_at(self.site.bundles), curve) * energy)
 
     @property
     def sensitivity(self) -> float:
         """Factor from plain damage to the effect on the loss."""
-        return float(self.arrays.sensitivity[self.row])
-
-    @property
-    def spectrum(self) -> Floats:
-        return np.asarray(self.arrays.spectrum[self.row])
-
-    @property
-    def condition(self) -> float:
-        return float(self.arrays.condition[self.row])
-
-    @property
-    def sample(self) -> Integers:
-        """Channels whose correlations are kept."""
-        return np.asarray(self.arrays.sample[self.row])
-
-    @property
-    def correlation(self) -> Floats:
-        """Correlations (m, m) of the channels of :attr:`sample`."""
-        return np.asarray(self.arrays.correlation[self.row])
+        return float(self.arrays.sensitivity)
 
     @property
     def closest(self) -> float:
-        """Largest absolute correlation between two channels of :attr:`sample`."""
-        return float(np.abs(self.correlation - np.eye(len(self.sample))).max())
+        """Largest absolute correlation between two channels of :attr:`KindArrays.sample`."""
+        return float(np.abs(self.arrays.correlation - np.eye(len(self.arrays.sample))).max())
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +246,7 @@ class Atlas:
         facts = self.facts.kinds[kind]
         site = Site(facts.layers[row], kind, facts.units, facts.unit_size, facts.group)
         named = (self.facts.criteria, self.facts.reconstructions, self.facts.choice_reconstructions)
-        return SiteAtlas(site, facts, *named, self.arrays[kind], row)
+        return SiteAtlas(site, facts, *named, self.arrays[kind].of_site(row))
 
     def to_bytes(self) -> bytes:
         """Serialize as a compressed npz with the facts as JSON."""

@@ -7,29 +7,37 @@ fitted with norm-aware weights, as in the allocation; a run fits with plain ones
 
 >>> from pathlib import Path
 >>> from liar.explore.atlas_store import AtlasStore
->>> from liar.explore.forecast import forecast
+>>> from liar.explore.forecast import every_criterion, forecast
 >>> from liar.spec import PruneSpec
 >>> spec = PruneSpec(ratio=0.5)
 >>> expected = forecast(spec, AtlasStore(Path("atlases")).find(spec))
 >>> expected.sites[0].name, expected.totals.parameters_after < expected.totals.parameters_before
 ('layers.0.ffn', True)
+>>> found = every_criterion(spec, AtlasStore(Path("atlases")).find(spec), (0.2, 0.4))
+>>> found["obs"][0.2].error < found["obs"][0.4].error
+True
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
 from liar.choices import REPAIRS, Reconstruction
 from liar.edits import merge
-from liar.errors import InvalidSpecError
+from liar.errors import EmptySiteError, InvalidSpecError
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_counts
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.results import SiteReport, Totals
 from liar.sites import Site
 from liar.spec import PruneSpec, is_custom
+
+RATIOS = tuple(percent / 100 for percent in range(5, 96, 5))
+"""Ratios at which criteria are compared."""
 
 _ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": "plain"}
 
@@ -145,12 +153,52 @@ def divergence(expected: Forecast, atlas: Atlas) -> float:
             "The curves at hand predict no perplexity, because this model has none; ask by parameters or size."
         )
     spec, total = expected.spec, 0.0
+    charts = {chart.site.name: chart for chart in atlas.sites}
     for report in expected.sites:
-        chart = atlas.site(report.name)
-        assert chart is not None, "a forecast is of the sites of its atlas"
+        chart = charts[report.name]
         damage = chart.damage(spec.criterion, spec.reconstruction, "plain")
         total += float(damage[report.kept // chart.site.group]) * chart.sensitivity
     return total / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What is predicted at one ratio: the mean of the sites' errors, and nats of KL(dense || pruned), None if unknown."""
+
+    error: float
+    divergence: float | None
+
+
+def every_criterion(
+    spec: PruneSpec, atlas: Atlas, ratios: Sequence[float] = RATIOS
+) -> Mapping[str, Mapping[float, Loss]]:
+    """What ``spec`` would lose if another criterion chose its units: by criterion and ratio, without ratios that would leave a
+    site without units.
+
+    Equal to :func:`forecast` of each of these recipes, but without its reports: an allocation each. Of edits by hand it reads
+    how many units a site keeps, not which. Raises :class:`InvalidSpecError` if the atlas has no curves for the reconstruction
+    or the allocation.
+    """
+    check_covered(spec, atlas)
+    edits, charts, known = merge(spec.edits), targeted(atlas, spec), atlas.facts.sensitive
+    sites = [chart.site for chart in charts]
+    found: dict[str, dict[float, Loss]] = {}
+    for criterion in atlas.facts.criteria:
+        chosen = spec.model_copy(update={"criterion": criterion})
+        candidates = [candidate_of(chart, chosen) for chart in charts]
+        damages = [chart.damage(criterion, spec.reconstruction, "plain") * chart.sensitivity for chart in charts]
+        losses = found.setdefault(criterion, {})
+        for ratio in ratios:
+            with suppress(EmptySiteError):
+                allocated = allocate(spec.allocation, candidates, ratio)
+                counts = settled_counts(spec, sites, allocated, edits)
+                kept = [counts[site.name] for site in sites]
+                errors = [
+                    chart.error_at(criterion, spec.reconstruction, k) for chart, k in zip(charts, kept, strict=True)
+                ]
+                damage = sum(float(damage[k]) for damage, k in zip(damages, kept, strict=True)) / 2
+                losses[ratio] = Loss(fmean(errors), damage if known else None)
+    return found
 
 
 def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:

@@ -162,8 +162,7 @@ def ratio_for(need: Need, spec: PruneSpec, atlas: Atlas) -> float:
     """The ratio at which ``spec`` leaves a share of the parameters, or a size; raises :class:`InvalidSpecError`."""
     check_units(spec)
     facts = atlas.facts
-    before = facts.model.parameters
-    counts = Counts.of(spec, before, facts.kinds)
+    counts = Counts.of(spec, facts.model.parameters, facts.kinds)
     return ratio_of_parameters(need, counts, _BYTES[facts.environment.get("dtype", "float32")])
 
 

@@ -40,9 +40,6 @@ from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, SiteKind
 _SPECTRUM = 96
 _SAMPLE = 48
 
-Rows = dict[str, np.ndarray]
-"""One site's slice of every array of :class:`KindArrays`."""
-
 
 def atlas_steps(
     loaded: LoadedModel, spec: PruneSpec, criteria: Sequence[Criterion] = CRITERIA
@@ -57,7 +54,7 @@ def atlas_steps(
     with readable_failures():
         adapter = loaded.adapter
         settle_calibration(loaded, spec)
-        batches, _ = yield from read_text(spec, loaded)
+        batches, *_ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
         pace = Pace(atlas_parts(criteria, shape, amounts, gradients=True))
@@ -68,14 +65,14 @@ def atlas_steps(
             criteria = [name for name in criteria if IMPORTANCE[name].gradients is None]
             pace = Pace(atlas_parts(criteria, shape, amounts, gradients=False))
         facts = kind_facts(adapter)
-        rows: dict[SiteKind, list[Rows]] = {kind: [] for kind in facts}
+        drawn: dict[SiteKind, list[KindArrays]] = {kind: [] for kind in facts}
         sites = adapter.sites("both")
         tokens = 0
         for done, visit in enumerate(walk(adapter, batches, "both", norm_aware=CURVE_TOKENS), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)
-            rows[visit.site.kind].append(_rows(visit, weight, found, criteria, spec.seed))
+            drawn[visit.site.kind].append(_arrays(visit, weight, found, criteria, spec.seed))
             yield pace.at("curves", "calibrate", done, len(sites), f"Drawing the curves of {visit.site.name}")
         return Atlas(
             AtlasFacts(
@@ -91,38 +88,34 @@ def atlas_steps(
                 seconds=time.perf_counter() - start,
                 environment=describe(loaded.model),
             ),
-            {kind: _stacked(found) for kind, found in rows.items()},
+            {kind: KindArrays.stacked(sites) for kind, sites in drawn.items()},
         )
 
 
 def kind_facts(adapter: Adapter) -> dict[SiteKind, KindFacts]:
     """What all sites of one kind have in common, by kind."""
-    return {site.kind: _facts(adapter, site) for site in adapter.sites("both") if site.layer == 0}
-
-
-def _facts(adapter: Adapter, site: Site) -> KindFacts:
-    consumer, producers = adapter.consumer(site), adapter.producers(site)
-    repaired = consumer.bias is None
-    return KindFacts(
-        units=site.units,
-        unit_size=site.unit_size,
-        group=site.group,
-        bundle_parameters=adapter.bundle_parameters(site),
-        bias_fixed=consumer.out_features if repaired else 0,
-        bias_per_bundle=sum(item.rows for item in producers if item.module.bias is None) if repaired else 0,
-        outputs=consumer.out_features,
-        layers=list(range(len(adapter.layers))),
-    )
+    found: dict[SiteKind, KindFacts] = {}
+    for site in adapter.sites("both")[:2]:  # those of the first block
+        consumer = adapter.consumer(site)
+        lacking = [item.rows for item in adapter.producers(site) if item.module.bias is None]
+        repaired = consumer.bias is None
+        found[site.kind] = KindFacts(
+            units=site.units,
+            unit_size=site.unit_size,
+            group=site.group,
+            bundle_parameters=adapter.bundle_parameters(site),
+            bias_fixed=consumer.out_features if repaired else 0,
+            bias_per_bundle=sum(lacking) if repaired else 0,
+            outputs=consumer.out_features,
+            layers=list(range(len(adapter.layers))),
+        )
+    return found
 
 
 @torch.no_grad()
-def _rows(
-    visit: Visit,
-    weight: Tensor,
-    gradients: SiteGradients | None,
-    criteria: Sequence[Criterion],
-    seed: int,
-) -> Rows:
+def _arrays(
+    visit: Visit, weight: Tensor, gradients: SiteGradients | None, criteria: Sequence[Criterion], seed: int
+) -> KindArrays:
     site, moments = visit.site, visit.moments
     assert moments.norm_aware is not None
     weighted = (moments.plain, moments.norm_aware)  # in the order of WEIGHTINGS
@@ -150,19 +143,19 @@ def _rows(
         choices[j] = torch.stack([errors[name] for name in CHOICE_RECONSTRUCTIONS]).cpu().numpy()
     spectrum, condition = _spectrum(moments.plain)
     sample, correlation = _correlation(site, moments.plain)
-    return {
-        "order": order,
-        "scores": scores,
-        "deviation": deviations,
-        "error": error,
-        "choices": choices,
-        "energy": energy,
-        "sensitivity": np.asarray(gradients.sensitivity if gradients else 0.0),
-        "spectrum": spectrum,
-        "condition": np.asarray(condition),
-        "sample": sample,
-        "correlation": correlation,
-    }
+    return KindArrays(
+        order=order,
+        scores=scores,
+        deviation=deviations,
+        error=error,
+        choices=choices,
+        energy=energy,
+        sensitivity=np.asarray(gradients.sensitivity if gradients else 0.0),
+        spectrum=spectrum,
+        condition=np.asarray(condition),
+        sample=sample,
+        correlation=correlation,
+    )
 
 
 def _spectrum(moments: Moments) -> tuple[np.ndarray, float]:
@@ -192,7 +185,3 @@ def _correlations(covariance: Tensor) -> Tensor:
 def _evenly(size: int, most: int) -> Tensor:
     """At most ``most`` different, evenly spaced indices of ``range(size)``, first and last included."""
     return torch.linspace(0, size - 1, min(size, most), dtype=torch.float64).round().long()
-
-
-def _stacked(rows: Sequence[Rows]) -> KindArrays:
-    return KindArrays(**{name: np.stack([row[name] for row in rows]) for name in KindArrays.__slots__})

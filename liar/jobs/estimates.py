@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
 from liar.choices import Importance
 from liar.data.corpora import settled_tokens
@@ -172,15 +173,16 @@ def sample(shape: Shape, amounts: Amounts) -> Amounts:
     return replace(amounts, tokens=min(amounts.tokens, CURVE_TOKENS * shape.widest))
 
 
-def gradients_cost(shape: Shape, amounts: Amounts, *, masks: bool, signs: bool) -> float:
+def gradients_cost(shape: Shape, amounts: Amounts, needs: Needs) -> float:
     """Cost of the passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
 
     def forward(tokens: int) -> float:
         calls = tokens / max(amounts.length, 1) / 2
         return shape.loss(tokens, amounts.length) + 2 * calls * shape.layers * _LAYER
 
-    signed = forward(sensitivity_tokens(shape.widest, amounts.tokens)) if signs else 0.0
-    return 2 * forward(amounts.tokens) + signed if masks else 2 * signed
+    has_signs = needs.outputs or needs.sensitivity
+    signed = forward(sensitivity_tokens(shape.widest, amounts.tokens)) if has_signs else 0.0
+    return 2 * forward(amounts.tokens) + signed if needs.masks else 2 * signed
 
 
 def walk_cost(shape: Shape, amounts: Amounts, targets: Targets, *, norm_aware: bool = True) -> float:

@@ -124,7 +124,7 @@ def repair_steps(
         scores = calibration.scores(spec.criterion, site, weight, spec.seed).numpy()
         bundles = best_bundles(site, scores, kept[site.name], edits.get(site.name))
         decision = decide(site, torch.from_numpy(bundles), moments, weight, reconstructions)
-        for name, error in decision.errors(moments).items():
+        for name, error in decision.errors(moments, decision.solutions).items():
             repairs[name][site] = ConsumerParameters.install_of(consumer, decision.solutions[name])
             errors[name].append(error)
         shrink(adapter, site, decision.bundles, repairs[reconstructions[0]][site])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.answering.generate import generate
@@ -14,79 +15,69 @@ from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
 from liar.report.words.metric_sentences import variant_name
-from liar.results import DENSE, MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
+from liar.results import MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
 from liar.runtime.environment import readable_failures
 from liar.runtime.offload import is_offloaded
 from liar.spec import PruneSpec
 
 
+@dataclass
 class Measures:
     """Collected measurements of a run, one variant after the other.
 
-    ``dense`` holds earlier evaluations of the dense model or its quantized copy, which are not repeated; ``comparison``
-    records the answer to every item. ``exams``, one for each task of the recipe, must be set before anything is measured.
+    ``known`` are earlier evaluations of the dense model or its quantized copy, which are not repeated; ``comparison``
+    records the answer to every item. ``exams``, one for each task of the recipe, and the ``pace`` of the run must be set before
+    anything is measured.
     """
 
-    def __init__(
-        self,
-        spec: PruneSpec,
-        prompts: Sequence[str],
-        max_new_tokens: int,
-        dense: Sequence[Evaluation],
-        comparison: Comparison | None,
-        watch: Stopwatch,
-    ) -> None:
-        self.spec, self.prompts, self.max_new_tokens, self.watch = spec, prompts, max_new_tokens, watch
-        self.known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
-        self.comparison = comparison or Comparison()
-        self.exams: Mapping[str, Exam] = {}
-        self.evaluations: list[Evaluation] = []
-        self.gains: list[SpeedGain] = []
-        self.warnings: list[str] = []
-        self._speeds: dict[MeasuredVariant, Speed] = {}
-        self.generations: list[Generation] = []
-        self.weight_bytes: dict[MeasuredVariant, int] = {}
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether there is anything to measure."""
-        return bool(self.spec.evaluate or self.prompts)
+    spec: PruneSpec
+    prompts: Sequence[str]
+    max_new_tokens: int
+    known: Mapping[tuple[str, MeasuredVariant], Evaluation]
+    comparison: Comparison
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    pace: Pace = field(init=False)
+    exams: Mapping[str, Exam] = field(default_factory=dict)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    gains: list[SpeedGain] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    generations: list[Generation] = field(default_factory=list)
+    weight_bytes: dict[MeasuredVariant, int] = field(default_factory=dict)
+    _speeds: dict[MeasuredVariant, Speed] = field(default_factory=dict)
 
     @property
     def speeds(self) -> list[Speed]:
         """Speeds of the timed variants, in the order of :data:`liar.results.MEASURED`."""
         return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
 
-    def of(
-        self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None, pace: Pace
-    ) -> Generator[Event, None, None]:
+    def of(self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None) -> Generator[Event, None, None]:
         """Measure ``loaded``, and its quantized copy if the recipe wants it; the ``dense`` model, if still in memory, scores
         the texts that it generates.
         """
         if self.spec.evaluate:
-            yield from self._figures(variant, loaded, pace)
+            yield from self._figures(variant, loaded)
         for number, prompt in enumerate(self.prompts, start=1):
             words = f"The {variant} model answers"
-            yield pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
+            yield self.pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
             with self.watch.stage("generate"):
                 generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
             self.generations.append(generation)
             yield Generated(generation)
         if self.spec.evaluate and self.spec.quantize == "int8" and variant in QUANTIZED:
-            yield from self._of_quantized(variant, loaded, pace)
+            yield from self._of_quantized(variant, loaded)
 
-    def _of_quantized(self, exact: Variant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+    def _of_quantized(self, exact: Variant, loaded: LoadedModel) -> Generator[Event, None, None]:
         """Measure a temporary quantized copy of ``loaded``, and time both in turns; the copy answers no prompts."""
         variant = QUANTIZED[exact]
         with self.watch.stage("quantize"):
             words = f"Making the {variant_name(variant)} model"
-            yield pace.at(f"{variant} quantizing", "evaluate", 0, 1, words)
+            yield self.pace.at(f"{variant} quantizing", "evaluate", 0, 1, words)
             copy = quantized(loaded)
-        yield from self._figures(variant, copy, pace)
-        yield from self._turns({exact: loaded, variant: copy}, pace)
+        yield from self._figures(variant, copy)
+        yield from self._turns({exact: loaded, variant: copy})
 
     def of_speed(
-        self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel], pace: Pace
+        self, reconstructed: LoadedModel, dense: LoadedModel | None, reload: Callable[[], LoadedModel]
     ) -> Generator[Event, None, None]:
         """Time the ``reconstructed`` model in turns with ``dense``, which ``reload`` loads if it is None.
 
@@ -97,11 +88,11 @@ class Measures:
             return
         if dense is None:
             words = "Loading the dense model once more, to time both in turns"
-            yield pace.at("reconstructed timing", "load", 0, 1, words)
+            yield self.pace.at("reconstructed timing", "load", 0, 1, words)
             with self.watch.stage("load"):
                 dense = _if_it_fits(reload)
         if dense is not None:
-            yield from self._turns({"dense": dense, "reconstructed": reconstructed}, pace)
+            yield from self._turns({"dense": dense, "reconstructed": reconstructed})
             return
         yield self.warn(
             "No speed was measured, since the dense model does not fit into memory beside the reconstructed one; on a "
@@ -112,7 +103,7 @@ class Measures:
         self.warnings.append(message)
         return Warned(message)
 
-    def _figures(self, variant: MeasuredVariant, loaded: LoadedModel, pace: Pace) -> Generator[Event, None, None]:
+    def _figures(self, variant: MeasuredVariant, loaded: LoadedModel) -> Generator[Event, None, None]:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))
@@ -120,16 +111,16 @@ class Measures:
                 with self.watch.stage("evaluate"):
                     steps = self.exams[task].steps(loaded, variant, self.comparison)
                     words = f"Measuring {task} of the {variant_name(variant)} model"
-                    evaluation = yield from pace.along(f"{variant} {task}", steps, "evaluate", words)
+                    evaluation = yield from self.pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
 
-    def _turns(self, models: dict[MeasuredVariant, LoadedModel], pace: Pace) -> Generator[Event, None, None]:
+    def _turns(self, models: dict[MeasuredVariant, LoadedModel]) -> Generator[Event, None, None]:
         than, variant = models
         words = f"Timing the {variant_name(than)} and the {variant_name(variant)} model in turns"
         with self.watch.stage("evaluate"):
             steps = reading_steps(models)
-            speeds, gain = yield from pace.along(f"{variant} timing", steps, "evaluate", words)
+            speeds, gain = yield from self.pace.along(f"{variant} timing", steps, "evaluate", words)
         self._speeds |= {speed.variant: speed for speed in speeds}
         self.gains.append(gain)
 

@@ -13,7 +13,7 @@ from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.calibration.needs import Needs
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import evaluate_steps
-from liar.events import Event, Finished, Progress
+from liar.events import Finished, Progress
 from liar.explore.allocation import allocate, check_units
 from liar.explore.need import Counts, Need, ratio_of_loss, ratio_of_parameters
 from liar.jobs.draw_atlas import kind_facts
@@ -136,8 +136,7 @@ def _perplexity(spec: PruneSpec, loaded: LoadedModel, words: str) -> Generator[P
 def _pruned(
     spec: PruneSpec, loaded: LoadedModel, calibration: Calibration, words: str
 ) -> Generator[Progress, None, LoadedModel]:
-    events: Generator[Event, None, None] = stream(spec, loaded, calibration=calibration)
-    for event in events:
+    for event in stream(spec, loaded, calibration=calibration):
         if isinstance(event, Progress):
             yield Progress(event.stage, event.done, event.total, f"{words}: {event.message}")
         elif isinstance(event, Finished) and event.model is not None:

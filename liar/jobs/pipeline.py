@@ -14,21 +14,22 @@ Of several processes (:mod:`liar.runtime.distributed`) all make the same smaller
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from liar.calibration.calibrate import Calibration
+from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
-from liar.events import Event, Finished, Loaded, Progress
+from liar.events import Finished, Loaded, Progress
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
-from liar.jobs.read_text import read_with_unseen
+from liar.jobs.read_text import read_text
 from liar.jobs.stages import stages_of
 from liar.jobs.stages.reduction import is_calibrated, keeps_moments
 from liar.jobs.stages.stage import Events
@@ -39,15 +40,14 @@ from liar.models.heads import check_gradients
 from liar.models.loaded import LoadedModel, model_info, parameter_count, working_copy
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
-from liar.progress import Pace, Stopwatch
+from liar.progress import Pace
 from liar.report.words.sentences import shared_texts
-from liar.results import Evaluation, RunResult, Shared, Totals, Variant
+from liar.results import DENSE, Evaluation, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first
 from liar.runtime.environment import describe, is_same_machine, readable_failures
 from liar.runtime.memory import PlannedWork
 from liar.runtime.offload import is_offloaded
-from liar.sites import Site
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 
@@ -107,9 +107,13 @@ def stream(
     """
     with readable_failures():
         _check_kinds(spec=spec, loaded=loaded, prompts=prompts, criterion=criterion, calibration=calibration)
-        measures = Measures(spec, prompts, max_new_tokens, dense, comparison, Stopwatch())
-        job = _Run(spec, measures, criterion, calibration, earlier)
-        yield from job.events(loaded)
+        criterion = criterion or criterion_of(spec.criterion)
+        spec = spec.model_copy(update={"criterion": name_of(criterion)})
+        spec = spec if loaded is None else named_after(spec, loaded)
+        known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
+        measures = Measures(spec, prompts, max_new_tokens, known, comparison or Comparison())
+        job = _Run(spec, loaded, measures, criterion, calibration, earlier)
+        yield from job.events()
 
 
 def _check_kinds(**arguments: Any) -> None:
@@ -120,78 +124,74 @@ def _check_kinds(**arguments: Any) -> None:
             raise InvalidSpecError(f"{name} is {described(value)}; give {wanted}.")
 
 
+@dataclass
 class _Run:
-    """State of one run: the spec, the model that is being pruned, and the parts of the result."""
+    """State of one run: the spec, the model that was passed in, and that which is being pruned."""
 
-    def __init__(
-        self,
-        spec: PruneSpec,
-        measures: Measures,
-        criterion: ScoreFunction | None,
-        calibration: Calibration | None,
-        earlier: RunSummary | None,
-    ) -> None:
-        self.criterion = criterion or criterion_of(spec.criterion)
-        self.spec = spec.model_copy(update={"criterion": name_of(self.criterion)})
-        self.measures, self.watch, self.earlier = measures, measures.watch, earlier
-        self.calibration = calibration
-        self.text = calibration.text if calibration else None
+    spec: PruneSpec
+    given: LoadedModel | None
+    measures: Measures
+    criterion: ScoreFunction
+    calibration: Calibration | None
+    earlier: RunSummary | None
 
-    def events(self, given: LoadedModel | None) -> Events:
-        self.spec = self.spec if given is None else named_after(self.spec, given)
-        with self.watch.stage("load"):
+    def events(self) -> Events:
+        given, watch = self.given, self.measures.watch
+        with watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
             work = PlannedWork.of(self.spec)
             loaded = self._load(work) if given is None else given
             self._check(loaded)
             if given is not None:
                 loaded = working_copy(given, replace(work, gradients=work.gradients and self.calibration is None))
-        self.loaded, self.adapter = loaded, loaded.adapter
-        self.given, self.variants = given, Variants(loaded, given)
+        self.loaded, variants = loaded, Variants(loaded, given)
         info = model_info(loaded)
-        blocks_before = parameter_count(self.adapter.layers)
+        blocks_before = parameter_count(loaded.adapter.layers)
         yield Loaded(info)
         for note in order_notes(loaded, self.spec):
             yield self.measures.warn(note)
 
-        batches, unseen = yield from self._batches()
-        if self.text is not None:
-            check_apart(self.spec, self.text.parts, self.measures.exams)
-            self.text = with_shared(self.text, self.measures.exams)
-            for note in shared_texts(self.text):
+        text = self.calibration.text if self.calibration else None
+        batches: list[Batch] = []
+        unseen: list[Batch] = []
+        if not is_calibrated(self.spec, self.calibration):
+            with watch.stage("data"):
+                batches, unseen, text = yield from read_text(self.spec, loaded, unseen_tokens(self.spec, loaded))
+        if text is not None:
+            check_apart(self.spec, text.parts, self.measures.exams)
+            text = with_shared(text, self.measures.exams)
+            for note in shared_texts(text):
                 yield self.measures.warn(note)
-        sites = self.adapter.sites(self.spec.targets)
-        self.pace = self._paced(batches, sites)
-        measures = self.measures.is_wanted and is_first()
-        variants = self.variants if measures else None
-        stages = [
-            stage(self.spec, self.criterion, loaded, self.pace, self.watch, variants) for stage in stages_of(self.spec)
-        ]
+        pace = self.measures.pace = self._paced(batches)
+        measures = bool(self.spec.evaluate or self.measures.prompts) and is_first()
+        parked = variants if measures else None
+        work_on = (self.spec, self.criterion, loaded, pace, watch, parked, batches, unseen, self.calibration)
+        stages = [stage(*work_on) for stage in stages_of(self.spec)]
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
         for stage in stages:
-            yield from stage.events(batches, unseen, self.adapter.sites(self.spec.targets), self.calibration)
+            yield from stage.events()
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),
             block_parameters_before=blocks_before,
-            block_parameters_after=parameter_count(self.adapter.layers),
+            block_parameters_after=parameter_count(loaded.adapter.layers),
         )
         if given is not None:
             yield from self._measure("dense")
         if measures:
-            with self.variants.using("pruned"):
+            with variants.using("pruned"):
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
-            again = partial(self._load, PlannedWork.of_evaluation())
-            yield from self.measures.of_speed(loaded, given, again, self.pace)
+            yield from self.measures.of_speed(loaded, given, partial(self._load, PlannedWork.of_evaluation()))
+        shared: Mapping[Shared, object] = {"calibration": self.calibration, "dense": self.measures.known}
         yield Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
                 sites=[report for stage in stages for report in stage.reports],
                 totals=totals,
-                calibration=self.text and self.text.model_copy(update={"digests": frozenset()}),
+                calibration=text and text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=self.measures.comparison.changes(),
@@ -201,11 +201,11 @@ class _Run:
                 tried=[tried for stage in stages for tried in stage.tried],
                 attenuation=stages[-1].attenuation,
                 warnings=[*(warning for stage in stages for warning in stage.warnings), *self.measures.warnings],
-                timings=self.watch.seconds,
-                shared=self._shared,
+                timings=watch.seconds,
+                shared=[name for name, results in shared.items() if results],
                 environment=describe(loaded.model),
             ),
-            self.variants if self.variants.has_pruned and not is_offloaded(loaded.model) else None,
+            variants if variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
 
@@ -231,20 +231,7 @@ class _Run:
         for prompt in self.measures.prompts:
             check_prompt(loaded, prompt, self.measures.max_new_tokens)
 
-    @property
-    def _shared(self) -> list[Shared]:
-        calibration: list[Shared] = ["calibration"] if self.calibration is not None else []
-        return [*calibration, "dense"] if self.measures.known else calibration
-
-    def _batches(self) -> Generator[Event, None, tuple[list[Batch], list[Batch]]]:
-        """The calibration text, if the run reads it, and text of its kind that no repair sees, if the recipe needs any."""
-        if is_calibrated(self.spec, self.calibration):
-            return [], []
-        with self.watch.stage("data"):
-            batches, unseen, self.text = yield from read_with_unseen(self.spec, self.loaded)
-            return batches, unseen
-
-    def _paced(self, batches: Sequence[Batch], sites: Sequence[Site]) -> Pace:
+    def _paced(self, batches: Sequence[Batch]) -> Pace:
         """Estimate of all work that follows the reading of the text."""
         measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
         prompts, new_tokens = len(measures.prompts), measures.max_new_tokens
@@ -255,7 +242,7 @@ class _Run:
             calibrated=self.calibration is not None,
             known=measures.known,
             dense_first=self.given is None,
-            keeps=keeps_moments(self.spec, self.loaded, sites, self.calibration),
+            keeps=keeps_moments(self.spec, self.loaded, self.calibration),
         )
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
             amounts = Amounts.of(earlier.spec, self.loaded, prompts=prompts, new_tokens=new_tokens)
@@ -267,7 +254,29 @@ class _Run:
     def _measure(self, variant: Variant) -> Events:
         if is_first():
             given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
-            yield from self.measures.of(variant, given or self.loaded, self.given, self.pace)
+            yield from self.measures.of(variant, given or self.loaded, self.given)
+
+
+def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress, None, Variants]:
+    """Prune a copy of ``loaded``, the dense model of ``result``, to the units kept there; return its variants.
+
+    Masks are taken from the result, and only the repairs are solved again: one forward pass over the calibration text, without
+    scoring, allocation, evaluation or backward pass. On a CPU of the same kind the weights equal those of the run bit for bit.
+    Closing the generator between two steps stops it. Raises :class:`InvalidSpecError` for a streamed model or if the stored
+    masks do not fit this model, and the errors of a run's calibration.
+    """
+    with readable_failures():
+        spec = result.spec
+        working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
+        sites = working.adapter.sites(spec.targets)
+        for stage in stages_of(spec):
+            stage.check_stored(result, sites)
+        yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
+        batches, *_ = yield from read_text(spec, working)
+        variants = Variants(working, loaded)
+        for stage in stages_of(spec):
+            yield from stage.restore(result, batches, working, variants)
+        return variants
 
 
 def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:

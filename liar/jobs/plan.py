@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
+from liar.calibration.needs import Needs
 from liar.choices import IMPORTANCE, Criterion, Reconstruction
 from liar.jobs.estimates import (
     OPERATIONS,
@@ -82,10 +83,8 @@ def measure_parts(
 
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
-    base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
-    cost = gradients_cost(shape, amounts, masks=masks, signs=any(spec.needs_signs for spec in specs))
-    walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
-    return Part("calibrate", cost + walk)
+    walk = walk_cost(shape, amounts, specs[0].targets, norm_aware=specs[0].surveys_norm_aware)
+    return Part("calibrate", gradients_cost(shape, amounts, Needs.of(*specs)) + walk)
 
 
 def sweep_parts(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts, *, shared: bool) -> list[Part]:
@@ -114,7 +113,7 @@ def table_parts(
 
 def atlas_parts(criteria: Sequence[Criterion], shape: Shape, amounts: Amounts, *, gradients: bool) -> list[Part]:
     """Parts of an atlas: a backward pass if ``gradients``, then the curves of every criterion at every site."""
-    parts = [Part("gradients", gradients_cost(shape, amounts, masks=True, signs=True))] if gradients else []
+    parts = [Part("gradients", gradients_cost(shape, amounts, Needs(masks=True, outputs=True)))] if gradients else []
     curves = sum(
         len(criteria) * 2 * 3 * curve_cost(site)
         + sum(scores_cost(site, IMPORTANCE[criterion]) for criterion in criteria)

@@ -1,20 +1,20 @@
 """Comparison of two runs: settings that differ, and the differences of their metrics and sites.
 
->>> from liar.statistics.compare import compare
+>>> from liar.statistics.compare import differing_settings
 >>> from liar.store import RunStore
 >>> a, b = (RunStore().shipped_of(model) for model in ("demo/minilm-sentiment", "demo/minilm-topic"))
->>> compare(a, b).settings[0]
+>>> differing_settings(a, b)[0]
 ('model', 'demo/minilm-sentiment', 'demo/minilm-topic')
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
 
-from liar.results import MEASURED, Evaluation, RunResult
-from liar.spec import PruneSpec, SiteKind
+from liar.results import MEASURED, Evaluation, RunResult, SiteReport
+from liar.spec import PruneSpec
 from liar.statistics.paired import bits, stderr_of_sum
 from liar.tasks.metrics import METRICS, MetricName
 
@@ -107,48 +107,13 @@ def right_answers(evaluation: Evaluation) -> list[bool] | None:
     return bits(evaluation.items.right, evaluation.n)
 
 
-@dataclass(frozen=True, slots=True)
-class SiteDifference:
-    """A site that both runs pruned, with the error of the reconstruction that each run chose.
-
-    Errors are shares of the output's energy on the run's own moments, which are of pruned inputs unless the run is one-shot.
-    """
-
-    name: str
-    layer: int
-    kind: SiteKind
-    units: int
-    kept_a: int
-    kept_b: int
-    a: float
-    b: float
-
-
-@dataclass(frozen=True, slots=True)
-class RunComparison:
-    """Runs ``a`` and ``b``, the settings that differ, and the metrics and sites that both have.
-
-    A setting is a name with its value in each run; a metric is that of one variant in both runs.
-    """
-
-    a: RunResult
-    b: RunResult
-    settings: list[tuple[str, str, str]]
-    metrics: list[tuple[Evaluation, Evaluation]]
-    sites: list[SiteDifference]
-
-
-def compare(a: RunResult, b: RunResult) -> RunComparison:
-    """Compare two runs; the sites are left out if the models differ in shape."""
-    return RunComparison(a, b, _settings(a, b), list(_metrics(a, b)), list(_sites(a, b)))
-
-
 def differing(specs: Sequence[PruneSpec]) -> list[str]:
     """Names of the choices that are not the same in all ``specs``, in the order of the schema."""
     return [name for name in PruneSpec.model_fields if len({getattr(spec, name) for spec in specs}) > 1]
 
 
-def _settings(a: RunResult, b: RunResult) -> list[tuple[str, str, str]]:
+def differing_settings(a: RunResult, b: RunResult) -> list[tuple[str, str, str]]:
+    """Names of the settings that differ between two runs, each with its value in both, in words."""
     names = differing([a.spec, b.spec])
     chosen = [
         (name.replace("_", " "), _setting_words(getattr(a.spec, name)), _setting_words(getattr(b.spec, name)))
@@ -168,28 +133,24 @@ def _setting_words(value: object) -> str:
     return "default" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _metrics(a: RunResult, b: RunResult) -> Iterable[tuple[Evaluation, Evaluation]]:
+def common_metrics(a: RunResult, b: RunResult) -> list[tuple[Evaluation, Evaluation]]:
+    """The metrics that both runs have, each of one variant in both."""
     at = {(item.task, item.variant): item for item in b.evaluations}
-    for item in sorted(a.evaluations, key=lambda item: (item.task, MEASURED.index(item.variant))):
-        for figure in item.figures:
-            other = at.get((item.task, item.variant))
-            if other is not None and (same := in_metric(other, figure.metric)) is not None:
-                yield figure, same
+    return [
+        (figure, same)
+        for item in sorted(a.evaluations, key=lambda item: (item.task, MEASURED.index(item.variant)))
+        if (other := at.get((item.task, item.variant))) is not None
+        for figure in item.figures
+        if (same := in_metric(other, figure.metric)) is not None
+    ]
 
 
-def _sites(a: RunResult, b: RunResult) -> Iterable[SiteDifference]:
+def common_sites(a: RunResult, b: RunResult) -> list[tuple[SiteReport, SiteReport]]:
+    """The sites that both runs pruned and know the error of; none if the models differ in shape.
+
+    Errors are shares of the output's energy on the run's own moments, which are of pruned inputs unless the run is one-shot.
+    """
     if a.model.model_copy(update={"id": b.model.id}) != b.model:
-        return
+        return []
     at = {site.name: site for site in b.sites}
-    for site in a.sites:
-        if other := at.get(site.name):
-            yield SiteDifference(
-                name=site.name,
-                layer=site.layer,
-                kind=site.kind,
-                units=site.units,
-                kept_a=site.kept,
-                kept_b=other.kept,
-                a=site.error[a.spec.reconstruction],
-                b=other.error[b.spec.reconstruction],
-            )
+    return [(site, at[site.name]) for site in a.sites if site.error and site.name in at and at[site.name].error]

@@ -80,13 +80,10 @@ def stderr_of_sum(metric: MetricName, terms: Sequence[tuple[float, Items]], n: i
     if len(known) == len(terms):
         factors = [factor for factor, _ in terms]
         return float(stdev(sum(map(mul, factors, each)) for each in zip(*known, strict=True)) / sqrt(n))
-    if METRICS[metric].is_mean or not all(_has(metric, items) for _, items in terms):
+    read = "positive" if METRICS[metric].reads == "classes" else "predicted"
+    if METRICS[metric].is_mean or any(getattr(items, read) is None for _, items in terms):
         return None
     return _bootstrap(metric, tuple((factor, items.model_dump_json()) for factor, items in terms), n)
-
-
-def _has(metric: MetricName, items: Items) -> bool:
-    return items.positive is not None if METRICS[metric].reads == "classes" else items.predicted is not None
 
 
 @lru_cache(maxsize=512)

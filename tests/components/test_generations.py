@@ -12,7 +12,7 @@ import gradio as gr
 import pytest
 import torch
 
-import liar.jobs.restore
+import liar.jobs.pipeline
 from components.measured.generations import MAX_SEED, GenerationsPanel
 from components.shared.job_bodies import measured, prompts_for
 from components.shared.panel import Updates
@@ -350,5 +350,5 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
     panel: GenerationsPanel, pruned: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = pruned(tiny.encoder())
-    monkeypatch.setattr(liar.jobs.restore, "restore_steps", None)
+    monkeypatch.setattr(liar.jobs.pipeline, "restore_steps", None)
     assert "so it cannot answer" in line(panel, ask(panel, result)[-1])

@@ -41,7 +41,7 @@ def test_every_choice_of_heads_is_counted_once() -> None:
     assert site is not None
     errors = site.errors_of_choices("none", 6)
     assert len(errors) == 924, "12 over 6"
-    known = site.arrays.choices[site.row, WEIGHTINGS.index("plain"), site.with_choices.index("none")]
+    known = site.arrays.choices[WEIGHTINGS.index("plain"), site.with_choices.index("none")]
     best = site.order("wanda")[:6].tolist()
     assert known[(1 << 12) - 1 - sum(1 << bundle for bundle in best)] in errors
     assert errors.min() <= site.error_at("wanda", "none", 6) <= errors.max() + 1e-3
@@ -50,7 +50,7 @@ def test_every_choice_of_heads_is_counted_once() -> None:
 def test_the_closest_channels_are_two() -> None:
     _, atlas = shipped_pair(MODEL)
     for site in atlas.sites:
-        off = site.correlation[~np.eye(len(site.sample), dtype=bool)]
+        off = site.arrays.correlation[~np.eye(len(site.arrays.sample), dtype=bool)]
         assert site.closest == pytest.approx(float(np.abs(off).max()))
 
 

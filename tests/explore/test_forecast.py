@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from statistics import fmean
 from typing import Any
 
 import pytest
 import torch
 from accelerate import cpu_offload
+from hypothesis import given
+from hypothesis import strategies as st
 
 from liar import Calibration, PruneSpec, calibrate, run
 from liar.choices import IMPORTANCE, Criterion
 from liar.errors import EmptySiteError, InvalidSpecError
 from liar.events import Event, Progress
 from liar.explore.atlas import RATIOS, Atlas, KindArrays
-from liar.explore.forecast import Forecast, forecast
+from liar.explore.forecast import RATIOS as EVERY_RATIO
+from liar.explore.forecast import Forecast, divergence, every_criterion, forecast
 from liar.jobs.draw_atlas import atlas_steps
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -239,6 +243,49 @@ def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> Non
         forecast(spec.model_copy(update={"criterion": "taylor"}), atlas)
 
 
+# -- every criterion ----------------------------------------------------------------------------------------------------
+
+
+specs = st.builds(
+    PruneSpec,
+    targets=st.sampled_from(["ffn", "heads", "both"]),
+    allocation=st.sampled_from(ALLOCATIONS),
+    reconstruction=st.sampled_from(RECONSTRUCTIONS),
+    multiple=st.sampled_from([1, 4]),
+    edits=st.sampled_from([(), ("layers.1.ffn:ratio=0.1",)]),
+)
+
+
+@given(specs, st.sampled_from(CRITERIA), st.integers(0, 60).map(lambda percent: percent / 100))
+def test_it_is_the_forecast_of_every_recipe(spec: PruneSpec, criterion: str, ratio: float) -> None:
+    if spec.targets == "heads":
+        spec = spec.model_copy(update={"edits": ()})
+    atlas = tiny_atlas(spec)
+    expected = forecast(spec.model_copy(update={"criterion": criterion, "ratio": ratio}), atlas)
+    loss = every_criterion(spec, atlas, (ratio,))[criterion][ratio]
+    assert loss.error == pytest.approx(fmean(site.error[spec.reconstruction] for site in expected.sites))
+    assert loss.divergence == pytest.approx(divergence(expected, atlas))
+
+
+def test_a_ratio_that_leaves_a_site_without_units_is_left_out() -> None:
+    spec = PruneSpec(targets="heads")
+    found = every_criterion(spec, tiny_atlas(spec))
+    assert list(found) == list(CRITERIA)
+    for losses in found.values():
+        assert list(losses) == [ratio for ratio in EVERY_RATIO if ratio <= 0.8]  # three groups of heads
+
+
+def test_without_sensitivities_the_mean_error_alone_is_known() -> None:
+    spec = PruneSpec(allocation="uniform")
+    atlas = tiny_atlas(spec)
+    atlas = replace(atlas, facts=atlas.facts.model_copy(update={"sensitive": False}))
+    loss = every_criterion(spec, atlas, (0.5,))["obs"][0.5]
+    assert loss.error > 0
+    assert loss.divergence is None
+    with pytest.raises(InvalidSpecError, match="No curves for loss-curve"):
+        every_criterion(spec.model_copy(update={"allocation": "loss-curve"}), atlas)
+
+
 # -- computing an atlas -------------------------------------------------------------------------------------------------
 
 
@@ -260,10 +307,10 @@ def test_a_drawn_atlas_survives_its_file_and_closes_its_curves(text: str) -> Non
     assert again.facts == atlas.facts
     assert again.facts.tokens == TEXT["tokens"]
     for item in again.sites:
-        assert len(item.spectrum) == item.site.channels
-        assert (item.spectrum[:-1] >= item.spectrum[1:]).all()
-        assert 1 <= item.condition < 1e6
-        assert (abs(item.correlation.diagonal() - 1) < 1e-3).all()
+        assert len(item.arrays.spectrum) == item.site.channels
+        assert (item.arrays.spectrum[:-1] >= item.arrays.spectrum[1:]).all()
+        assert 1 <= item.arrays.condition < 1e6
+        assert (abs(item.arrays.correlation.diagonal() - 1) < 1e-3).all()
         for criterion in CRITERIA:
             assert sorted(item.order(criterion).tolist()) == list(range(item.site.bundles))
             assert (item.scores(criterion)[:-1] >= item.scores(criterion)[1:]).all()

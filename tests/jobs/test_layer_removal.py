@@ -16,7 +16,7 @@ from liar.errors import EmptySiteError, InvalidSpecError, LiarError, Unsupported
 from liar.explore.need import Need
 from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.meet_need import meet_steps
-from liar.jobs.restore import restore_steps
+from liar.jobs.pipeline import restore_steps
 from liar.jobs.sweep import sweep_steps
 from liar.maths.patch import PATCHES
 from liar.models.families import adapt

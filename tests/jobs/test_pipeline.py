@@ -297,7 +297,7 @@ def test_the_result_names_the_model_that_was_pruned(model: LoadedModel, text: st
 def test_what_a_small_model_cannot_do_is_refused_before_the_work(
     text: str, choices: dict[str, object], prompts: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((pipeline, "read_with_unseen"), (reduction, "walk")):
+    for module, name in ((pipeline, "read_text"), (reduction, "walk")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("began to work"))
     with pytest.raises(InvalidSpecError, match=message):
         run(spec(text, **choices), tiny.language_model(positions=128), prompts=prompts)

@@ -12,7 +12,7 @@ from liar import PruneSpec, RunResult
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.ask import ask
 from liar.events import Progress
-from liar.jobs.restore import restore_steps
+from liar.jobs.pipeline import restore_steps
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.progress import finish

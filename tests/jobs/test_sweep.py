@@ -104,7 +104,7 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     chosen = spec(text, allocation="loss-curve")
     alone = run(chosen, model)
 
-    for module, name in ((reduction, "walk"), (pipeline, "read_with_unseen"), (reduction, "gradient_steps")):
+    for module, name in ((reduction, "walk"), (pipeline, "read_text"), (reduction, "gradient_steps")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("the text was read"))
     assert same(run(chosen, model, calibration=shared), alone)
 

@@ -10,24 +10,28 @@ import pytest
 
 from liar.results import Evaluation, Items
 from liar.spec import PruneSpec
-from liar.statistics.compare import compare, difference, differing, is_chance
+from liar.statistics.compare import (
+    common_metrics,
+    common_sites,
+    difference,
+    differing,
+    differing_settings,
+    is_chance,
+)
 from tests.fakes import classifier_run, language_run, with_answers
 
 
 def test_a_run_differs_from_itself_in_nothing() -> None:
     run = language_run()
-    found = compare(run, run)
-    assert found.settings == []
-    assert [difference(a, b).change for a, b in found.metrics] == [0, 0, 0]
-    assert len(found.sites) == len(run.sites)
-    assert all(site.a == site.b for site in found.sites)
+    assert differing_settings(run, run) == []
+    assert [difference(a, b).change for a, b in common_metrics(run, run)] == [0, 0, 0]
+    assert common_sites(run, run) == [(site, site) for site in run.sites]
 
 
 def test_settings_stand_in_the_order_of_the_recipe() -> None:
     first = language_run(tokens=4096, reconstruction="bias")
     second = language_run(ratio=0.25, edits=("layers.3.ffn:ratio=0.2",), evaluate_limit=40)
-    settings = compare(first, second).settings
-    assert settings == [
+    assert differing_settings(first, second) == [
         ("ratio", "0.5", "0.25"),
         ("reconstruction", "bias", "least-squares"),
         ("tokens", "4,096", "auto"),
@@ -39,13 +43,13 @@ def test_settings_stand_in_the_order_of_the_recipe() -> None:
 def test_what_auto_came_to_is_a_difference_too() -> None:
     first = language_run().model_copy(update={"environment": {"device": "cpu", "dtype": "float32", "threads": "2"}})
     second = language_run().model_copy(update={"environment": {"device": "cuda", "dtype": "float32", "threads": "8"}})
-    assert compare(first, second).settings == [("device", "cpu", "cuda")]
+    assert differing_settings(first, second) == [("device", "cpu", "cuda")]
 
 
 def test_metrics_are_paired_by_task_and_variant() -> None:
     first, second = language_run(), language_run(seed=1)
     changed = [item.model_copy(update={"value": item.value + 3, "stderr": 4.0}) for item in second.evaluations[::-1]]
-    found = compare(first, second.model_copy(update={"evaluations": changed[:2]})).metrics
+    found = common_metrics(first, second.model_copy(update={"evaluations": changed[:2]}))
     assert [a.variant for a, _ in found] == ["pruned", "reconstructed"]
     assert all(a.variant == b.variant for a, b in found)
     assert [difference(a, b).change for a, b in found] == pytest.approx([3, 3])
@@ -102,15 +106,11 @@ def test_a_difference_that_is_small_beside_its_paired_error_is_chance() -> None:
     assert is_chance(measured(None), measured(None))
 
 
-def test_sites_are_compared_by_what_each_run_installed() -> None:
-    """Runs of different models have no site in common."""
-    first, second = language_run(reconstruction="none"), language_run(reconstruction="liar")
-    (site, *_) = compare(first, second).sites
-    assert (site.a, site.b) == (first.sites[0].error["none"], second.sites[0].error["liar"])
-    found = compare(language_run(targets="both"), classifier_run())
-    assert found.sites == []
-    assert found.metrics == []
-    assert "model" in [name for name, _, _ in found.settings]
+def test_runs_of_different_models_have_no_site_in_common() -> None:
+    first, second = language_run(targets="both"), classifier_run()
+    assert common_sites(first, second) == []
+    assert common_metrics(first, second) == []
+    assert "model" in [name for name, _, _ in differing_settings(first, second)]
 
 
 def test_differing_choices() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -34,18 +34,9 @@ class Decision:
         return units_of(self.site, self.bundles).tolist()
 
     @torch.no_grad()
-    def errors(self, moments: Moments) -> dict[Reconstruction, float]:
-        """E|Y'-Y|^2 / E|Y|^2 of each solution on ``moments``."""
-        return relative_errors(moments, self.weight, self.channels, self.solutions)
-
-    @torch.no_grad()
-    def errors_with(
-        self, moments: Moments, method: Reconstruction, installed: Solution
-    ) -> tuple[dict[Reconstruction, float], float]:
-        """:meth:`errors` with ``method`` as it is ``installed``, and the error of its own solution."""
-        solutions = {(name, False): solution for name, solution in self.solutions.items()}
-        found = relative_errors(moments, self.weight, self.channels, {**solutions, (method, True): installed})
-        return {name: found[name, name == method] for name in self.solutions}, found[method, False]
+    def errors(self, moments: Moments, solutions: Mapping[Reconstruction, Solution]) -> dict[Reconstruction, float]:
+        """E|Y'-Y|^2 / E|Y|^2 of each of ``solutions``, those of the decision or as they are installed, on ``moments``."""
+        return relative_errors(moments, self.weight, self.channels, solutions)
 
 
 @torch.no_grad()

@@ -19,7 +19,6 @@ from math import isfinite
 import torch
 
 from liar.calibration.block_statistics import Errors, Span, spans
-from liar.calibration.calibrate import Calibration
 from liar.calibration.sample import sample_of
 from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
@@ -109,9 +108,8 @@ class LayerRemoval(Stage):
             cut(working.adapter, span, result.spec.reconstruction, (), variants)
         yield from ()
 
-    def events(
-        self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
-    ) -> Events:
+    def events(self) -> Events:
+        sites = self.sites
         blocks, layers = blocks_to_remove(self.spec, self.adapter), len(self.adapter.layers)
         why = f"only whole layers of {layers} can; choose a ratio that this allows"
         if message := off_target(self.spec.ratio, blocks / layers, UNITS_OF["layers"], why):
@@ -120,9 +118,9 @@ class LayerRemoval(Stage):
             self.reports = [report_of(site, range(site.units), {}, {}) for site in sites]
             return
         with self.watch.stage("calibrate"):
-            before = yield from self._choose(sample_of(batches, self.adapter), blocks)
+            before = yield from self._choose(sample_of(self.batches, self.adapter), blocks)
         with self.watch.stage("prune"):
-            span = next(spans(self.adapter, batches, [blocks], before=before))
+            span = next(spans(self.adapter, self.batches, [blocks], before=before))
             yield Calibrated(span.start.moments.tokens)
             errors = cut(self.adapter, span, self.spec.reconstruction, PATCHES, self.variants)
             for done, site in enumerate(sites, start=1):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -59,9 +59,9 @@ def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
     return calibrated or spec.allocation != "uniform" or not spec.repairs_by_survey
 
 
-def keeps_moments(spec: PruneSpec, loaded: LoadedModel, sites: Sequence[Site], calibration: Calibration | None) -> bool:
-    """Whether the moments of all ``sites`` were passed in or fit into memory."""
-    return is_calibrated(spec, calibration) or fits(loaded, sites, norm_aware=True)
+def keeps_moments(spec: PruneSpec, loaded: LoadedModel, calibration: Calibration | None) -> bool:
+    """Whether the moments of all sites were passed in or fit into memory."""
+    return is_calibrated(spec, calibration) or fits(loaded, loaded.adapter.sites(spec.targets), norm_aware=True)
 
 
 class Reduction(Stage):
@@ -78,8 +78,7 @@ class Reduction(Stage):
     def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
         parts: list[Part] = []
         if spec.needs_gradients and not calibrated:
-            cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
-            parts.append(Part("gradients", cost))
+            parts.append(Part("gradients", gradients_cost(shape, amounts, Needs.of(spec))))
         if surveys(spec, calibrated=calibrated):
             parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
         kept = keeps and spec.repairs_by_survey
@@ -113,92 +112,80 @@ class Reduction(Stage):
             yield pace.at("restore", "prune", done, len(sites), f"Pruned {site.name} to its stored mask")
         adapter.after_surgery(sites)
 
-    def events(
-        self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
-    ) -> Events:
+    def events(self) -> Events:
         self.edits = merge(self.spec.edits)
-        self.given = calibration = given
-        if calibration is None:
-            calibration = Calibration({}, has=Needs.of(self.spec))
-            if self.spec.needs_gradients:
-                with self.watch.stage("gradients"):
-                    steps = gradient_steps(self.adapter, batches, self.spec.targets, calibration.has)
-                    words = "Computing gradients of the loss"
-                    calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
-        allocated = yield from self._survey(batches, sites, calibration)
-        kept = settled_counts(self.spec, sites, allocated, self.edits)
-        candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in sites]
+        self.calibration = self.given or Calibration({}, has=Needs.of(self.spec))
+        if self.given is None and self.spec.needs_gradients:
+            with self.watch.stage("gradients"):
+                steps = gradient_steps(self.adapter, self.batches, self.spec.targets, self.calibration.has)
+                words = "Computing gradients of the loss"
+                self.calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
+        allocated = yield from self._survey()
+        kept = settled_counts(self.spec, self.sites, allocated, self.edits)
+        candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in self.sites]
         if message := share_warning(self.spec, candidates, kept):
             yield self._warn(message)
-        yield from self._prune(batches, unseen, sites, calibration, kept)
-        self.adapter.after_surgery(list(sites))
+        yield from self._prune(kept)
+        self.adapter.after_surgery(self.sites)
+        del self.calibration
 
     # -- allocation ---------------------------------------------------------------------------------------------
 
-    def _survey(
-        self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration
-    ) -> Generator[Event, None, dict[str, int]]:
+    def _survey(self) -> Generator[Event, None, dict[str, int]]:
         """Score all bundles and allocate by the dense model: the kept bundles of each site, by name.
 
-        Without a calibration passed in, ``calibration`` is filled by a walk: with scores, and with moments if the run
+        Without a calibration passed in, that of the run is filled by a walk: with scores, and with moments if the run
         is one-shot and they fit into memory.
         """
         spec = self.spec
         if not surveys(spec, calibrated=self.given is not None):
-            return allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
+            return allocate("uniform", [Candidate(site, 1) for site in self.sites], spec.ratio)
         candidates: list[Candidate] = []
         with self.watch.stage("calibrate"):
-            for done, site in enumerate(self._dense_sites(batches, sites, calibration), start=1):
-                candidates.append(calibration.candidate(spec, site, self.adapter, self.criterion))
-                yield self.pace.at("survey", "calibrate", done, len(sites), f"Reading {site.name}")
+            for done, site in enumerate(self._dense_sites(), start=1):
+                candidates.append(self.calibration.candidate(spec, site, self.adapter, self.criterion))
+                yield self.pace.at("survey", "calibrate", done, len(self.sites), f"Reading {site.name}")
         with self.watch.stage("allocate"):
             return allocate(spec.allocation, candidates, spec.ratio)
 
-    def _dense_sites(self, batches: Sequence[Batch], sites: Sequence[Site], calibration: Calibration) -> Iterator[Site]:
-        """Every site of the dense model, its block on the device and its moments in ``calibration``."""
+    def _dense_sites(self) -> Iterator[Site]:
+        """Every site of the dense model, its block on the device and its moments in the calibration."""
         if self.given is not None:
-            yield from (visit.site for visit in self._revisit(sites, self.given))
+            yield from (visit.site for visit in self._revisit())
             return
         spec = self.spec
-        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, sites, self.given)
+        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, self.given)
         norm_aware = CURVE_TOKENS * (keeps or spec.allocation == "error-curve")
-        for visit in walk(self.adapter, batches, self.spec.targets, norm_aware=norm_aware):
-            calibration.moments[visit.site] = visit.moments
+        for visit in walk(self.adapter, self.batches, spec.targets, norm_aware=norm_aware):
+            self.calibration.moments[visit.site] = visit.moments
             yield visit.site
             if not keeps:
-                del calibration.moments[visit.site]
+                del self.calibration.moments[visit.site]
 
     # -- pruning and repair -------------------------------------------------------------------------------------
 
-    def _prune(
-        self,
-        batches: Sequence[Batch],
-        unseen: Sequence[Batch],
-        sites: Sequence[Site],
-        calibration: Calibration,
-        kept: dict[str, int],
-    ) -> Events:
-        if self.spec.repairs_by_survey and calibration.moments:
-            visits = self._revisit(sites, calibration)
+    def _prune(self, kept: dict[str, int]) -> Events:
+        if self.spec.repairs_by_survey and self.calibration.moments:
+            visits = self._revisit()
         else:
-            scarce = unseen_tokens(self.spec, self.loaded) > 0 and len(unseen) >= processes()
+            scarce = unseen_tokens(self.spec, self.loaded) > 0 and len(self.unseen) >= processes()
             visits = walk(
                 self.adapter,
-                batches,
+                self.batches,
                 self.spec.targets,
                 schedule=self.spec.walked,
                 norm_aware=CURVE_TOKENS if self.spec.repairs_by_survey else MEAN_TOKENS,
-                unseen=unseen if scarce else (),
+                unseen=self.unseen if scarce else (),
                 on_attenuation=self._attenuate,
             )
         with self.watch.stage("prune"):
             for done, visit in enumerate(visits, start=1):
                 if done == 1:
-                    yield from self._check_tokens(visit.moments.plain.tokens, sites)
-                report = self._prune_site(visit, kept[visit.site.name], self._scores(visit, calibration))
+                    yield from self._check_tokens(visit.moments.plain.tokens)
+                report = self._prune_site(visit, kept[visit.site.name])
                 self.reports.append(report)
-                yield SiteDone(report, done, len(sites))
-                yield self.pace.at("prune", "prune", done, len(sites), f"Pruned and repaired {visit.site.name}")
+                yield SiteDone(report, done, len(self.sites))
+                yield self.pace.at("prune", "prune", done, len(self.sites), f"Pruned and repaired {visit.site.name}")
         if self.attenuation in _AT_A_BOUND:
             yield self._warn(_AT_A_BOUND[self.attenuation])
 
@@ -209,14 +196,14 @@ class Reduction(Stage):
         else:
             self.adapter.attenuate(factor)
 
-    def _revisit(self, sites: Sequence[Site], calibration: Calibration) -> Iterator[Visit]:
-        for site in sites:
+    def _revisit(self) -> Iterator[Visit]:
+        for site in self.sites:
             with resident(self.adapter.layers[site.layer]):
-                yield Visit(site, calibration.moments[site])
+                yield Visit(site, self.calibration.moments[site])
 
-    def _check_tokens(self, tokens: int, sites: Sequence[Site]) -> Events:
+    def _check_tokens(self, tokens: int) -> Events:
         yield Calibrated(tokens)
-        widest = max(sites, key=lambda site: site.channels)
+        widest = max(self.sites, key=lambda site: site.channels)
         enough = FEWEST_PER_CHANNEL * widest.channels
         fitted = REPAIRS[self.spec.reconstruction].fits_noise or self.spec.importance.solves
         if fitted and tokens < enough:
@@ -226,23 +213,20 @@ class Reduction(Stage):
             )
             yield self._warn(message)
 
-    def _scores(self, visit: Visit, calibration: Calibration) -> Tensor:
-        """Those of the dense model."""
-        if not surveys(self.spec, calibrated=self.given is not None):
-            calibration = dataclasses.replace(calibration, moments={visit.site: visit.moments})
-        weight = self.adapter.consumer(visit.site).weight.T
-        return calibration.scores(self.criterion, visit.site, weight, self.spec.seed)
-
-    def _prune_site(self, visit: Visit, count: int, scores: Tensor) -> SiteReport:
-        site, moments = visit.site, visit.moments
+    def _prune_site(self, visit: Visit, count: int) -> SiteReport:
+        """Prune and repair the site, by its scores in the dense model."""
+        site, moments, calibration = visit.site, visit.moments, self.calibration
         assert moments.norm_aware is not None
+        if not surveys(self.spec, calibrated=self.given is not None):
+            calibration = replace(calibration, moments={site: moments})
         consumer, method = self.adapter.consumer(site), self.spec.reconstruction
-        bundles = torch.from_numpy(best_bundles(site, scores.numpy(), count, self.edits.get(site.name)))
+        scores = calibration.scores(self.criterion, site, consumer.weight.T, self.spec.seed).numpy()
+        bundles = torch.from_numpy(best_bundles(site, scores, count, self.edits.get(site.name)))
         decision = decide(site, bundles, moments.plain, consumer.weight.T, drift=visit.drift)
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
-        installed = repaired.solution_of(consumer)
-        errors, exact = decision.errors_with(moments.plain, method, installed)
-        norm_aware, _ = decision.errors_with(moments.norm_aware, method, installed)
+        solutions = decision.solutions | {method: repaired.solution_of(consumer)}
+        errors, norm_aware = (decision.errors(each, solutions) for each in (moments.plain, moments.norm_aware))
+        exact = decision.errors(moments.plain, {method: decision.solutions[method]})[method]
         _shrink(self.adapter, visit, decision, repaired, self.variants)
         return report_of(site, decision.units, errors, norm_aware, exact)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from liar.calibration.calibrate import Calibration
 from liar.events import Event, Progress, Warned
@@ -30,8 +31,10 @@ Events = Generator[Event, None, None]
 class Stage(ABC):
     """Removal of one kind from ``loaded``.
 
-    ``variants`` receive what is not repaired, if the pruned variant is measured later. ``reports`` of the sites, ``warnings``,
-    the runs of layers ``tried`` and the ``attenuation`` are complete when :meth:`events` has ended.
+    ``variants`` receive what is not repaired, if the pruned variant is measured later. A ``given`` calibration of the dense
+    model replaces that of ``batches``. No repair sees the ``unseen`` text, to which the attenuation is fitted if ``batches``
+    are scarce. ``reports`` of the sites, ``warnings``, the runs of layers ``tried`` and the ``attenuation`` are complete when
+    :meth:`events` has ended.
     """
 
     spec: PruneSpec
@@ -40,6 +43,9 @@ class Stage(ABC):
     pace: Pace
     watch: Stopwatch
     variants: Variants | None
+    batches: Sequence[Batch]
+    unseen: Sequence[Batch] = ()
+    given: Calibration | None = None
     reports: list[SiteReport] = field(default_factory=list, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
     tried: list[TriedRun] = field(default_factory=list, init=False)
@@ -48,6 +54,11 @@ class Stage(ABC):
     @property
     def adapter(self) -> Adapter:
         return self.loaded.adapter
+
+    @cached_property
+    def sites(self) -> list[Site]:
+        """The targeted sites, as they are when the work begins."""
+        return self.adapter.sites(self.spec.targets)
 
     @staticmethod
     @abstractmethod
@@ -63,13 +74,8 @@ class Stage(ABC):
         """
 
     @abstractmethod
-    def events(
-        self, batches: Sequence[Batch], unseen: Sequence[Batch], sites: Sequence[Site], given: Calibration | None
-    ) -> Events:
-        """Do the work on ``sites``; a ``given`` calibration of the dense model replaces that of ``batches``.
-
-        No repair sees the ``unseen`` text, to which the attenuation is fitted if ``batches`` are scarce.
-        """
+    def events(self) -> Events:
+        """Do the work."""
 
     @staticmethod
     @abstractmethod

@@ -90,7 +90,7 @@ def curves_data(spec: PruneSpec, atlas: Atlas, criteria: Sequence[str] = ()) -> 
                 "bundles": chart.site.bundles,
                 "parameters": chart.facts.bundle_parameters,
                 "bias": [chart.facts.bias_fixed, chart.facts.bias_per_bundle],
-                "energy": chart.arrays.energy[chart.row].tolist(),
+                "energy": chart.arrays.energy.tolist(),
                 "sensitivity": chart.sensitivity,
             }
             for chart in charts

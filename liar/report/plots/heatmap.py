@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import floor, log10
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -30,9 +30,9 @@ from liar.report.plots.frame import (
 from liar.report.view import Scale, View
 from liar.report.words.findings import named
 from liar.report.words.site_sentences import KINDS, error_words, errors_of, reconstructions_of
-from liar.results import SiteReport, TriedRun
+from liar.results import RunResult, SiteReport, TriedRun
 from liar.spec import SiteKind
-from liar.statistics.compare import RunComparison, SiteDifference
+from liar.statistics.compare import common_sites
 
 DECADES = 2.0
 """Length of a fitted colour scale below the largest error. Smaller errors, as of a site dominated by a few massive
@@ -59,8 +59,7 @@ _LAYERS = axis("layer", 4, showgrid=False)
 _SITES = {**BARE, "automargin": True, **STANDOFF}
 """Axes of layers and of kinds of sites."""
 
-_Cell = TypeVar("_Cell", SiteReport, SiteDifference)
-_Grid = tuple[list[SiteKind], list[int], list[list[_Cell | None]]]
+_Grid = tuple[list[SiteKind], list[int], list[list[SiteReport | None]]]
 _Names = tuple[Reconstruction, ...]
 """What a strip shows: the error of one reconstruction, or the difference of two."""
 
@@ -107,17 +106,26 @@ def error_heatmap(
     return drawing(data, layout, drawn=drawn, bottom=114, left=8, right=8)
 
 
-def comparison_heatmap(comparison: RunComparison) -> go.Figure:
+def comparison_heatmap(a: RunResult, b: RunResult) -> go.Figure:
     """Layer x site: error of run A over that of run B, each with its reconstruction, on a log scale; blue: B is better.
 
     ``customdata`` of a cell holds its text and the name of its site.
     """
-    if not comparison.sites:
+    pairs = common_sites(a, b)
+    if not pairs:
         return empty("The two runs have no site in common.")
-    grid = _grid(comparison.sites)
-    ratios = [_ratio(site.a, site.b) for site in comparison.sites]
-    widest = log10(min(max([1.1, *ratios, *(1 / ratio for ratio in ratios)]), _WIDEST_RATIO))
-    data = _cells(grid, lambda site: log10(_ratio(site.a, site.b)), _compared_words, hoverongaps=False)
+    ratios: dict[str, float] = {}
+    words: dict[str, str] = {}
+    for site, other in pairs:
+        first, second = site.error[a.spec.reconstruction], other.error[b.spec.reconstruction]
+        ratios[site.name] = _ratio(first, second)
+        words[site.name] = (
+            f"<b>{site.name}</b><br>error A {first:.4g}, B {second:.4g} of the output's energy"
+            f"<br>kept A {site.kept:,}, B {other.kept:,} of {site.units:,} {_UNITS[site.kind]}"
+        )
+    grid = _grid([site for site, _ in pairs])
+    widest = log10(min(max([1.1, *ratios.values(), *(1 / ratio for ratio in ratios.values())]), _WIDEST_RATIO))
+    data = _cells(grid, lambda site: log10(ratios[site.name]), lambda site: words[site.name], hoverongaps=False)
     drawn = 44 * len(grid[0])
     bar = _bar("error of A ÷ error of B (log scale)", -62 / drawn, _ratio_ticks(widest))
     colours = {"colorscale": DIVERGING, "cmin": -widest, "cmax": widest, "colorbar": bar}
@@ -158,7 +166,7 @@ def layer_runs(
     return drawing([data], layout, drawn=drawn, bottom=136, left=60, right=10)
 
 
-def _grid(sites: Sequence[_Cell]) -> _Grid[_Cell]:
+def _grid(sites: Sequence[SiteReport]) -> _Grid:
     """Kinds from the bottom upwards, layers, and the site of each kind in each layer."""
     kinds = [kind for kind in KINDS if any(site.kind == kind for site in sites)]
     layers = sorted({site.layer for site in sites})
@@ -167,7 +175,7 @@ def _grid(sites: Sequence[_Cell]) -> _Grid[_Cell]:
 
 
 def _cells(
-    grid: _Grid[_Cell], value: Callable[[_Cell], float | None], words: Callable[[_Cell], str], **more: Any
+    grid: _Grid, value: Callable[[SiteReport], float | None], words: Callable[[SiteReport], str], **more: Any
 ) -> dict[str, Any]:
     """Cells with the value and the words of each site."""
     kinds, layers, lines = grid
@@ -298,10 +306,3 @@ def _site_words(site: SiteReport, view: View, names: _Names, missing: str) -> st
         words = f"{label} {first:.4g} → {second:.4g} of the output's energy<br>{change}"
     kept = f"{site.kept:,} of {site.units:,} {_UNITS[site.kind]} kept"
     return f"<b>{site.name}</b>, {' to '.join(names)}<br>{words}<br>{kept}"
-
-
-def _compared_words(site: SiteDifference) -> str:
-    return (
-        f"<b>{site.name}</b><br>error A {site.a:.4g}, B {site.b:.4g} of the output's energy"
-        f"<br>kept A {site.kept_a:,}, B {site.kept_b:,} of {site.units:,} {_UNITS[site.kind]}"
-    )

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import plotly.graph_objects as go
 
 from liar.choices import REPAIRS
-from liar.explore.every_criterion import Loss
+from liar.explore.forecast import Loss
 from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter, vertical
 from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
 from liar.report.words.sentences import choice

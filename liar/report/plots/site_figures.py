@@ -223,7 +223,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     If kept and removed channels correlate, the kept ones can replace the removed ones.
     """
     site = chart.site
-    sample = chart.sample.astype(np.int64)
+    sample = chart.arrays.sample.astype(np.int64)
     stays = _bundle_mask(site, kept_units)[sample // site.bundle_size]
     order = np.concatenate([np.flatnonzero(stays), np.flatnonzero(~stays)])
     channels = sample[order].tolist()
@@ -246,7 +246,7 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     place = {"lenmode": "pixels", "len": _HEIGHT, "x": 0, "xanchor": "left", "y": 0, "ypad": 30}
     grid = {
         "type": "heatmap",
-        "z": np.round(chart.correlation[np.ix_(order, order)].astype(np.float64), 3).tolist(),
+        "z": np.round(chart.arrays.correlation[np.ix_(order, order)].astype(np.float64), 3).tolist(),
         "customdata": [[[first, second] for second in channels] for first in channels],
         "colorscale": [[0, "#d55e00"], [0.5, "#f2f2f2"], [1, "#0072b2"]],
         "zmin": -1,
@@ -265,12 +265,12 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
 
 def site_spectrum(chart: SiteAtlas) -> go.Figure:
     """Eigenvalues of the correlation matrix by rank; a steep fall means that few directions carry all the channels."""
-    values = chart.spectrum.astype(np.float64)
+    values = chart.arrays.spectrum.astype(np.float64)
     ranks = np.linspace(1, chart.site.channels, len(values)).round().tolist()
     hover, stroke = "eigenvalue %{y:.3g} at rank %{x:,}", {"color": _KEPT, "width": 2}
     line = scatter(ranks, _positive(_rounded(values)), "lines", hover, line=stroke)
-    condition = f"{chart.condition:.1e}".replace("e+0", "e").replace("e+", "e")
-    words = f"condition {condition}" if np.isfinite(chart.condition) else "singular"
+    condition = f"{chart.arrays.condition:.1e}".replace("e+0", "e").replace("e+", "e")
+    words = f"condition {condition}" if np.isfinite(chart.arrays.condition) else "singular"
     layout: dict[str, Any] = {
         "xaxis": axis("rank, largest first"),
         "yaxis": axis("eigenvalue", type="log", tickformat=_POWERS),

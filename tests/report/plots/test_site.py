@@ -124,14 +124,14 @@ def test_correlations_put_the_kept_channels_first() -> None:
     ends = figure.layout.xaxis.constraintoward, figure.layout.yaxis.constraintoward
     assert ends == ("left", "top"), "plotly would centre the square matrix, which is narrower than its frame"
     first = [row[0][0] for row in figure.data[0].customdata]
-    assert sorted(first) == sorted(FFN.sample.tolist())
+    assert sorted(first) == sorted(FFN.arrays.sample.tolist())
     inside = [channel in units for channel in first]
     assert inside == sorted(inside, reverse=True)
     assert figure.layout.shapes[0].x0 == sum(inside) - 0.5
     assert list(figure.layout.xaxis.ticktext) == ["kept", "removed"]
-    where = {int(channel): index for index, channel in enumerate(FFN.sample)}
+    where = {int(channel): index for index, channel in enumerate(FFN.arrays.sample)}
     a, b = where[first[0]], where[first[-1]]
-    assert figure.data[0].z[0][-1] == pytest.approx(float(FFN.correlation[a, b]), abs=1e-3)
+    assert figure.data[0].z[0][-1] == pytest.approx(float(FFN.arrays.correlation[a, b]), abs=1e-3)
     whole = site_correlations(FFN, list(range(60))).layout
     assert not whole.shapes
     assert list(whole.xaxis.ticktext) == ["kept"]

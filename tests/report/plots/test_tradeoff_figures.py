@@ -19,7 +19,6 @@ from liar.report.plots.run_figures import COSTS, pareto_figure, pareto_front, ra
 from liar.report.words.metric_sentences import beside_dense
 from liar.results import Items, MaskCell, RunResult
 from liar.spec import RECONSTRUCTIONS
-from liar.statistics.compare import compare
 from tests.fakes import classifier_run, gain, language_run, speed, with_values
 
 
@@ -177,7 +176,7 @@ def test_accuracy_is_better_when_it_is_higher_and_errors_stand_in_for_a_metric()
 
 def test_blue_is_where_the_second_run_is_better() -> None:
     first, second = run(0.5, reconstruction="none"), run(0.5)
-    figure = comparison_heatmap(compare(first, second))
+    figure = comparison_heatmap(first, second)
     (grid,), colours = figure.data, figure.layout.coloraxis
     assert len(grid.z[0]) == len(first.sites)
     assert grid.z[0][0] == pytest.approx(log10(4)), "none has four times the error of least-squares"
@@ -201,8 +200,8 @@ FIGURES = [
     *(pareto_figure([run(0.2), classifier_run()], "perplexity", cost) for cost in COSTS),
     mask_heatmap([], ("obs",), ("bias",)),
     mask_heatmap([cell("obs", "bias")], ("obs", "wanda"), RECONSTRUCTIONS),
-    comparison_heatmap(compare(run(0.5), classifier_run())),
-    comparison_heatmap(compare(run(0.5), run(0.2))),
+    comparison_heatmap(run(0.5), classifier_run()),
+    comparison_heatmap(run(0.5), run(0.2)),
     error_heatmap(language_run().sites),
     metric_bars(classifier_run()),
 ]
