@@ -67,7 +67,7 @@ def check(span: Span, inputs: list[Tensor], behind: list[Tensor]) -> None:
     torch.testing.assert_close(span.lost.cross.double(), cross, rtol=1e-4, atol=1e-5)
     weight = torch.zeros(x.shape[1], y.shape[1])
     found = span.patches(weight, PATCHES)
-    plain, aware = span.errors(weight, found)
+    plain, aware = (span.errors(weight, found, norm_aware=kind) for kind in (False, True))
     for name, patch in found.items():
         left = (lost - x @ patch.weight - patch.bias_change).square().sum(dim=1)
         assert plain[name] == pytest.approx(float(left.sum() / y.square().sum()), rel=1e-4)
@@ -112,7 +112,7 @@ def test_norm_aware_errors_are_of_a_sample_of_a_long_text(loaded: LoadedModel, m
         for parts in (span.ends, span.start.streams)
     )
     expected = ((y - z).square().sum(dim=1) / y.square().sum(dim=1)).mean()
-    assert span.norm_aware_errors(weight, found)["none"] == pytest.approx(float(expected), rel=1e-5)
+    assert span.errors(weight, found, norm_aware=True)["none"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_massive_tokens_count_as_ones_to_which_the_run_adds_nothing(loaded: LoadedModel) -> None:

@@ -124,7 +124,7 @@ def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.
 
     monkeypatch.setattr(DynamicCache, "update", never)
     data = batches(1, size=2)
-    for context in adapter.embed(data[0])[1]:
+    for context in adapter.embed(data[0]).contexts:
         assert not any(isinstance(value, Cache) for value in context.values())
     assert list(walk(adapter, data, "both"))
     assert gradients(gradient_steps(adapter, data, "both", Needs(masks=True, sensitivity=True)))

@@ -143,7 +143,7 @@ class LayerRemoval(Stage):
         for done, span in enumerate(spans(self.adapter, sample, lengths, fast=True), start=1):
             with torch.no_grad(), resident(self.adapter.layers[span.start.layer]):
                 weight = self.adapter.consumer(span.start.site).weight.T
-                error = span.norm_aware_errors(weight, span.patches(weight, (method,)))[method]
+                error = span.errors(weight, span.patches(weight, (method,)), norm_aware=True)[method]
             self.tried.append(TriedRun(first=span.removed.start, layers=span.blocks, norm_aware_error=error))
             yield self.pace.at(
                 "survey", "calibrate", done, number, f"Reading what runs of layers up to {span.removed[-1]} do"
@@ -172,10 +172,11 @@ def cut(
         found = span.patches(weight, dict.fromkeys(("none", *reported, method)))
         patched = ConsumerParameters.install_of(consumer, found[method])
         installed = found | {method: patched.solution_of(consumer)}
-        errors = span.errors(weight, {name: installed[name] for name in reported})
+        fitted = {name: installed[name] for name in reported}
+        plain, norm_aware = (span.errors(weight, fitted, norm_aware=kind) for kind in (False, True))
         if variants is not None:
             variants.park(site, ConsumerParameters.install_of(consumer, found["none"]))
         install(consumer, patched)
     adapter.remove_blocks(span.removed)
     adapter.after_surgery([site])
-    return errors
+    return plain, norm_aware
