@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from liar.calibration.activations import walk
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import copies_of, settled_source, settled_tokens, text_steps
 from liar.errors import InvalidSpecError

@@ -254,10 +254,7 @@ class _Recorder(nn.Module):
         self.context: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(object.__getattribute__(self, "_block"), name)
+        return getattr(self.__dict__["_block"], name)  # a recorder has no parameters or modules of its own
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self.hidden = hidden_states

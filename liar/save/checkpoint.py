@@ -57,24 +57,20 @@ SHARD_BYTES = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, which have the precision ``dtype``."""
+    """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, ``precision`` their number format as configs
+    write it, such as ``float32``; ``int8`` if they are quantized.
+    """
 
     folder: Path
     form: Form
     bytes: int
     loader: str
-    dtype: torch.dtype
-    quantized: bool = False
-
-    @property
-    def precision(self) -> str:
-        """Number format of the weights as configs write it, such as ``float32``; ``int8`` if they are quantized."""
-        return "int8" if self.quantized else str(self.dtype).removeprefix("torch.")
+    precision: str
 
     @property
     def sentence(self) -> str:
         """Sentence for the user: how the checkpoint loads, and why."""
-        needs = " where torchao is installed" if self.quantized else ""
+        needs = " where torchao is installed" if self.precision == "int8" else ""
         if self.form == "stock":
             return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
         return (
@@ -145,14 +141,15 @@ def save_model(
     quantized = is_quantized(loaded.model)
     if quantized and dtype != "auto":
         raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
-    precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
+    wanted = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
+    precision = str(wanted).removeprefix("torch.")
     sizes, loader = sizes_of(loaded.model), str(auto_class([_family(loaded.model).__name__]).__name__)
     with whole_folder(folder) as partial, _storage():
         with quiet_transformers():
             save_weights(loaded.model, partial, shard_bytes)
             _save_tokenizer(loaded.tokenizer, partial)
-        if precision != loaded.model.dtype:
-            _cast_weights(partial, precision)
+        if wanted != loaded.model.dtype:
+            _cast_weights(partial, wanted)
         _write_sizes(partial, loaded.model, sizes, loader, precision)
         base = folder_of(loaded.id)
         notices = copy_notices(base, partial) if base is not None else []
@@ -161,7 +158,7 @@ def save_model(
             is_ragged = sizes.form == "ragged"
             card = model_card(result, loader, trust=is_ragged, quantized=quantized, notices=notices)
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, quantized)
+    return Saved(folder, sizes.form, weight_bytes(folder), loader, "int8" if quantized else precision)
 
 
 def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -195,7 +192,7 @@ def check_checkpoint(folder: Path) -> None:
         )
     names = {"model.safetensors"}
     try:
-        index = folder / "model.safetensors.index.json"
+        index = folder / SAFE_WEIGHTS_INDEX_NAME
         if index.is_file():
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         for name in names:
@@ -216,7 +213,7 @@ def _storage() -> Iterator[None]:
         raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
 
 
-def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
+def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, precision: str) -> None:
     """Edit the config that transformers wrote to fit the form; for a ragged one write the modelling file too."""
     family = _family(model)
     path = folder / "config.json"
@@ -226,7 +223,7 @@ def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str
     config |= {
         "model_type": family.config_class.model_type,
         "architectures": [family.__name__],
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": precision,
     }
     if sizes.form == "ragged":
         names = [family.config_class.__name__, family.__name__]

@@ -20,7 +20,7 @@ import torch
 
 from liar.calibration.block_statistics import Errors, Span, spans
 from liar.calibration.calibrate import Calibration
-from liar.calibration.sample import sample_of
+from liar.calibration.sample import CURVE_TOKENS, divided
 from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
@@ -120,7 +120,8 @@ class LayerRemoval(Stage):
             self.reports = [report_of(site, range(site.units), {}, {}) for site in sites]
             return
         with self.watch.stage("calibrate"):
-            before = yield from self._choose(sample_of(batches, self.adapter), blocks)
+            some, _ = divided(batches, CURVE_TOKENS * self.adapter.widest)
+            before = yield from self._choose(some, blocks)
         with self.watch.stage("prune"):
             span = next(spans(self.adapter, batches, [blocks], before=before))
             yield Calibrated(span.start.moments.tokens)
