@@ -163,10 +163,8 @@ def _moments(adapter: Adapter, site: Site, inputs: list[Tensor]) -> Moments:
 
 def _span(start: Start, last: int, ends: list[Tensor]) -> Span:
     accumulator = DriftAccumulator(start.site.channels, ends[0].shape[-1], ends[0].device, ends[0].dtype)
-    masks = [
-        at_start * at_end
-        for at_start, at_end in zip(ordinary(start.streams, gathered), ordinary(ends, gathered), strict=True)
-    ]
+    at_both = zip(ordinary(start.streams, gathered), ordinary(ends, gathered), strict=True)
+    masks = [at_start * at_end for at_start, at_end in at_both]
     for inputs, z, y, is_ordinary in zip(start.inputs, start.streams, ends, masks, strict=True):
         accumulator.update(inputs, (y.to(accumulator.dtype) - z) * is_ordinary)
     if processes() > 1:

@@ -74,10 +74,6 @@ class Calibration:
     _scores: dict[Hashable, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
     _candidates: dict[Hashable, Candidate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
-    def tokens(self) -> int:
-        return next(iter(self.moments.values())).plain.tokens
-
     def check(self, spec: PruneSpec, loaded: LoadedModel) -> None:
         """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` on ``loaded`` needs, or is of
         another model or text.
