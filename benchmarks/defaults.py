@@ -22,7 +22,7 @@ from readme import command_line, table, write
 
 from liar import LoadedModel, PruneSpec, load_model
 from liar.calibration.calibrate import calibration_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.choices import Criterion
 from liar.evaluate.prepared_task import evaluate
 from liar.progress import finish

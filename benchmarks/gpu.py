@@ -28,7 +28,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar import LoadedModel, PruneSpec
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.jobs import estimates
 from liar.jobs.estimates import Amounts, Shape, SiteShape
 from liar.jobs.plan import run_parts

@@ -14,8 +14,7 @@ from accelerate import cpu_offload
 
 from liar import LoadedModel, PruneSpec
 from liar.calibration.activations import walk
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.errors import CalibrationError
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts

@@ -15,7 +15,7 @@ from figures import CLASSIFIERS
 from readme import table
 
 from liar.calibration.calibrate import calibration_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.calibration.sample import tokens_of
 from liar.choices import Reconstruction
 from liar.data.corpora import text_steps

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.choices import Criterion
 from liar.explore.allocation import Candidate, allocate, best_bundles
 from liar.jobs.stages.decide import decide

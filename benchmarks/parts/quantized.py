@@ -24,7 +24,7 @@ from torchao.quantization.granularity import Granularity, PerAxis, PerGroup
 from liar import LoadedModel
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibration_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.data.corpora import text_steps
 from liar.models.families import adapt
 from liar.progress import finish

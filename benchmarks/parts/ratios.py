@@ -19,7 +19,7 @@ from plotly.subplots import make_subplots
 from readme import table
 
 from liar.calibration.calibrate import Calibration, calibration_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.choices import REPAIRS, Reconstruction
 from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS

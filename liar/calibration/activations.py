@@ -22,8 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +37,7 @@ from liar.runtime.devices import Batch, fast_products
 from liar.runtime.distributed import gathered, processes, shares, summed
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import Schedule, SiteKind, Targets
+from liar.spec import Schedule, Targets
 
 
 @dataclass(slots=True)
@@ -53,18 +52,6 @@ class Visit:
     moments: SiteMoments
     drift: Drift | None = None
     kept: Tensor | None = None
-
-
-@torch.no_grad()
-def _advance(adapter: Adapter, site: Site, rows: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    return adapter.add_residual(site, adapter.consumer(site)(rows), hidden)
-
-
-@torch.no_grad()
-def _advance_all(adapter: Adapter, site: Site, streams: list[Stream], contexts: list[dict[str, Any]]) -> None:
-    for stream, context in zip(streams, contexts, strict=True):
-        rows = adapter.consumer_input(site, stream.hidden, context)
-        stream.hidden = _advance(adapter, site, rows, stream.hidden)[1]
 
 
 def walk(
@@ -86,139 +73,97 @@ def walk(
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
     """
     with evaluating(adapter.model):
-        own = shares(batches)
-        embedded = [adapter.embed(batch) for batch in [*own, *(shares(unseen) if unseen else [])]]
-        streams, contexts = [stream for stream, _ in embedded], [context for _, context in embedded]
-        seen, aside = streams[: len(own)], streams[len(own) :]
-        wanted = {(site.layer, site.kind) for site in adapter.sites(targets)}
-        last = max(layer for layer, _ in wanted)
-        kinds: tuple[SiteKind, ...] = ("attention", "ffn")
-        tokens = tokens_of(batches)
-        dense = [stream.hidden for stream in streams] if schedule == "corrective" else []
+        seen = [adapter.embed(batch) for batch in shares(batches)]
+        aside = [adapter.embed(batch) for batch in shares(unseen)] if unseen else []
+        dense = [replace(stream) for stream in [*seen, *aside]] if schedule == "corrective" else []
+        wanted = {site.kind for site in adapter.sites(targets)}
+        tokens, last = tokens_of(batches), len(adapter.layers) - 1
         cut = False
-        for layer in range(last + 1):
-            with resident(adapter.layers[layer]):
-                its_contexts = [context[layer] for context in contexts]
-                ahead = _ahead(adapter, layer, dense, its_contexts, wanted) if dense else {}
-                for kind in kinds:
-                    site, visited = adapter.site(layer, kind), (layer, kind) in wanted
-                    adapter.check_finite(site)
-                    cut |= yield from _stage(
-                        adapter,
-                        site,
-                        seen,
-                        its_contexts[: len(own)],
-                        visit=visited,
-                        sequential=schedule != "one-shot",
-                        dense=ahead[kind][: len(own)] if cut and dense else None,
-                        made_up=share_of(layer, len(adapter.layers)),
-                        norm_aware_stride=stride(tokens, site.channels, norm_aware) if norm_aware and visited else None,
-                    )
-                    if aside:
-                        _advance_all(adapter, adapter.site(layer, kind), aside, its_contexts[len(own) :])
-                    if (layer, kind) == (last, "attention") and (last, "ffn") not in wanted and not dense:
+        for layer, block in enumerate(adapter.layers):
+            with resident(block):
+                for site in adapter.halves(layer):
+                    if (layer, site.kind) == (last, "ffn") and "ffn" not in wanted and not dense:
                         break  # no site after this one is visited
+                    adapter.check_finite(site)
+                    with fast_products(adapter.model):
+                        behind = [adapter.advance(site, stream)[1] for stream in dense]
+                    rest = [*seen, *aside]
+                    if site.kind in wanted:
+                        step = stride(tokens, site.channels, norm_aware) if norm_aware else None
+                        before = behind[: len(seen)] if cut else []
+                        cut |= yield from _visit(adapter, site, seen, schedule != "one-shot", before, step)
+                        rest = aside
+                    for stream in rest:
+                        adapter.advance(adapter.site(layer, site.kind), stream)
         norm = adapter.last_norm() if is_overconfident(adapter.model) else None
         if cut and dense and norm is not None:
             fitted = aside or seen
-            step = stride(tokens_of(unseen or batches), adapter.widest, MEAN_TOKENS)
-            on_attenuation(_attenuation(norm, dense[-len(fitted) :], fitted, step))
+            some = stride(tokens_of(unseen or batches), adapter.widest, MEAN_TOKENS)
+            on_attenuation(_attenuation(norm, dense[-len(fitted) :], fitted, some))
 
 
 @torch.no_grad()
-def _attenuation(norm: nn.Module, dense: list[Tensor], streams: list[Stream], stride: float) -> float:
+def _attenuation(norm: nn.Module, dense: list[Stream], pruned: list[Stream], stride: float) -> float:
     """The attenuation by every ``stride``-th sequence of each batch: a mean over tokens, for which some suffice."""
-    choices = [every(stride, len(whole)) for whole in dense]
-    pairs = [
-        (stream.some(chosen), whole[chosen]) for stream, whole, chosen in zip(streams, dense, choices, strict=True)
-    ]
+
+    def states(streams: list[Stream]) -> list[Tensor]:
+        chosen = [every(stride, len(stream.hidden)) for stream in streams]
+        return [stream.real(norm(stream.hidden[some]), some) for stream, some in zip(streams, chosen, strict=True)]
+
     with resident(norm):
-        before = [some.real(norm(whole)) for some, whole in pairs]
-        return attenuation(before, [some.real(norm(some.hidden)) for some, _ in pairs], summed)
+        return attenuation(states(dense), states(pruned), summed)
 
 
-@torch.no_grad()
-def _ahead(
-    adapter: Adapter,
-    layer: int,
-    dense: list[Tensor],
-    contexts: list[dict[str, Any]],
-    wanted: set[tuple[int, SiteKind]],
-) -> dict[SiteKind, list[Tensor]]:
-    """Run a block that nothing is pruned of on the ``dense`` streams; the residual stream behind ``wanted`` sites, by batch."""
-    found: dict[SiteKind, list[Tensor]] = {"attention": [], "ffn": []}
-    with fast_products(adapter.model):
-        for place, context in enumerate(contexts):
-            for kind, behind in found.items():
-                site = adapter.site(layer, kind)
-                rows = adapter.consumer_input(site, dense[place], context)
-                total, dense[place] = _advance(adapter, site, rows, dense[place])
-                if (layer, kind) in wanted:
-                    behind.append(total)
-    return found
-
-
-def _stage(
+def _visit(
     adapter: Adapter,
     site: Site,
     streams: list[Stream],
-    contexts: list[dict[str, Any]],
-    *,
-    visit: bool,
     sequential: bool,
-    dense: list[Tensor] | None,
-    made_up: float,
+    dense: list[Tensor],
     norm_aware_stride: float | None,
 ) -> Generator[Visit, None, bool]:
-    """Run one half of a block on this process's batches; yield a visit if ``visit`` is true, and return whether it cut.
+    """Run one half of a block on this process's batches; yield a visit, and return whether it cut.
 
-    The visit has the share ``made_up`` of the drift from ``dense``, the residual stream of each batch behind the site in
-    the dense model. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
+    The visit has a share of the drift from ``dense``, the residual stream of each batch behind the site in the dense model;
+    empty for none. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
     """
-    weight = adapter.consumer(site).weight
-    accumulator: SiteMomentsAccumulator | None = None
+    weight, is_norm_aware = adapter.consumer(site).weight, norm_aware_stride is not None
+    accumulator = SiteMomentsAccumulator(
+        site.channels,
+        weight.device,
+        weight.dtype,
+        norm_aware=is_norm_aware,
+        all_answer=answers_every_token(adapter.model),
+    )
     drift: DriftAccumulator | None = None
-    if visit:
-        accumulator = SiteMomentsAccumulator(
-            site.channels,
-            weight.device,
-            weight.dtype,
-            norm_aware=norm_aware_stride is not None,
-            all_answer=answers_every_token(adapter.model),
-        )
-    if visit and dense is not None:
+    if dense:
         drift = DriftAccumulator(site.channels, weight.shape[0], weight.device, weight.dtype)
         before = [stream.real(total) for stream, total in zip(streams, dense, strict=True)]
         ordinaries = ordinary(before, gathered)
     inputs: list[Tensor] = []
-    for place, (stream, context) in enumerate(zip(streams, contexts, strict=True)):
-        with torch.no_grad():
-            rows = adapter.consumer_input(site, stream.hidden, context)
+    for place, stream in enumerate(streams):
+        rows = adapter.read(site, stream)
         chosen = every(norm_aware_stride or 1.0, len(rows))
-        some, some_rows = stream.some(chosen), rows[chosen]
-        total: Tensor | None = None
-        if visit and sequential:  # all rows pass the consumer once it is repaired
-            inputs.append(rows)
+        if not sequential:
+            whole, stream.hidden = adapter.pass_on(site, rows, stream.hidden)
+            total = whole[chosen]
+        else:
+            inputs.append(rows)  # all of them pass the consumer once it is repaired
             if drift is not None:
                 with fast_products(adapter.model):
-                    whole, _ = _advance(adapter, site, rows, stream.hidden)
+                    whole, _ = adapter.pass_on(site, rows, stream.hidden)
                 lost = before[place].to(drift.dtype) - stream.real(whole)
                 drift.update(stream.real(rows), lost * ordinaries[place])
                 total = whole[chosen]
-            elif norm_aware_stride is not None:
-                total, _ = _advance(adapter, site, some_rows, some.hidden)
-        else:
-            sums, stream.hidden = _advance(adapter, site, rows, stream.hidden)
-            total = sums[chosen]
-        if accumulator is not None:
-            accumulator.update(stream.real(rows))
-            if norm_aware_stride is not None and total is not None:
-                accumulator.update_norm_aware(some.real(some_rows), some.real(total))
-    if accumulator is None:
-        return False
+            elif is_norm_aware:
+                total, _ = adapter.pass_on(site, rows[chosen], stream.hidden[chosen])
+        accumulator.update(stream.real(rows))
+        if is_norm_aware:
+            accumulator.update_norm_aware(stream.real(rows[chosen], chosen), stream.real(total, chosen))
     if processes() > 1:
         merge([*accumulator.parts, *([] if drift is None else [drift])], summed)
-    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(made_up))
+    share = share_of(site.layer, len(adapter.layers))
+    stop = Visit(site, accumulator.finish(site.name), None if drift is None else drift.finish().times(share))
     del accumulator, drift
     yield stop
     del stop.moments  # free them now: the loop of the caller holds the visit until the next one
@@ -226,7 +171,7 @@ def _stage(
     for stream in streams if sequential else []:
         rows = inputs.pop(0)
         kept_rows = rows if stop.kept is None else rows[..., stop.kept]
-        stream.hidden = _advance(adapter, site, kept_rows, stream.hidden)[1]
+        stream.hidden = adapter.pass_on(site, kept_rows, stream.hidden)[1]
     return stop.kept is not None and len(stop.kept) < site.channels
 
 

@@ -19,7 +19,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,9 +37,6 @@ from liar.runtime.devices import Batch, fast_products
 from liar.runtime.distributed import gathered, processes, shares, summed
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import SiteKind
-
-_HALVES: tuple[SiteKind, ...] = ("attention", "ffn")
 
 Errors = dict[Reconstruction, float]
 
@@ -92,16 +88,10 @@ class Span:
         return patches(self.start.moments, self.lost, weight, methods, factor=factor, site=self.start.site.name)
 
     @torch.no_grad()
-    def errors(self, weight: Tensor, found: dict[Reconstruction, Solution]) -> tuple[Errors, Errors]:
-        """E|y' - y|^2 / E|y|^2 of the patches ``found``, without massive tokens, and E[|y' - y|^2 / |y|^2] of all."""
-        return self._mean(weight, found, norm_aware=False), self.norm_aware_errors(weight, found)
-
-    @torch.no_grad()
-    def norm_aware_errors(self, weight: Tensor, found: dict[Reconstruction, Solution]) -> Errors:
-        """E[|y' - y|^2 / |y|^2] of the patches ``found``, of a sample of the tokens."""
-        return self._mean(weight, found, norm_aware=True)
-
-    def _mean(self, weight: Tensor, found: dict[Reconstruction, Solution], *, norm_aware: bool) -> Errors:
+    def errors(self, weight: Tensor, found: dict[Reconstruction, Solution], *, norm_aware: bool) -> Errors:
+        """E|y' - y|^2 / E|y|^2 of the patches ``found``, without massive tokens; norm-aware ones are E[|y' - y|^2 / |y|^2] of
+        a sample of all tokens.
+        """
         sums = torch.zeros(len(found) + 1, dtype=torch.float64)
         for place, end in enumerate(self.ends):
             chosen = self.start.reported[place] if norm_aware else slice(None)
@@ -137,14 +127,13 @@ def spans(
     and :class:`CalibrationError`, which name the site.
     """
     with evaluating(adapter.model):
-        embedded = [adapter.embed(batch) for batch in shares(batches)]
-        streams, contexts = [stream for stream, _ in embedded], [context for _, context in embedded]
+        streams = [adapter.embed(batch) for batch in shares(batches)]
         tokens, layers, longest = tokens_of(batches), len(adapter.layers), max(lengths)
         starts: list[Start] = []
         for layer in range(layers if before is None else before + longest + 1):
             site = adapter.site(layer, "ffn")
             with resident(adapter.layers[layer]), fast_products(adapter.model) if fast else nullcontext():
-                inputs = _advance(adapter, site, streams, [context[layer] for context in contexts])
+                inputs = [_advance(adapter, layer, stream) for stream in streams]
             ends = [stream.real(stream.hidden) for stream in streams]
             for start in starts:
                 if layer - start.layer in lengths:
@@ -155,15 +144,10 @@ def spans(
                 starts.append(Start(site, inputs, ends, _moments(adapter, site, inputs), reported))
 
 
-def _advance(adapter: Adapter, site: Site, streams: list[Stream], contexts: list[dict[str, Any]]) -> list[Tensor]:
-    """Run the block of ``site`` on every batch; the inputs of its FFN consumer, (real tokens, channels) each."""
-    inputs: list[Tensor] = []
-    for stream, context in zip(streams, contexts, strict=True):
-        for half in (adapter.site(site.layer, kind) for kind in _HALVES):
-            rows = adapter.consumer_input(half, stream.hidden, context)
-            stream.hidden = adapter.add_residual(half, adapter.consumer(half)(rows), stream.hidden)[1]
-        inputs.append(stream.real(rows))
-    return inputs
+def _advance(adapter: Adapter, layer: int, stream: Stream) -> Tensor:
+    """Run a block on a batch; the inputs of its FFN consumer, (real tokens, channels)."""
+    *_, rows = [adapter.advance(half, stream)[0] for half in adapter.halves(layer)]
+    return stream.real(rows)
 
 
 def _moments(adapter: Adapter, site: Site, inputs: list[Tensor]) -> Moments:
@@ -179,10 +163,8 @@ def _moments(adapter: Adapter, site: Site, inputs: list[Tensor]) -> Moments:
 
 def _span(start: Start, last: int, ends: list[Tensor]) -> Span:
     accumulator = DriftAccumulator(start.site.channels, ends[0].shape[-1], ends[0].device, ends[0].dtype)
-    masks = [
-        at_start * at_end
-        for at_start, at_end in zip(ordinary(start.streams, gathered), ordinary(ends, gathered), strict=True)
-    ]
+    at_both = zip(ordinary(start.streams, gathered), ordinary(ends, gathered), strict=True)
+    masks = [at_start * at_end for at_start, at_end in at_both]
     for inputs, z, y, is_ordinary in zip(start.inputs, start.streams, ends, masks, strict=True):
         accumulator.update(inputs, (y.to(accumulator.dtype) - z) * is_ordinary)
     if processes() > 1:
@@ -195,6 +177,6 @@ def _tokens_of(stream: Stream, stride: float) -> slice | Tensor:
     chosen = every(stride, len(stream.hidden))
     if isinstance(chosen, slice):
         return chosen
-    sequences, length = stream.hidden.shape[:2]
-    numbers = torch.arange(sequences, device=stream.hidden.device).unsqueeze(1).expand(sequences, length)
-    return torch.isin(stream.real(numbers.unsqueeze(-1)).squeeze(-1), chosen.to(numbers.device)).nonzero().flatten()
+    taken = torch.zeros(stream.hidden.shape[:2], dtype=torch.bool, device=stream.hidden.device)
+    taken[chosen] = True
+    return stream.real(taken).nonzero().flatten()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from liar.calibration.activations import walk
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import copies_of, settled_source, settled_tokens, text_steps
 from liar.errors import InvalidSpecError
@@ -41,8 +40,6 @@ from liar.runtime.offload import fingerprint
 from liar.runtime.placement import free_bytes
 from liar.sites import Site
 from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
-
-T = TypeVar("T")
 
 
 def origin_of(spec: PruneSpec, loaded: LoadedModel) -> dict[str, Any]:
@@ -74,11 +71,8 @@ class Calibration:
     has: Needs = field(default_factory=Needs)
     text: CalibrationText | None = None
     origin: Mapping[str, Any] | None = None
-    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    @property
-    def tokens(self) -> int:
-        return next(iter(self.moments.values())).plain.tokens
+    _scores: dict[Hashable, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _candidates: dict[Hashable, Candidate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def check(self, spec: PruneSpec, loaded: LoadedModel) -> None:
         """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` on ``loaded`` needs, or is of
@@ -121,9 +115,10 @@ class Calibration:
     @torch.no_grad()
     def scores(self, criterion: str | ScoreFunction, site: Site, weight: Tensor, seed: int) -> Tensor:
         """Scores (bundles,), fp64 on the CPU, of a site whose consumer has ``weight`` (channels, d_out)."""
-        return self._keep(
-            ("scores", criterion, site, seed), lambda: score(criterion, self.evidence(site, weight, seed))
-        )
+        question = (criterion, site, seed)
+        if question not in self._scores:
+            self._scores[question] = score(criterion, self.evidence(site, weight, seed))
+        return self._scores[question]
 
     @torch.no_grad()
     def candidate(
@@ -135,10 +130,9 @@ class Calibration:
         :meth:`check` has been called for ``spec``.
         """
         criterion = spec.criterion if criterion is None else criterion
-        choice = (criterion, spec.seed, spec.allocation, spec.reconstruction)
-        return self._keep(("candidate", site, *choice), lambda: self._candidate(spec, site, adapter, criterion))
-
-    def _candidate(self, spec: PruneSpec, site: Site, adapter: Adapter, criterion: str | ScoreFunction) -> Candidate:
+        question = (criterion, site, spec.seed, spec.allocation, spec.reconstruction)
+        if question in self._candidates:
+            return self._candidates[question]
         weight = adapter.consumer(site).weight.T
         scores = self.scores(criterion, site, weight, spec.seed)
         damage: NDArray[np.floating] | None = None
@@ -160,13 +154,9 @@ class Calibration:
         spread: float | None = None
         if spec.allocation == "global":
             spread = deviation(criterion, self.evidence(site, weight, spec.seed), scores)
-        return Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
-
-    def _keep(self, question: Hashable, answer: Callable[[], T]) -> T:
-        if question not in self._kept:
-            self._kept[question] = answer()
-        kept: T = self._kept[question]
-        return kept
+        found = Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
+        self._candidates[question] = found
+        return found
 
 
 def calibrate(

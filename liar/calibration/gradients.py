@@ -20,6 +20,7 @@ number alone.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -27,7 +28,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
-from liar.calibration.needs import Needs
 from liar.calibration.output_gradients import slopes
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
 from liar.errors import InvalidSpecError
@@ -41,10 +41,37 @@ from liar.runtime.memory import BACKWARD_SEQUENCES
 from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import release_freed
 from liar.sites import Site
-from liar.spec import Targets
+from liar.spec import PruneSpec, Targets
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a calibration holds beside plain moments: gradients of ``masks``, second moments of the gradients at ``outputs``,
+    the ``sensitivity`` of the loss to errors of each site, and ``norm_aware`` moments, which take as much memory as the plain
+    ones.
+    """
+
+    masks: bool = False
+    outputs: bool = False
+    sensitivity: bool = False
+    norm_aware: bool = True
+
+    @classmethod
+    def of(cls, *specs: PruneSpec) -> Needs:
+        """What any of ``specs`` needs."""
+        return cls(
+            masks=any(spec.needs_mask_gradients for spec in specs),
+            outputs=any(spec.needs_output_gradients for spec in specs),
+            sensitivity=any(spec.needs_sensitivity for spec in specs),
+            norm_aware=any(spec.surveys_norm_aware for spec in specs),
+        )
+
+    @property
+    def gradients(self) -> bool:
+        return self.masks or self.outputs or self.sensitivity
 
 
 def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets, needs: Needs) -> Steps:
@@ -62,7 +89,11 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
     sites = adapter.sites(targets)
     device = execution_device(adapter.model)
     drawn_on = device if device.type == "cuda" else "cpu"  # others have no generator of their own, or another one
-    found = {site.name: _none_yet(adapter, site, device, outputs=needs.outputs) for site in sites}
+    found: dict[str, SiteGradients] = {}  # sums over no sequence yet
+    for site in sites:
+        width, none = adapter.consumer(site).out_features, torch.zeros(site.bundles, dtype=torch.float64)
+        outputs = torch.zeros(width, width, device=device, dtype=sum_dtype(device)) if needs.outputs else None
+        found[site.name] = SiteGradients(none, none.clone(), outputs=outputs)
     signs_wanted = needs.sensitivity or needs.outputs
     enough = sensitivity_tokens(adapter.widest, tokens_of(batches))
     sampled, others = divided(batches, enough) if signs_wanted else ([], batches)
@@ -72,28 +103,24 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
     required = [parameter for parameter in adapter.model.parameters() if parameter.requires_grad]
     with evaluating(adapter.model):
         try:
-            for parameter in required:
-                parameter.requires_grad_(False)
+            adapter.model.requires_grad_(False)
             for done, piece in enumerate(pieces, start=1):
-                signed = done <= len(signed_pieces)
-                if not is_own(done):
-                    yield done, len(pieces)
-                    continue
-                signs = torch.Generator(drawn_on).manual_seed(done) if signed else None
-                inputs = {name: tensor.to(device) for name, tensor in piece.items()}
-                with fast_products(adapter.model):
-                    by_mask, by_site = _backward(adapter, sites, inputs, signs, needs.masks)
-                for name, gradient in by_mask.items():
-                    found[name].taylor += gradient.sum(dim=0)
-                    found[name].fisher += gradient.square().sum(dim=0)
-                for name, rows in by_site.items():
-                    # The consumer's output is added to the residual stream, so both have the same gradient.
-                    found[name].sensitivity += float(rows.square().sum())
-                    if (product := found[name].outputs) is not None:
-                        product += (rows.T @ rows).to(product.dtype)
-                sequences += len(inputs["input_ids"])
-                tokens += int(inputs["attention_mask"].sum()) if signed else 0
-                del by_mask, by_site
+                if is_own(done):
+                    signs = torch.Generator(drawn_on).manual_seed(done) if done <= len(signed_pieces) else None
+                    inputs = {name: tensor.to(device) for name, tensor in piece.items()}
+                    with fast_products(adapter.model):
+                        by_mask, by_site = _backward(adapter, sites, inputs, signs, needs.masks)
+                    for name, gradient in by_mask.items():
+                        found[name].taylor += gradient.sum(dim=0)
+                        found[name].fisher += gradient.square().sum(dim=0)
+                    for name, rows in by_site.items():
+                        # The consumer's output is added to the residual stream, so both have the same gradient.
+                        found[name].sensitivity += float(rows.square().sum())
+                        if (product := found[name].outputs) is not None:
+                            product += (rows.T @ rows).to(product.dtype)
+                    sequences += len(inputs["input_ids"])
+                    tokens += int(inputs["attention_mask"].sum()) if signs is not None else 0
+                    del by_mask, by_site
                 yield done, len(pieces)
         finally:
             for parameter in required:
@@ -114,13 +141,6 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
         if sums.outputs is not None:
             sums.outputs /= max(tokens, 1)
     return found
-
-
-def _none_yet(adapter: Adapter, site: Site, device: torch.device, *, outputs: bool) -> SiteGradients:
-    """Sums over no sequence."""
-    width = adapter.consumer(site).out_features
-    product = torch.zeros(width, width, device=device, dtype=sum_dtype(device)) if outputs else None
-    return SiteGradients(torch.zeros(site.bundles).double(), torch.zeros(site.bundles).double(), outputs=product)
 
 
 def _merge(found: Mapping[str, SiteGradients], counts: tuple[int, int]) -> tuple[int, int]:
@@ -153,17 +173,24 @@ def _backward(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and gradients at outputs (tokens, d_out)."""
     masks: dict[str, GradientEdge] = {}
-    outputs: dict[str, GradientEdge] = {}
+    outputs: dict[str, GradientEdge] = {}  # edges of the autograd graph keep no values in memory
     handles = []
+
+    def keep(name: str, _module: nn.Module, _arguments: object, output: Tensor) -> None:
+        outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
+
+    def masked(channels: Tensor, _module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (arguments[0] * channels, *arguments[1:])
+
     try:
         for site in sites:
             consumer = adapter.consumer(site)
-            handles.append(consumer.register_forward_hook(partial(_keep, outputs, site.name)))
+            handles.append(consumer.register_forward_hook(partial(keep, site.name)))
             if with_masks:
                 mask = consumer.weight.new_ones(len(inputs["input_ids"]), site.bundles).requires_grad_()
                 masks[site.name] = get_gradient_edge(mask)
                 channels = mask.repeat_interleave(site.bundle_size, dim=1).unsqueeze(1)
-                handles.append(consumer.register_forward_pre_hook(partial(_masked, channels)))
+                handles.append(consumer.register_forward_pre_hook(partial(masked, channels)))
         with torch.enable_grad():
             answer, of_loss, of_signs = slopes(adapter.model, inputs, signs, with_masks)
             by_mask = _pulled(answer, of_loss, masks, retain_graph=of_signs is not None)
@@ -182,14 +209,3 @@ def _pulled(
         return {}
     found = torch.autograd.grad(answer, list(of.values()), slope, retain_graph=retain_graph)
     return dict(zip(of, found, strict=True))
-
-
-def _masked(channels: Tensor, _module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return (arguments[0] * channels, *arguments[1:])
-
-
-def _keep(
-    outputs: dict[str, GradientEdge], name: str, _module: nn.Module, _arguments: tuple[Tensor, ...], output: Tensor
-) -> None:
-    """Store the edge of the output in the autograd graph, which keeps no values in memory."""
-    outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from liar.models.adapter import Adapter
 from liar.runtime.devices import Batch
 
 CURVE_TOKENS = 6
@@ -58,11 +57,6 @@ def divided(batches: Sequence[Batch], tokens: int) -> tuple[list[Batch], list[Ba
     drawn[order[:enough]] = True
     parts = drawn.split([len(batch["input_ids"]) for batch in batches])
     return _rows(batches, parts), _rows(batches, [~part for part in parts])
-
-
-def sample_of(batches: Sequence[Batch], adapter: Adapter) -> list[Batch]:
-    """:data:`CURVE_TOKENS` of the text for each channel of the widest site, whatever the targets."""
-    return divided(batches, CURVE_TOKENS * adapter.widest)[0]
 
 
 def stride(tokens: int, channels: int, each: int) -> float:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.choices import IMPORTANCE, Criterion
 from liar.errors import InvalidSpecError

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
 from liar.choices import Importance
 from liar.data.corpora import settled_tokens

@@ -13,7 +13,7 @@ from statistics import fmean
 import torch
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.choices import Criterion, Reconstruction
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError

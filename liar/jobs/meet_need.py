@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from liar.calibration.calibrate import Calibration, calibration_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import evaluate_steps
 from liar.events import Finished, Progress

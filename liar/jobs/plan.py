@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.choices import IMPORTANCE, Criterion, Reconstruction
 from liar.jobs.estimates import (
     OPERATIONS,

@@ -18,7 +18,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs
 from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress

@@ -181,10 +181,6 @@ class SiteMomentsAccumulator:
         self._norm_aware = MomentsAccumulator(width, device, dtype) if norm_aware else None
 
     @property
-    def is_norm_aware(self) -> bool:
-        return self._norm_aware is not None
-
-    @property
     def parts(self) -> list[MomentsAccumulator]:
         return [part for part in (self._plain, self._norm_aware) if part is not None]
 

@@ -29,6 +29,8 @@ from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
+_HALVES: tuple[SiteKind, ...] = ("attention", "ffn")
+
 
 @dataclass(frozen=True, slots=True)
 class Producer:
@@ -42,19 +44,19 @@ class Producer:
 class Stream:
     """State of one batch between two blocks: hidden states (sequences, length, width) and a mask of the real tokens.
 
-    ``mask`` is boolean (sequences, length), None if all tokens are real; padding never enters moments.
+    ``mask`` is boolean (sequences, length), None if all tokens are real; padding never enters moments. ``contexts`` are,
+    for each block, the arguments with which the model would call it.
     """
 
     hidden: Tensor
     mask: Tensor | None
+    contexts: list[dict[str, Any]]
 
-    def real(self, values: Tensor) -> Tensor:
-        """Rows of the real tokens: (sequences, length, d) -> (real tokens, d); a view if there is no padding."""
-        return values.flatten(0, 1) if self.mask is None else values[self.mask]
-
-    def some(self, chosen: slice | Tensor) -> Stream:
-        """The ``chosen`` sequences alone; views for a slice."""
-        return Stream(self.hidden[chosen], None if self.mask is None else self.mask[chosen])
+    def real(self, values: Tensor, chosen: slice | Tensor = slice(None)) -> Tensor:
+        """Rows of the real tokens of the ``chosen`` sequences, whose ``values`` these are: (sequences, length, ...) -> (real
+        tokens, ...); a view if there is no padding.
+        """
+        return values.flatten(0, 1) if self.mask is None else values[self.mask[chosen]]
 
 
 class Adapter(ABC):
@@ -110,12 +112,12 @@ class Adapter(ABC):
 
     def layout(self, targets: Targets = "both") -> list[Site]:
         """Sites of the chosen targets, also of a model that cannot be pruned."""
-        kinds: list[SiteKind] = []
-        if targets != "ffn":
-            kinds.append("attention")
-        if targets != "heads":
-            kinds.append("ffn")
-        return [self.site(layer, kind) for layer in range(len(self.layers)) for kind in kinds]
+        left_out = {"ffn": "attention", "heads": "ffn"}.get(targets)
+        return [site for layer in range(len(self.layers)) for site in self.halves(layer) if site.kind != left_out]
+
+    def halves(self, layer: int) -> Iterator[Site]:
+        """The two sites of a block, in the order of the computation."""
+        return (self.site(layer, kind) for kind in _HALVES)
 
     @property
     def widest(self) -> int:
@@ -173,8 +175,24 @@ class Adapter(ABC):
         """
 
     @torch.no_grad()
-    def embed(self, batch: Batch) -> tuple[Stream, list[dict[str, Any]]]:
-        """Embeddings of a batch and, for each block, the arguments with which the model would call it.
+    def read(self, site: Site, stream: Stream) -> Tensor:
+        """Input of the site's consumer, (sequences, length, channels)."""
+        return self.consumer_input(site, stream.hidden, stream.contexts[site.layer])
+
+    @torch.no_grad()
+    def pass_on(self, site: Site, rows: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`add_residual` of the consumer's output for its input ``rows``."""
+        return self.add_residual(site, self.consumer(site)(rows), hidden)
+
+    def advance(self, site: Site, stream: Stream) -> tuple[Tensor, Tensor]:
+        """Run the site's half of its block on ``stream``; the input of the consumer and the residual stream behind it."""
+        rows = self.read(site, stream)
+        total, stream.hidden = self.pass_on(site, rows, stream.hidden)
+        return rows, total
+
+    @torch.no_grad()
+    def embed(self, batch: Batch) -> Stream:
+        """Embeddings of a batch and the arguments of each block.
 
         Runs the model's own forward with recorders in place of its blocks, so masks and position embeddings are exactly
         those of the family and of the installed version of transformers.
@@ -188,7 +206,7 @@ class Adapter(ABC):
         hidden = recorders[0].hidden
         assert hidden is not None
         mask = inputs["attention_mask"].bool()
-        return Stream(hidden, None if bool(mask.all()) else mask), [recorder.context for recorder in recorders]
+        return Stream(hidden, None if bool(mask.all()) else mask, [recorder.context for recorder in recorders])
 
     # -- surgery ------------------------------------------------------------------------------------------------
 
@@ -236,10 +254,7 @@ class _Recorder(nn.Module):
         self.context: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(object.__getattribute__(self, "_block"), name)
+        return getattr(self.__dict__["_block"], name)  # a recorder has no parameters or modules of its own
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         self.hidden = hidden_states

@@ -16,7 +16,8 @@ def new_tokens(
 ) -> Iterator[int]:
     """At most ``count`` tokens after ``prompt_tokens`` (1, length), up to an end token, which is left out."""
     device = execution_device(model)
-    ends = _end_tokens(model)
+    end = getattr(model.generation_config, "eos_token_id", None)
+    ends = end if isinstance(end, list) else [end]
     generator = torch.Generator().manual_seed(seed)
     cache = DynamicCache(config=model.config)
     unread = prompt_tokens.to(device)
@@ -42,10 +43,3 @@ def _choose(logits: Tensor, temperature: float, generator: torch.Generator) -> i
     wide = logits.cpu().double()  # first to the CPU: an MPS device has no fp64
     above = (wide - wide.max()) / temperature  # at most 0, so no temperature overflows
     return int(torch.multinomial(above.softmax(dim=0), 1, generator=generator))
-
-
-def _end_tokens(model: PreTrainedModel) -> frozenset[int]:
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    if ends is None:
-        return frozenset()
-    return frozenset(ends if isinstance(ends, list) else [ends])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 
 import torch
@@ -18,14 +17,6 @@ from liar.runtime.offload import resident
 from liar.sites import Site
 
 
-@dataclass(frozen=True, slots=True)
-class _Parked:
-    """Parameters of a layer that are not in use, kept on the host, and their variant."""
-
-    variant: Variant
-    parameters: Mapping[str, Tensor]
-
-
 class Variants:
     """The dense model, if there is one, and a pruned model that is either "reconstructed" or "pruned".
 
@@ -36,21 +27,22 @@ class Variants:
     def __init__(self, pruned: LoadedModel, dense: LoadedModel | None = None) -> None:
         self.dense = dense
         self._pruned = pruned
-        self._parked: dict[nn.Module, _Parked] = {}
+        self._parked: dict[nn.Module, tuple[Variant, dict[str, Tensor]]] = {}
+        """The parameters of a layer that are not in use, kept on the host, and their variant."""
         self._lock = Lock()
 
     def park(self, site: Site, unrepaired: ConsumerParameters) -> None:
         """Store the parameters of the site's consumer without a reconstruction."""
         bias = {} if unrepaired.bias is None else {"bias": unrepaired.bias.cpu()}
         consumer = self._pruned.adapter.consumer(site)
-        self._parked[consumer] = _Parked("pruned", {"weight": unrepaired.weight.cpu(), **bias})
+        self._parked[consumer] = "pruned", {"weight": unrepaired.weight.cpu(), **bias}
 
     def attenuate(self, factor: float) -> None:
         """Attenuate the reconstructed model, see :class:`liar.models.adapter.Adapter`; the pruned one keeps its gain."""
         norm = self._pruned.adapter.last_norm()
         assert norm is not None, "only a family with a last norm has a gain"
         with resident(norm):
-            self._parked[norm] = _Parked("pruned", _on_host(norm))
+            self._parked[norm] = "pruned", _on_host(norm)
         self._pruned.adapter.attenuate(factor)
 
     @property
@@ -61,7 +53,7 @@ class Variants:
     @property
     def bytes(self) -> int:
         """Bytes of the pruned model and of the parameters not in use; the dense model is not counted."""
-        waiting = [tensor for parked in self._parked.values() for tensor in parked.parameters.values()]
+        waiting = [tensor for _, parameters in self._parked.values() for tensor in parameters.values()]
         return bytes_in_memory(self._pruned.model) + sum(tensor.nbytes for tensor in waiting)
 
     @contextmanager
@@ -85,15 +77,15 @@ class Variants:
 
     def _put(self, variant: Variant) -> None:
         """Install the parked parameters that belong to ``variant``; also completes an interrupted exchange."""
-        for layer, parked in list(self._parked.items()):
-            if parked.variant == variant:
+        for layer, (parked, parameters) in list(self._parked.items()):
+            if parked == variant:
                 with resident(layer):
                     taken = _on_host(layer)
                     for name, own in list(layer.named_parameters(recurse=False)):
                         # An unrepaired consumer may have no bias where the repaired one has got one.
-                        value = parked.parameters.get(name, torch.zeros_like(own))
+                        value = parameters.get(name, torch.zeros_like(own))
                         layer.register_parameter(name, nn.Parameter(value.to(own.device), requires_grad=False))
-                self._parked[layer] = _Parked("pruned" if variant == "reconstructed" else "reconstructed", taken)
+                self._parked[layer] = "pruned" if variant == "reconstructed" else "reconstructed", taken
 
 
 def _on_host(layer: nn.Module) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,24 +57,20 @@ SHARD_BYTES = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, which have the precision ``dtype``."""
+    """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, ``precision`` their number format as configs
+    write it, such as ``float32``; ``int8`` if they are quantized.
+    """
 
     folder: Path
     form: Form
     bytes: int
     loader: str
-    dtype: torch.dtype
-    quantized: bool = False
-
-    @property
-    def precision(self) -> str:
-        """Number format of the weights as configs write it, such as ``float32``; ``int8`` if they are quantized."""
-        return "int8" if self.quantized else str(self.dtype).removeprefix("torch.")
+    precision: str
 
     @property
     def sentence(self) -> str:
         """Sentence for the user: how the checkpoint loads, and why."""
-        needs = " where torchao is installed" if self.quantized else ""
+        needs = " where torchao is installed" if self.precision == "int8" else ""
         if self.form == "stock":
             return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
         return (
@@ -83,20 +79,10 @@ class Saved:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Differences between a model and the one its config would build, as :mod:`liar.models.ragged` reads them."""
-
-    linears: dict[str, tuple[int, int, bool]]
-    attributes: dict[str, dict[str, int]]
-
-    @property
-    def form(self) -> Form:
-        return "ragged" if self.linears or self.attributes else "stock"
-
-
-def sizes_of(model: PreTrainedModel) -> Sizes:
-    """Compare ``model`` with a skeleton of its config; no weight is allocated."""
+def _sizes_of(model: PreTrainedModel) -> dict[str, Mapping[str, object]]:
+    """Differences between ``model`` and the one its config would build, as :mod:`liar.models.ragged` reads them; both are
+    empty for a stock model. It is compared with a skeleton, for which no weight is allocated.
+    """
     family = _family(model)
     with init_empty_weights():
         skeleton = family(family.config_class.from_dict(model.config.to_dict()))
@@ -119,7 +105,7 @@ def sizes_of(model: PreTrainedModel) -> Sizes:
         }
         if changed:
             attributes[name] = changed
-    return Sizes(linears, attributes)
+    return {"linears": linears, "attributes": attributes}
 
 
 def _family(model: PreTrainedModel) -> Any:
@@ -145,23 +131,24 @@ def save_model(
     quantized = is_quantized(loaded.model)
     if quantized and dtype != "auto":
         raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
-    precision = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
-    sizes, loader = sizes_of(loaded.model), str(auto_class([_family(loaded.model).__name__]).__name__)
+    wanted = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
+    precision = str(wanted).removeprefix("torch.")
+    sizes, loader = _sizes_of(loaded.model), str(auto_class([_family(loaded.model).__name__]).__name__)
+    form: Form = "ragged" if any(sizes.values()) else "stock"
     with whole_folder(folder) as partial, _storage():
         with quiet_transformers():
             save_weights(loaded.model, partial, shard_bytes)
             _save_tokenizer(loaded.tokenizer, partial)
-        if precision != loaded.model.dtype:
-            _cast_weights(partial, precision)
+        if wanted != loaded.model.dtype:
+            _cast_weights(partial, wanted)
         _write_sizes(partial, loaded.model, sizes, loader, precision)
         base = folder_of(loaded.id)
         notices = copy_notices(base, partial) if base is not None else []
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
-            is_ragged = sizes.form == "ragged"
-            card = model_card(result, loader, trust=is_ragged, quantized=quantized, notices=notices)
+            card = model_card(result, loader, trust=form == "ragged", quantized=quantized, notices=notices)
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    return Saved(folder, sizes.form, weight_bytes(folder), loader, precision, quantized)
+    return Saved(folder, form, weight_bytes(folder), loader, "int8" if quantized else precision)
 
 
 def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -195,7 +182,7 @@ def check_checkpoint(folder: Path) -> None:
         )
     names = {"model.safetensors"}
     try:
-        index = folder / "model.safetensors.index.json"
+        index = folder / SAFE_WEIGHTS_INDEX_NAME
         if index.is_file():
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         for name in names:
@@ -216,7 +203,9 @@ def _storage() -> Iterator[None]:
         raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
 
 
-def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, dtype: torch.dtype) -> None:
+def _write_sizes(
+    folder: Path, model: PreTrainedModel, sizes: Mapping[str, object], loader: str, precision: str
+) -> None:
     """Edit the config that transformers wrote to fit the form; for a ragged one write the modelling file too."""
     family = _family(model)
     path = folder / "config.json"
@@ -226,17 +215,16 @@ def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str
     config |= {
         "model_type": family.config_class.model_type,
         "architectures": [family.__name__],
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": precision,
     }
-    if sizes.form == "ragged":
+    if any(sizes.values()):
         names = [family.config_class.__name__, family.__name__]
         ours = [f"Ragged{name}" for name in names]
         config |= {
             "model_type": ragged.PREFIX + family.config_class.model_type,
             "architectures": [ours[1]],
             "auto_map": {"AutoConfig": f"{MODELLING}.{ours[0]}", loader: f"{MODELLING}.{ours[1]}"},
-            "linears": sizes.linears,
-            "attributes": sizes.attributes,
+            **sizes,
         }
         imports = "from torch import nn\n"
         source = inspect.getsource(ragged).replace(imports, f"{imports}from transformers import {', '.join(names)}\n")

@@ -21,8 +21,8 @@ from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import Pace
 from liar.results import RunResult
+from liar.runtime.devices import execution_device
 from liar.runtime.environment import readable_failures
-from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import choose_dtype
 from liar.save.checkpoint import SHARD_BYTES, Saved, save_model
 
@@ -122,8 +122,7 @@ def reload_difference(saved: Saved, loaded: LoadedModel) -> float:
             reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
             raise LiarError(f"The checkpoint in {saved.folder} was written but does not load again ({reason}).")
         again = load_file(answered)
-    streamed = is_offloaded(loaded.model)  # its hooks move the inputs to the device that computes
-    device = torch.device("cpu") if streamed else next(loaded.model.parameters()).device
+    device = execution_device(loaded.model)
     with torch.no_grad():
         outputs = loaded.model(**{name: tensor.to(device) for name, tensor in inputs.items()}).to_tuple()
     here = {str(at): each.cpu() for at, each in enumerate(outputs) if torch.is_tensor(each)}

@@ -130,7 +130,6 @@ _TASK_TYPES: Mapping[HeadKind | None, str] = {
 
 def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] | None:
     """Figures of the saved model for the Hub's table; None if nothing was measured."""
-    saved = [figure for item in result.evaluations if item.variant == variant for figure in item.figures]
     return [
         EvalResult(
             task_type=_TASK_TYPES.get(task_named(item.task).head, "text-classification"),
@@ -141,7 +140,9 @@ def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] |
             metric_value=round(item.value, 4),
             metric_name=f"{METRICS[item.metric].title} (n = {sample(item)}, standard error {item.stderr:.2g})",
         )
-        for item in saved
+        for evaluation in result.evaluations
+        if evaluation.variant == variant
+        for item in evaluation.figures
     ] or None
 
 

@@ -15,6 +15,7 @@ from liar.maths.patch import PATCHES
 from liar.models.loaded import LoadedModel
 from liar.runtime.devices import Batch
 from tests import tiny
+from tests.models.test_families import behind
 
 LAYERS = 5
 
@@ -33,32 +34,14 @@ def text(*lengths: int) -> list[Batch]:
     return [{"input_ids": ids[part], "attention_mask": mask[part]} for part in (slice(half), slice(half, None))]
 
 
-@torch.no_grad()
-def rows(loaded: LoadedModel, batches: Sequence[Batch]) -> tuple[list[Tensor], list[Tensor]]:
-    """Inputs of every FFN consumer and the residual stream behind every block, real tokens of all text."""
-    inputs: dict[int, list[Tensor]] = {layer: [] for layer in range(LAYERS)}
-    behind: dict[int, list[Tensor]] = {layer: [] for layer in range(LAYERS)}
-    for batch in batches:
-        real, hooks = batch["attention_mask"].bool(), []
-        for layer, block in enumerate(loaded.adapter.layers):
-            hooks.append(
-                block.mlp.down_proj.register_forward_pre_hook(
-                    lambda _, given, layer=layer, real=real: inputs[layer].append(given[0][real])
-                )
-            )
-            hooks.append(
-                block.register_forward_hook(lambda _, __, out, layer=layer, real=real: behind[layer].append(out[real]))
-            )
-        loaded.model(**batch)
-        for hook in hooks:
-            hook.remove()
-    return [torch.cat(found) for found in inputs.values()], [torch.cat(found) for found in behind.values()]
+def rows(loaded: LoadedModel, batches: list[Batch]) -> list[tuple[Tensor, Tensor]]:
+    """Of every block the inputs of its FFN consumer and the residual stream behind it, real tokens of all text."""
+    return [behind(loaded.adapter, site, batches) for site in loaded.adapter.sites("ffn")]
 
 
-def check(span: Span, inputs: list[Tensor], behind: list[Tensor]) -> None:
-    start, last = span.start.layer, span.removed[-1]
-    x, y = inputs[start].double(), behind[last].double()
-    lost = y - behind[start].double()
+def check(span: Span, found: list[tuple[Tensor, Tensor]]) -> None:
+    (x, z), (_, y) = ([each.double() for each in found[layer]] for layer in (span.start.layer, span.removed[-1]))
+    lost = y - z
     moments = span.start.moments
     assert moments.tokens == len(x)
     torch.testing.assert_close(moments.covariance.double(), x.T.cov(correction=0), rtol=1e-4, atol=1e-5)
@@ -66,9 +49,9 @@ def check(span: Span, inputs: list[Tensor], behind: list[Tensor]) -> None:
     cross = (x - x.mean(dim=0)).T @ (lost - lost.mean(dim=0)) / len(x)
     torch.testing.assert_close(span.lost.cross.double(), cross, rtol=1e-4, atol=1e-5)
     weight = torch.zeros(x.shape[1], y.shape[1])
-    found = span.patches(weight, PATCHES)
-    plain, aware = span.errors(weight, found)
-    for name, patch in found.items():
+    patches = span.patches(weight, PATCHES)
+    plain, aware = (span.errors(weight, patches, norm_aware=kind) for kind in (False, True))
+    for name, patch in patches.items():
         left = (lost - x @ patch.weight - patch.bias_change).square().sum(dim=1)
         assert plain[name] == pytest.approx(float(left.sum() / y.square().sum()), rel=1e-4)
         assert aware[name] == pytest.approx(float((left / y.square().sum(dim=1)).mean()), rel=1e-4)
@@ -77,12 +60,12 @@ def check(span: Span, inputs: list[Tensor], behind: list[Tensor]) -> None:
 @pytest.mark.parametrize("lengths", [[1], [2, 3], range(1, 5)])
 def test_every_run_is_seen_once_with_its_moments_and_errors(loaded: LoadedModel, lengths: Sequence[int]) -> None:
     batches = text(16, 16, 9, 12, 3)
-    inputs, behind = rows(loaded, batches)
+    expected = rows(loaded, batches)
     found = list(spans(loaded.adapter, batches, lengths))
     runs = {(first, length) for length in lengths for first in range(1, LAYERS - length + 1)}
     assert sorted((span.removed.start, span.blocks) for span in found) == sorted(runs)
     for span in found:
-        check(span, inputs, behind)
+        check(span, expected)
 
 
 def test_one_factorisation_serves_all_lengths_at_a_start(loaded: LoadedModel) -> None:
@@ -112,7 +95,7 @@ def test_norm_aware_errors_are_of_a_sample_of_a_long_text(loaded: LoadedModel, m
         for parts in (span.ends, span.start.streams)
     )
     expected = ((y - z).square().sum(dim=1) / y.square().sum(dim=1)).mean()
-    assert span.norm_aware_errors(weight, found)["none"] == pytest.approx(float(expected), rel=1e-5)
+    assert span.errors(weight, found, norm_aware=True)["none"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_massive_tokens_count_as_ones_to_which_the_run_adds_nothing(loaded: LoadedModel) -> None:
@@ -124,8 +107,8 @@ def test_massive_tokens_count_as_ones_to_which_the_run_adds_nothing(loaded: Load
         own.model.get_input_embeddings().weight[letter] *= 1000
     (span,) = spans(own.adapter, batches, [1], before=0)
     assert torch.equal(torch.cat(span.ordinary).squeeze(1) == 0, massive)
-    _, behind = rows(own, batches)
-    lost = (behind[1] - behind[0]) * ~massive.unsqueeze(1)
+    (_, before), (_, after), *_ = rows(own, batches)
+    lost = (after - before) * ~massive.unsqueeze(1)
     torch.testing.assert_close(span.lost.mean, lost.mean(dim=0), rtol=1e-3, atol=1e-4)
 
 

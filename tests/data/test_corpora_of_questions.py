@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.data import corpora
 from liar.data.text_reader import Samples
 from liar.models.families import adapt

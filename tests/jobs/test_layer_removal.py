@@ -11,12 +11,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from liar import LoadedModel, PruneSpec, RunResult, run, save_model
-from liar.calibration import sample
 from liar.errors import EmptySiteError, InvalidSpecError, LiarError, UnsupportedModelError
 from liar.explore.need import Need
 from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.meet_need import meet_steps
 from liar.jobs.pipeline import restore_steps
+from liar.jobs.stages import layer_removal
 from liar.jobs.sweep import sweep_steps
 from liar.maths.patch import PATCHES
 from liar.models.families import adapt
@@ -121,7 +121,7 @@ def test_the_sample_chooses_and_all_of_the_text_repairs(
     model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = finished(layers_of(text), model)
-    monkeypatch.setattr(sample, "CURVE_TOKENS", 2)
+    monkeypatch.setattr(layer_removal, "CURVE_TOKENS", 2)
     sampled = finished(layers_of(text), model)
     assert whole.result.tried != sampled.result.tried
     assert removed(whole.result) == removed(sampled.result)

@@ -12,33 +12,23 @@ from torch import Tensor
 
 from liar.choices import Reconstruction
 from liar.errors import NonFiniteError
-from liar.maths.drift import DriftAccumulator
 from liar.maths.moments import Moments
 from liar.maths.patch import PATCHES, factor_of, patches
 from liar.maths.reconstruct import Solution
 from liar.maths.solver import RIDGE
 from liar.spec import RECONSTRUCTIONS
 from tests.maths.problem import TOLERANCE
+from tests.maths.test_drift import drawn, drift_of
 
 seeds = st.integers(0, 2**31 - 1)
 
 
-def problem(seed: int, tokens: int = 60) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs (tokens, 6) and what the blocks add (tokens, 4), which have something in common, and a weight (6, 4)."""
-    generator = torch.Generator().manual_seed(seed)
-    x, noise = (torch.randn(tokens, width, generator=generator, dtype=torch.float64) for width in (6, 4))
-    mixed, weight = (torch.randn(6, 4, generator=generator, dtype=torch.float64) for _ in range(2))
-    return x + 0.5, x @ mixed + 0.3 * noise + 2, weight
-
-
 def solve(
-    x: Tensor, lost: Tensor, weight: Tensor, methods: Sequence[Reconstruction] = PATCHES, ridge: float = RIDGE
+    x: Tensor, weight: Tensor, lost: Tensor, methods: Sequence[Reconstruction] = PATCHES, ridge: float = RIDGE
 ) -> dict[Reconstruction, Solution]:
-    drift = DriftAccumulator(6, 4, dtype=torch.float64)
-    drift.update(x, lost)
     inputs = Moments.of(x)
     factor = factor_of(inputs, ridge=ridge, site="layers.3.ffn")
-    return patches(inputs, drift.finish(), weight, methods, factor=factor, site="layers.3.ffn")
+    return patches(inputs, drift_of(x, lost), weight, methods, factor=factor, site="layers.3.ffn")
 
 
 def error(x: Tensor, lost: Tensor, weight: Tensor, patch: Solution) -> float:
@@ -47,16 +37,16 @@ def error(x: Tensor, lost: Tensor, weight: Tensor, patch: Solution) -> float:
 
 @given(seeds)
 def test_blocks_that_do_nothing_change_nothing(seed: int) -> None:
-    x, lost, weight = problem(seed)
-    for patch in solve(x, torch.zeros_like(lost), weight).values():
+    x, weight, lost = drawn(seed)
+    for patch in solve(x, weight, torch.zeros_like(lost)).values():
         torch.testing.assert_close(patch.weight, weight)
         torch.testing.assert_close(patch.bias_change, torch.zeros(4, dtype=torch.float64))
 
 
 @given(seeds)
 def test_least_squares_is_the_direct_fit(seed: int) -> None:
-    x, lost, weight = problem(seed)
-    patch = solve(x, lost, weight, ("least-squares",), ridge=0.0)["least-squares"]
+    x, weight, lost = drawn(seed)
+    patch = solve(x, weight, lost, ("least-squares",), ridge=0.0)["least-squares"]
     direct = torch.linalg.lstsq(torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], dim=1), lost).solution
     torch.testing.assert_close(patch.weight - weight, direct[:-1])
     torch.testing.assert_close(patch.bias_change, direct[-1])
@@ -64,8 +54,8 @@ def test_least_squares_is_the_direct_fit(seed: int) -> None:
 
 @given(seeds, st.floats(0, 10), st.integers(2, 60))
 def test_a_fitted_patch_is_never_worse_than_the_mean_nor_that_than_none(seed: int, ridge: float, tokens: int) -> None:
-    x, lost, weight = problem(seed, tokens)
-    errors = {name: error(x, lost, weight, patch) for name, patch in solve(x, lost, weight, ridge=ridge).items()}
+    x, weight, lost = drawn(seed, tokens)
+    errors = {name: error(x, lost, weight, patch) for name, patch in solve(x, weight, lost, ridge=ridge).items()}
     assert errors["least-squares"] <= errors["bias"] * (1 + TOLERANCE) + TOLERANCE
     assert errors["bias"] <= errors["none"] * (1 + TOLERANCE)
 
@@ -73,8 +63,8 @@ def test_a_fitted_patch_is_never_worse_than_the_mean_nor_that_than_none(seed: in
 @given(seeds)
 def test_a_map_of_the_input_is_at_least_as_close_as_one_of_the_output(seed: int) -> None:
     """ReplaceMe's map T of the output x W, with an intercept."""
-    x, lost, weight = problem(seed)
-    patch = solve(x, lost, weight, ridge=0.0)["least-squares"]
+    x, weight, lost = drawn(seed)
+    patch = solve(x, weight, lost, ridge=0.0)["least-squares"]
     outputs = torch.cat([x @ weight, torch.ones(len(x), 1, dtype=x.dtype)], dim=1)
     rest = lost - outputs @ torch.linalg.lstsq(outputs, lost).solution
     assert error(x, lost, weight, patch) <= float(rest.square().sum() / len(x)) * (1 + TOLERANCE)
@@ -83,11 +73,11 @@ def test_a_map_of_the_input_is_at_least_as_close_as_one_of_the_output(seed: int)
 def test_other_reconstructions_are_of_units() -> None:
     for name in set(RECONSTRUCTIONS) - set(PATCHES):
         with pytest.raises(KeyError):
-            solve(*problem(0), (name,))
+            solve(*drawn(0), (name,))
 
 
 def test_what_is_not_finite_is_refused_with_its_site() -> None:
-    x, lost, weight = problem(0)
+    x, weight, lost = drawn(0)
     lost[3, 1] = float("nan")
     with pytest.raises(NonFiniteError, match=r"layers\.3\.ffn"):
-        solve(x, lost, weight)
+        solve(x, weight, lost)

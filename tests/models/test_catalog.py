@@ -34,19 +34,6 @@ from liar.tasks.demo import TOPICS
 from tests.folders import BERT, LLAMA, change, save
 
 
-def test_a_local_language_model_loads_as_one(tmp_path: Path) -> None:
-    model = LlamaForCausalLM(LlamaConfig(**LLAMA)).eval()
-    loaded = load_model(save(model, tmp_path), device="cpu")
-    assert loaded.task == "perplexity"
-    assert loaded.is_language_model
-    assert loaded.adapter.family == "llama"
-    assert not loaded.model.training
-    assert loaded.model.dtype is torch.float32
-    assert loaded.tokenizer.pad_token is not None
-    tokens = torch.tensor([[5, 6, 7]])
-    torch.testing.assert_close(loaded.model(tokens).logits, model(tokens).logits)
-
-
 @pytest.mark.parametrize(
     ("labels", "task"),
     [
@@ -71,18 +58,24 @@ def test_a_local_classifier_is_known_by_its_labels(tmp_path: Path, labels: tuple
 @pytest.mark.parametrize(
     ("kind", "head", "task"),
     [
+        (LlamaForCausalLM, "causal-lm", "perplexity"),
         (BertModel, "none", None),
         (BertForMaskedLM, "masked-lm", None),
         (BertForTokenClassification, "token-classification", None),
         (BertForQuestionAnswering, "question-answering", "span"),
     ],
 )
-def test_other_encoders_load_with_their_head_and_the_task_that_it_fits(
+def test_a_local_model_loads_with_its_head_and_the_task_that_it_fits(
     tmp_path: Path, kind: type[PreTrainedModel], head: str, task: str | None
 ) -> None:
-    model = kind(BertConfig(**BERT)).eval()
+    is_llama = kind is LlamaForCausalLM
+    model = kind(LlamaConfig(**LLAMA) if is_llama else BertConfig(**BERT)).eval()
     loaded = load_model(save(model, tmp_path), device="cpu")
-    assert (loaded.task, loaded.head) == (task, head)
+    assert (loaded.task, loaded.head, loaded.is_language_model) == (task, head, is_llama)
+    assert loaded.adapter.family == ("llama" if is_llama else "bert")
+    assert not loaded.model.training
+    assert loaded.model.dtype is torch.float32
+    assert loaded.tokenizer.pad_token is not None
     tokens = torch.tensor([[5, 6, 7]])
     torch.testing.assert_close(loaded.model(tokens)[0], model(tokens)[0])
 

@@ -23,8 +23,7 @@ from transformers import (
 
 from liar.calibration import activations
 from liar.calibration.activations import Visit, walk
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.choices import Reconstruction
 from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths import drift
@@ -124,7 +123,7 @@ def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.
 
     monkeypatch.setattr(DynamicCache, "update", never)
     data = batches(1, size=2)
-    for context in adapter.embed(data[0])[1]:
+    for context in adapter.embed(data[0]).contexts:
         assert not any(isinstance(value, Cache) for value in context.values())
     assert list(walk(adapter, data, "both"))
     assert gradients(gradient_steps(adapter, data, "both", Needs(masks=True, sensitivity=True)))
@@ -197,36 +196,31 @@ def test_repair_helps_on_the_calibration_text(name: str) -> None:
 def test_sequential_reads_the_already_pruned_model(name: str) -> None:
     """Moments of the last site equal those of a plain forward of a model whose earlier sites are pruned."""
     adapter = adapt(build(name))
-    keep = half(adapter)
-    last = adapter.sites()[-1]
-    seen: Moments | None = None
-    for visit in walk(adapter, batches(), "both", schedule="sequential"):
-        site = visit.site
-        if site == last:
-            seen = visit.moments.plain
+    visit = halved_up_to_the_last(adapter, batches(), "sequential")
+    expected = Moments.of(read_by(adapter, [visit.site], batches())[visit.site])
+    torch.testing.assert_close(visit.moments.plain.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
+
+
+def halved_up_to_the_last(adapter: Adapter, data: list[Batch], schedule: Schedule) -> Visit:
+    """Keep half of every site but the last one; the visit of that one."""
+    (first, *_, last), keep = adapter.sites(), half(adapter)
+    for visit in walk(adapter, data, "both", schedule=schedule):
+        has_drift = schedule == "corrective" and visit.site != first
+        assert (visit.drift is not None) == has_drift, "nothing is lost before the first site"
+        if visit.site == last:
             break
-        cut(adapter, visit, keep[site])
-    assert seen is not None
-    expected = Moments.of(read_by(adapter, [last], batches())[last])
-    torch.testing.assert_close(seen.covariance, expected.covariance, rtol=1e-8, atol=1e-10)
+        cut(adapter, visit, keep[visit.site])
+    return visit
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("padded", [False, True])
 def test_drift_is_what_the_stream_has_lost(name: str, padded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of the last site equals the difference of two plain forwards: of the dense model, and of the model so far."""
-    model = build(name)
-    adapter, dense = adapt(model), adapt(copy.deepcopy(model))
-    data, keep = batches(padded=padded), half(adapter)
+    adapter, dense, data = adapt(build(name)), adapt(build(name)), batches(padded=padded)
     monkeypatch.setattr(activations, "ordinary", lambda streams, _: [torch.ones(1)] * len(streams))
-    last = adapter.sites()[-1]
-    for visit in walk(adapter, data, "both", schedule="corrective"):
-        site = visit.site
-        assert (visit.drift is None) == (site == adapter.sites()[0]), "nothing is lost before the first site"
-        if visit.drift is not None and site == last:
-            drift = visit.drift
-            break
-        cut(adapter, visit, keep[site])
+    visit = halved_up_to_the_last(adapter, data, "corrective")
+    last, drift = visit.site, visit.drift
     (rows, now), (_, before) = behind(adapter, last, data), behind(dense, last, data)
     lost = before - now
     lost = lost * share_of(last.layer, len(adapter.layers))
@@ -320,7 +314,7 @@ def test_whole_layers_take_their_entry_of_every_list_of_the_config_with_them(tmp
 
 
 def behind(adapter: Adapter, site: Site, data: list[Batch]) -> tuple[Tensor, Tensor]:
-    """Input of the consumer of a site of the last block and the residual stream behind it, (real tokens, width) each."""
+    """Input of the consumer of a block's FFN and the residual stream behind it, (real tokens, width) each."""
     streams: list[Tensor] = []
     block = adapter.layers[site.layer]
     norm = getattr(getattr(block, "output", None), "LayerNorm", None)  # of a post-norm family, it reads the stream

@@ -17,16 +17,9 @@ ACCEPTED = (
     *("NOTICE", "Notice.txt", "COPYING", "COPYING-LESSER.md", "USE_POLICY.md", "USE-POLICY.txt"),
 )
 REFUSED = (
-    *(
-        "README.md",
-        "config.json",
-        "model.safetensors",
-        "tokenizer.model",
-        "modeling_liar.py",
-        "LICENSE.py",
-        "NOTICE.bin",
-    ),
-    *("LICENSE.json", "LICENSED", "a/LICENSE", "../LICENSE", "LICENSE\n.txt", ".LICENSE", "LICENSE.exe", "MYLICENSE"),
+    *("README.md", "config.json", "model.safetensors", "tokenizer.model", "modeling_liar.py", "LICENSE.py"),
+    *("NOTICE.bin", "LICENSE.json", "LICENSED", "a/LICENSE", "../LICENSE", "LICENSE\n.txt", ".LICENSE", "LICENSE.exe"),
+    "MYLICENSE",
 )
 
 

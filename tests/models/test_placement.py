@@ -1,4 +1,4 @@
-"""Room for a model and its work on host and accelerator, and names of devices and precisions."""
+"""Room for a model and its work on host and accelerator, names of devices and precisions, and products in half precision."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from transformers import BertConfig, LlamaConfig, LlamaForCausalLM
 from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
 from liar.loading import source, weights
 from liar.loading.catalog import load_model
-from liar.runtime import placement
+from liar.runtime import devices, placement
+from liar.runtime.devices import fast_products
 from liar.runtime.memory import PlannedWork
+from tests.families import batches, build
 from tests.folders import BERT, LLAMA, save
 
 
@@ -96,3 +98,21 @@ def test_memory_that_torch_keeps_for_reuse_is_free(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 60_000)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20_000)
     assert placement.free_bytes(torch.device("cuda")) == 1_000 + 40_000
+
+
+@pytest.mark.parametrize(("dtype", "fast"), [(torch.float32, True), (torch.float64, False), (torch.float16, False)])
+@pytest.mark.parametrize("able", [True, False])
+def test_only_products_of_fp32_models_are_fast(
+    dtype: torch.dtype, fast: bool, able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "has_fast_half", lambda: able)
+    model = build("llama").to(dtype)
+    with torch.no_grad(), fast_products(model):
+        found = model(**batches(1)[0]).logits
+    assert found.dtype == (torch.bfloat16 if fast and able else dtype)
+
+
+@pytest.mark.parametrize(("known", "able"), [({}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)])
+def test_the_processor_is_asked(known: dict[str, bool], able: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+    assert devices.has_fast_half.__wrapped__() == able

@@ -25,7 +25,6 @@ from liar.evaluate.prepared_task import evaluate
 from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.jobs import measures, pipeline
 from liar.models import quantize
-from liar.models.families import adapt
 from liar.models.loaded import bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import finish
@@ -34,12 +33,7 @@ from liar.save.checkpoint import save_model
 from liar.save.deliver import reload_difference
 from liar.save.model_card import model_card
 from tests import families, tiny
-from tests.cut_models import cut
-
-
-def loaded(family: str) -> LoadedModel:
-    model = families.build(family).float()
-    return LoadedModel(f"tiny/{family}", model, tiny.tokenizer(64), adapt(model), None)
+from tests.cut_models import cut, loaded, logits
 
 
 def linears(model: LoadedModel) -> list[nn.Linear]:
@@ -49,12 +43,6 @@ def linears(model: LoadedModel) -> list[nn.Linear]:
 def steps_of(weight: Tensor) -> Tensor:
     """Quantisation step of each row, (rows, 1): 256 steps span the largest absolute weight on both sides of zero."""
     return (weight.abs().amax(dim=1, keepdim=True) / 127.5).clamp(min=torch.finfo(torch.float32).eps)
-
-
-def logits(model: LoadedModel) -> Tensor:
-    with torch.no_grad():
-        found: Tensor = model.model(**families.batches(1)[0]).logits
-    return found
 
 
 # -- the copy ------------------------------------------------------------------------------------------------------------

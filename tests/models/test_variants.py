@@ -28,11 +28,8 @@ IDS = torch.arange(4, 24).unsqueeze(0)
 
 
 def spec(folder: Path, **choices: object) -> PruneSpec:
-    text = folder / "letters.txt"
-    rows = (" ".join(tiny.LETTERS[(3 * row + step) % 26] for step in range(30)) for row in range(60))
-    text.write_text("\n\n".join(rows))
-    given = {"calibration": str(text), "tokens": 640, "sequence_length": 32, "targets": "both", "allocation": "uniform"}
-    return PruneSpec.create(model="tiny/llama", **{**given, **choices})
+    given = {"calibration": tiny.letters_file(folder), "tokens": 640, "sequence_length": 32, "targets": "both"}
+    return PruneSpec.create(model="tiny/llama", **{**given, "allocation": "uniform", **choices})
 
 
 def finished(chosen: PruneSpec, loaded: LoadedModel | None, prompts: list[str]) -> Finished:

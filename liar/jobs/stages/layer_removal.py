@@ -19,7 +19,7 @@ from math import isfinite
 import torch
 
 from liar.calibration.block_statistics import Errors, Span, spans
-from liar.calibration.sample import sample_of
+from liar.calibration.sample import CURVE_TOKENS, divided
 from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
@@ -118,7 +118,8 @@ class LayerRemoval(Stage):
             self.reports = [report_of(site, range(site.units), {}, {}) for site in sites]
             return
         with self.watch.stage("calibrate"):
-            before = yield from self._choose(sample_of(self.batches, self.adapter), blocks)
+            some, _ = divided(self.batches, CURVE_TOKENS * self.adapter.widest)
+            before = yield from self._choose(some, blocks)
         with self.watch.stage("prune"):
             span = next(spans(self.adapter, self.batches, [blocks], before=before))
             yield Calibrated(span.start.moments.tokens)
@@ -141,7 +142,7 @@ class LayerRemoval(Stage):
         for done, span in enumerate(spans(self.adapter, sample, lengths, fast=True), start=1):
             with torch.no_grad(), resident(self.adapter.layers[span.start.layer]):
                 weight = self.adapter.consumer(span.start.site).weight.T
-                error = span.norm_aware_errors(weight, span.patches(weight, (method,)))[method]
+                error = span.errors(weight, span.patches(weight, (method,)), norm_aware=True)[method]
             self.tried.append(TriedRun(first=span.removed.start, layers=span.blocks, norm_aware_error=error))
             yield self.pace.at(
                 "survey", "calibrate", done, number, f"Reading what runs of layers up to {span.removed[-1]} do"
@@ -170,10 +171,11 @@ def cut(
         found = span.patches(weight, dict.fromkeys(("none", *reported, method)))
         patched = ConsumerParameters.install_of(consumer, found[method])
         installed = found | {method: patched.solution_of(consumer)}
-        errors = span.errors(weight, {name: installed[name] for name in reported})
+        fitted = {name: installed[name] for name in reported}
+        plain, norm_aware = (span.errors(weight, fitted, norm_aware=kind) for kind in (False, True))
         if variants is not None:
             variants.park(site, ConsumerParameters.install_of(consumer, found["none"]))
         install(consumer, patched)
     adapter.remove_blocks(span.removed)
     adapter.after_surgery([site])
-    return errors
+    return plain, norm_aware

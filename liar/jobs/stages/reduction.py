@@ -10,8 +10,7 @@ from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
-from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
+from liar.calibration.gradients import Needs, gradient_steps
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.choices import REPAIRS
 from liar.data.corpora import unseen_tokens

@@ -62,15 +62,11 @@ class LlamaAdapter(Adapter):
         A repaired consumer may have a bias. The config has one bias switch for all MLPs and one for all attentions, so
         their other linears get zero biases.
         """
-        for kind in {site.kind for site in sites}:
-            modules: list[Any] = [block.mlp if kind == "ffn" else block.self_attn for block in self.layers]
-            consumers = [self.consumer(self.site(layer, kind)) for layer in range(len(modules))]
-            if any(consumer.bias is not None for consumer in consumers):
-                for module in modules:
-                    self._fill_biases(module)
-                setattr(self.config, "mlp_bias" if kind == "ffn" else "attention_bias", True)
-        widths = {block.mlp.down_proj.in_features for block in map(self.block, range(len(self.layers)))}
-        heads = {self.site(layer, "attention").units for layer in range(len(self.layers))}
+        for kind in {site.kind for site in sites if self.consumer(site).bias is not None}:
+            setattr(self.config, "mlp_bias" if kind == "ffn" else "attention_bias", True)
+            for block in map(self.block, range(len(self.layers))):
+                self._fill_biases(block.mlp if kind == "ffn" else block.self_attn)
+        widths, heads = ({site.units for site in self.layout(targets)} for targets in ("ffn", "heads"))
         if len(widths) == 1:
             self.config.intermediate_size = widths.pop()
         if len(heads) == 1 and self.config.hidden_size % max(heads) == 0:  # the config rejects other head counts
