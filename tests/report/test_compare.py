@@ -8,6 +8,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from liar.report.plots.heatmap import comparison_heatmap
 from liar.results import Evaluation, Items
 from liar.spec import PruneSpec
 from liar.statistics.compare import (
@@ -18,7 +19,7 @@ from liar.statistics.compare import (
     differing_settings,
     is_chance,
 )
-from tests.fakes import classifier_run, language_run, with_answers
+from tests.fakes import classifier_run, language_run, run_of_layers, with_answers
 
 
 def test_a_run_differs_from_itself_in_nothing() -> None:
@@ -111,6 +112,12 @@ def test_runs_of_different_models_have_no_site_in_common() -> None:
     assert common_sites(first, second) == []
     assert common_metrics(first, second) == []
     assert "model" in [name for name, _, _ in differing_settings(first, second)]
+
+
+def test_a_site_that_went_with_its_layer_has_no_error_to_compare() -> None:
+    both = run_of_layers(), run_of_layers(seed=1)
+    assert all(site.error and other.error for site, other in common_sites(*both))
+    comparison_heatmap(*both)
 
 
 def test_differing_choices() -> None:
