@@ -1,4 +1,5 @@
-"""A small hub on loopback: as much of the Hub's HTTP interface as a load, an upload without Xet and a login use, in memory.
+"""A small hub on loopback: as much of the Hub's HTTP interface as a load, a dataset that is streamed, an upload without Xet and
+a login use, in memory.
 
 ``answers`` maps the beginning of "METHOD /path" to a substitute for the real answer: a status, or "cut" to close the
 connection in the middle of the request.
@@ -24,15 +25,26 @@ from tests.loopback import Handler, serving
 
 LARGE = (".safetensors",)
 
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
+
+
+MAIN = _digest(b"main")
+"""Commit of the branch ``main``."""
+
 KEY = RSAKey.generate_key(2048, {"kid": "hub", "use": "sig", "alg": "RS256"})
 """Signs who has logged in."""
 
 
 @dataclass
 class Repository:
-    """``files`` are those of ``main``, ``revisions`` those of other branches; ``discussions`` as the Hub lists them."""
+    """A model or dataset: ``files`` are those of ``main``, ``revisions`` those of other branches; ``discussions`` as the Hub
+    lists them. One that is ``gated`` is described to everybody and given to nobody.
+    """
 
     private: bool = False
+    gated: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     commits: int = 0
     revisions: dict[str, dict[str, bytes]] = field(default_factory=dict)
@@ -41,7 +53,7 @@ class Repository:
     def at(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Commit and files of a branch or commit."""
         for name, files in {"main": self.files, **self.revisions}.items():
-            commit = hashlib.sha1(name.encode()).hexdigest()
+            commit = _digest(name.encode())
             if revision in (name, commit):
                 return commit, files
         return None
@@ -49,9 +61,12 @@ class Repository:
 
 @dataclass
 class Hub:
-    """State of the hub: repositories, accounts, and the log of requests as (method and path, Authorization header)."""
+    """State of the hub: repositories, accounts, and the log of requests as (method and path, Authorization header).
 
-    token: str
+    Without a ``token`` it lets everybody in.
+    """
+
+    token: str | None = None
     user: str = "ada"
     role: str = "write"
     organisations: tuple[tuple[str, str], ...] = ()
@@ -93,13 +108,14 @@ class _Handler(Handler):
         elif path.startswith("/objects/"):
             self.hub.objects[path.rpartition("/")[2]] = body
             self.send(200, {})
-        elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+        elif self.hub.token and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             self.send(401, {"error": "Invalid credentials in Authorization header"})
         else:
             self._api(path, body)
 
     def _api(self, path: str, body: bytes) -> None:
         hub = self.hub
+        repo, _, place = path[1:].removeprefix("datasets/").partition("/resolve/")
         if path == "/api/whoami-v2":
             organisations = [{"name": name, "roleInOrg": role} for name, role in hub.organisations]
             auth = {"type": "access_token", "accessToken": {"displayName": "test", "role": hub.role}}
@@ -117,15 +133,12 @@ class _Handler(Handler):
         elif path.endswith(".git/info/lfs/objects/batch"):
             placed = [self._place(item) for item in json.loads(body)["objects"]]
             self.send(200, {"transfer": "basic", "objects": placed})
-        elif "/resolve/" in path and path[1:].partition("/resolve/")[0] in hub.repositories:
-            repo, _, rest = path[1:].partition("/resolve/")
-            self._file(hub.repositories[repo], *map(unquote, rest.split("/", 1)))
+        elif place and repo in hub.repositories:
+            self._file(hub.repositories[repo], *map(unquote, place.split("/", 1)))
+        elif (repo := "/".join(path.split("/")[3:5])) in hub.repositories:  # behind /api/models or /api/datasets
+            self._repository(repo, path, body)
         else:
-            repo = "/".join(path.removeprefix("/api/models/").split("/")[:2])
-            if repo in hub.repositories:
-                self._repository(repo, path, body)
-            else:
-                self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            self.send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
 
     def _login(self, path: str, body: bytes) -> None:
         """OpenID: everybody who asks is logged in as the user of the hub, and gets its token."""
@@ -166,12 +179,20 @@ class _Handler(Handler):
 
     def _file(self, stored: Repository, revision: str, name: str) -> None:
         found = stored.at(revision)
-        if found is None:
+        if stored.gated:
+            self.send(401, {"error": "gated"}, {"X-Error-Code": "GatedRepo", "X-Error-Message": "It is gated"})
+        elif found is None:
             self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
         elif name not in found[1]:
             self.send(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": found[0]})
         else:
-            self.send(200, found[1][name], {"X-Repo-Commit": found[0]})
+            content, status, extra = found[1][name], 200, {"ETag": f'"{_digest(found[1][name])}"'}
+            if "Range" in self.headers:
+                first, last = self.headers["Range"].removeprefix("bytes=").split("-")
+                start, end = int(first), min(int(last or len(content) - 1), len(content) - 1)
+                extra["Content-Range"] = f"bytes {start}-{end}/{len(content)}"
+                content, status = content[start : end + 1], 206
+            self.send(status, content, {**extra, "X-Repo-Commit": found[0], "Accept-Ranges": "bytes"})
 
     def _repository(self, repo: str, path: str, body: bytes) -> None:
         stored = self.hub.repositories[repo]
@@ -189,16 +210,22 @@ class _Handler(Handler):
             self.send(200, {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.address}/{repo}/commit/{oid}"})
         elif path.endswith("/discussions"):
             self.send(200, {"discussions": stored.discussions, "count": len(stored.discussions), "start": 0})
+        elif "/paths-info/" in path:
+            entries = _entries(stored.files)
+            self.send(200, [entries[name] for name in json.loads(body)["paths"] if name in entries])
         elif "/tree/" in path:
-            files = stored.files.items()
-            self.send(200, [{"type": "file", "path": name, "size": len(data), "oid": "0"} for name, data in files])
+            inside = unquote(path.partition("/tree/")[2].partition("/")[2])
+            deep, start = "recursive=true" in self.path.lower(), f"{inside}/" if inside else ""
+            below = {name: entry for name, entry in _entries(stored.files).items() if name.startswith(start)}
+            self.send(200, [entry for name, entry in below.items() if deep or "/" not in name[len(start) :]])
         else:
             found = stored.at(unquote(path.partition("/revision/")[2]) or "main")
             if found is None:
                 self.send(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
                 return
             siblings = [{"rfilename": name, "size": len(data)} for name, data in found[1].items()]
-            self.send(200, {"id": repo, "sha": found[0], "private": stored.private, "siblings": siblings})
+            facts = {"private": stored.private, "gated": False, "siblings": siblings}
+            self.send(200, {"id": repo, "sha": found[0], **facts})
 
     def _change(self, stored: Repository, key: str, value: dict[str, Any]) -> None:
         if key == "file":
@@ -221,3 +248,12 @@ class _Handler(Handler):
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(parts)
+
+
+def _entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """What the hub says of each folder and file."""
+    folders = {"/".join(path.split("/")[:depth]) for path in files for depth in range(1, path.count("/") + 1)}
+    found = {path: {"type": "directory", "oid": MAIN, "size": 0, "path": path} for path in sorted(folders)}
+    for path, content in files.items():
+        found[path] = {"type": "file", "oid": _digest(content), "size": len(content), "path": path}
+    return found

@@ -63,10 +63,9 @@ class Page:
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "files"))
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    text = tiny.letters_file(tmp_path)
     spec = PruneSpec(
-        model="tiny/llama", allocation="uniform", calibration=str(text), tokens=256, sequence_length=16
+        model="tiny/llama", allocation="uniform", calibration=text, tokens=256, sequence_length=16
     ).model_copy(update={"criterion": "fluctuation"})
     finished = list(stream(spec, tiny.language_model(), prompts=["a b"]))[-1]
     assert isinstance(finished, Finished)

@@ -11,27 +11,28 @@ from huggingface_hub import constants
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from tests.copies import CONFIGS, MEASURED, SIZES, config_of, part_of, repository_of
-from tests.hub_of_data import DataHub, running
+from tests.hub import Hub, Repository, running
 from tests.loopback import ask
 
 GLUE, SQUAD = "nyu-mll/glue", "rajpurkar/squad"
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[DataHub]:
+def served() -> Iterator[Hub]:
     glue = repository_of(list(CONFIGS))
+    broken = {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"}
     repositories = {
-        GLUE: glue,
-        SQUAD: repository_of(["squad"], folder="plain_text"),
-        "some/gated": glue,
-        "some/broken": {**glue, "rte/validation-00000-of-00001.parquet": b"PAR1 and no more"},
+        GLUE: Repository(files=glue),
+        SQUAD: Repository(files=repository_of(["squad"], folder="plain_text")),
+        "some/gated": Repository(files=glue, gated=True),
+        "some/broken": Repository(files=broken),
     }
-    with running(DataHub(repositories, gated={"some/gated"})) as hub:
+    with running(Hub(repositories=repositories)) as hub:
         yield hub
 
 
 @pytest.fixture(autouse=True)
-def endpoint(served: DataHub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def endpoint(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Both libraries with an empty cache and this hub, whose address they otherwise read when they are imported."""
     ask(served.address, tmp_path_factory.mktemp("cache"), monkeypatch)
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", served.address)
@@ -82,8 +83,8 @@ def test_datasets_that_cannot_be_read(source: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_tasks_whose_dataset_is_gated_or_missing(served: DataHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served, "gated", {GLUE})
+def test_tasks_whose_dataset_is_gated_or_missing(served: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served.repositories[GLUE], "gated", True)
     with pytest.raises(CalibrationError, match="The dataset nyu-mll/glue is gated"):
         read_samples("cola", "test")
     monkeypatch.setattr(served, "repositories", {})

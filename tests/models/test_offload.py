@@ -51,11 +51,10 @@ def test_a_streamed_model_is_pruned_like_a_resident_one(
 
 @pytest.mark.parametrize("choice", [{"allocation": "loss-curve"}, {"criterion": "kfac"}])
 def test_what_needs_a_backward_pass_is_refused_before_the_work(choice: dict[str, Any], tmp_path: Path) -> None:
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start % 26 :]) for start in range(400)))
+    text = tiny.letters_file(tmp_path)
     loaded = tiny.language_model()
     cpu_offload(loaded.model, execution_device=torch.device("cpu"))
-    plain = {"criterion": "obs", "allocation": "error-curve", "calibration": str(text), "tokens": 512}
+    plain = {"criterion": "obs", "allocation": "error-curve", "calibration": text, "tokens": 512}
     spec = PruneSpec.create(**{**plain, "model": loaded.id, "sequence_length": 16, **choice})
     seen = []
     with pytest.raises(InvalidSpecError, match=r"which is streamed here; choose the criterion fluctuation or obs with"):

@@ -112,11 +112,9 @@ def test_command_and_script_do_the_same_run_for_real(tmp_path: Path) -> None:
     loaded = tiny.language_model()
     loaded.model.save_pretrained(folder)
     loaded.tokenizer.save_pretrained(folder)
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
     spec = PruneSpec(
         model=str(folder),
-        calibration=str(text),
+        calibration=tiny.letters_file(tmp_path),
         tokens=128,
         sequence_length=32,
         device="cpu",

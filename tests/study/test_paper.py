@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 from liar.store import RunStore
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
-from tests.hub_of_data import SHA, DataHub, running
+from tests.hub import MAIN, Hub, Repository, running
+from tests.loopback import ask
 from tests.questions import SIZES, WORDS, tokenizer
 from tests.small_heads import head_for, reader
 
@@ -48,7 +49,7 @@ def wikitext() -> dict[str, bytes]:
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setitem(SIZES, "max_position_embeddings", max(LENGTHS))
     repositories = {
         "nyu-mll/glue": repository_of(list(CONFIGS)),
@@ -58,11 +59,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
     }
     for number, row in enumerate(row for row in ROWS if row.model in GLUE_AND_SQUAD):
         repositories[row.model] = files_of(head_for(row.tasks[0]).model, tmp_path / f"bert{number}")
-    with running(DataHub(repositories)) as found:
-        template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        places = {"ENDPOINT": found.address, "HUGGINGFACE_CO_URL_TEMPLATE": template, "HF_HUB_DISABLE_XET": True}
-        for name, value in {**places, "HF_HUB_CACHE": str(tmp_path / "cache")}.items():
-            monkeypatch.setattr(constants, name, value)
+    with running(Hub(repositories={name: Repository(files=files) for name, files in repositories.items()})) as found:
+        ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)
         monkeypatch.setattr("datasets.config.HF_ENDPOINT", found.address)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
@@ -77,10 +75,10 @@ def table(text: str) -> list[list[str]]:
 
 
 @pytest.mark.long
-def test_every_bert_has_its_lines(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bert_has_its_lines(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--only", "bert", "--limit", "20"]) == 0
     lines = table(capsys.readouterr().out)[2:]
-    assert {line[0] for line in lines} == {f"{model}@{SHA}" for model in GLUE_AND_SQUAD}
+    assert {line[0] for line in lines} == {f"{model}@{MAIN}" for model in GLUE_AND_SQUAD}
     metrics = [line[1] for line in lines]
     assert {"cola Matthews correlation", "mrpc F1", "stsb Spearman correlation", "mnli-mm accuracy"} <= set(metrics)
     assert {"squad F1 of answers", "squad exact match"} <= set(metrics)
@@ -91,7 +89,7 @@ def test_every_bert_has_its_lines(hub: DataHub, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.long
 def test_a_llama_is_read_at_both_lengths_and_asked(
-    hub: DataHub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    hub: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for folder, row, _ in COPIES.values():
         copy_of(tmp_path / "copies", folder, row)
@@ -103,7 +101,7 @@ def test_a_llama_is_read_at_both_lengths_and_asked(
     assert {line[1].split()[0] for line in lines[2:]} == {*COPIES, "arc_challenge"}
 
 
-def test_a_hub_that_goes_away_keeps_what_was_done(hub: DataHub, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hub_that_goes_away_keeps_what_was_done(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     gone = next(row.model for row in ROWS if row.tasks == ("rte",))
     content = hub.repositories.pop(gone)
     only = ["--only", "uncased-qnli", "uncased-rte", "--limit", "20"]
@@ -129,7 +127,7 @@ def test_no_such_row_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_a_hub_out_of_reach_is_one_sentence(
-    hub: DataHub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = "http://127.0.0.1:9/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", nowhere)
