@@ -191,12 +191,12 @@ def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Operat
     found, pace = dict.fromkeys(STAGES, Operations()), estimates.OPERATIONS
     orders = sum(estimates.scores_cost(site, spec.importance) for site in sites) * pace
     solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
-    if spec.needs_gradients:
-        cost = estimates.gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+    if spec.needs.gradients:
+        cost = estimates.gradients_cost(shape, amounts, masks=spec.needs.masks, signs=spec.needs.signs)
         found["gradients"] = Operations(model=cost * pace)
     if spec.allocation != "uniform":
         forward = shape.forward(sample.tokens, sample.length, head=False)
-        walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.surveys_norm_aware)
+        walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.needs.norm_aware)
         curves = sum(site.channels**3 / 3 + site.channels**2 * site.outputs for site in sites)
         found["calibrate"] = Operations(model=forward * pace, single=(walk - forward) * pace, double=orders + curves)
     forward = shape.forward(amounts.tokens, amounts.length, head=False)

@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
-from liar.calibration.needs import Needs
 from liar.calibration.output_gradients import slopes
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
 from liar.errors import InvalidSpecError
@@ -41,7 +40,7 @@ from liar.runtime.memory import BACKWARD_SEQUENCES
 from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import release_freed
 from liar.sites import Site
-from liar.spec import Targets
+from liar.spec import Needs, Targets
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""

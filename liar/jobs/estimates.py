@@ -217,7 +217,7 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
         scores_cost(site, spec.importance) + (spec.allocation in CURVE_ALLOCATIONS) * curve_cost(site)
         for site in shape.chosen(spec.targets)
     )
-    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
+    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.needs.norm_aware))
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:

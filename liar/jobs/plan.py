@@ -24,7 +24,7 @@ from liar.jobs.estimates import (
 from liar.jobs.stages import stages_of
 from liar.progress import Part
 from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
-from liar.spec import PruneSpec
+from liar.spec import Needs, PruneSpec
 
 # -- a run --------------------------------------------------------------------------------------------------------------
 
@@ -82,9 +82,9 @@ def measure_parts(
 
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
-    base, masks = specs[0], any(spec.needs_mask_gradients for spec in specs)
-    cost = gradients_cost(shape, amounts, masks=masks, signs=any(spec.needs_signs for spec in specs))
-    walk = walk_cost(shape, amounts, base.targets, norm_aware=base.surveys_norm_aware)
+    needs = Needs.of(*specs)
+    cost = gradients_cost(shape, amounts, masks=needs.masks, signs=needs.signs)
+    walk = walk_cost(shape, amounts, specs[0].targets, norm_aware=specs[0].needs.norm_aware)
     return Part("calibrate", cost + walk)
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
-from liar.calibration.needs import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.choices import REPAIRS
 from liar.data.corpora import unseen_tokens
@@ -77,8 +76,8 @@ class Reduction(Stage):
     @staticmethod
     def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
         parts: list[Part] = []
-        if spec.needs_gradients and not calibrated:
-            cost = gradients_cost(shape, amounts, masks=spec.needs_mask_gradients, signs=spec.needs_signs)
+        if spec.needs.gradients and not calibrated:
+            cost = gradients_cost(shape, amounts, masks=spec.needs.masks, signs=spec.needs.signs)
             parts.append(Part("gradients", cost))
         if surveys(spec, calibrated=calibrated):
             parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
@@ -119,8 +118,8 @@ class Reduction(Stage):
         self.edits = merge(self.spec.edits)
         self.given = calibration = given
         if calibration is None:
-            calibration = Calibration({}, has=Needs.of(self.spec))
-            if self.spec.needs_gradients:
+            calibration = Calibration({}, has=self.spec.needs)
+            if calibration.has.gradients:
                 with self.watch.stage("gradients"):
                     steps = gradient_steps(self.adapter, batches, self.spec.targets, calibration.has)
                     words = "Computing gradients of the loss"
