@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import tempfile
-from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -34,7 +33,8 @@ from components.takeaway.takeaway import TakeawayPanel
 from components.tradeoff.tradeoff import TradeoffPanel
 from liar.cli.startup import settle_threads
 from liar.errors import LiarError
-from liar.explore.atlas_store import AtlasStore, default_folder
+from liar.events import Finished
+from liar.explore.atlas_store import AtlasStore
 from liar.report.interpolation import of_other_ratios
 from liar.report.view import View
 from liar.store import RunStore
@@ -193,12 +193,12 @@ def serve(profile: Profile) -> None:
         sys.exit(str(error))
     store, registry = RunStore(), ModelRegistry(profile.model_bytes)
 
-    def keep(key: str, finished: Any) -> None:
+    def keep(finished: Finished) -> None:
         if finished.variants is not None:
             registry.keep(finished.result.spec.key, finished.variants)
 
     jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
-    studio = Studio(store, AtlasStore(default_folder()), registry, jobs, profile)
+    studio = Studio(store, AtlasStore(), registry, jobs, profile)
     page, *_ = build(studio)
     page.queue(max_size=WAITING_EVENTS, api_open=False)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS

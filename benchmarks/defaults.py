@@ -22,13 +22,12 @@ from readme import command_line, table, write
 
 from liar import LoadedModel, PruneSpec, load_model
 from liar.calibration.calibrate import calibration_steps
-from liar.calibration.gradients import Needs
 from liar.choices import Criterion
 from liar.evaluate.prepared_task import evaluate
 from liar.progress import finish
 from liar.report.words.metric_sentences import sample
 from liar.results import Evaluation
-from liar.spec import Allocation, Schedule, Targets
+from liar.spec import Allocation, Needs, Schedule, Targets
 from liar.statistics.compare import right_answers
 from liar.tasks.splits import Split
 

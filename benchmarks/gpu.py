@@ -28,7 +28,6 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar import LoadedModel, PruneSpec
-from liar.calibration.gradients import Needs
 from liar.jobs import estimates
 from liar.jobs.estimates import Amounts, Shape, SiteShape
 from liar.jobs.plan import run_parts
@@ -192,12 +191,12 @@ def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Operat
     found, pace = dict.fromkeys(STAGES, Operations()), estimates.OPERATIONS
     orders = sum(estimates.scores_cost(site, spec.importance) for site in sites) * pace
     solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
-    if spec.needs_gradients:
-        cost = estimates.gradients_cost(shape, amounts, Needs.of(spec))
+    if spec.needs.gradients:
+        cost = estimates.gradients_cost(shape, amounts, spec.needs)
         found["gradients"] = Operations(model=cost * pace)
     if spec.allocation != "uniform":
         forward = shape.forward(sample.tokens, sample.length, head=False)
-        walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.surveys_norm_aware)
+        walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.needs.norm_aware)
         curves = sum(site.channels**3 / 3 + site.channels**2 * site.outputs for site in sites)
         found["calibrate"] = Operations(model=forward * pace, single=(walk - forward) * pace, double=orders + curves)
     forward = shape.forward(amounts.tokens, amounts.length, head=False)

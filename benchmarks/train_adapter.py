@@ -14,6 +14,7 @@ import json
 import math
 import platform
 import random
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -266,15 +267,18 @@ def data_digest(parts: Mapping[Split, Sequence[Sample]]) -> str:
 
 
 def _write(model: PeftModel, weights: dict[str, Tensor], record: TrainingRecord, folder: Path) -> None:
-    """Write everything into a new folder, which then replaces ``folder``."""
+    """Write everything into a new folder, which replaces ``folder`` when it is complete."""
     config = model.peft_config["default"]
     config.base_model_name_or_path = BASE_MODEL  # not the path of this machine's cache
     config.inference_mode = True
-    with whole_folder(folder, replace=True) as partial:
+    new = folder.with_name(f"{folder.name}.new")
+    with whole_folder(new) as partial:
         contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
         save_file(contiguous, partial / "adapter_model.safetensors")
         config.save_pretrained(str(partial))
         (partial / "training.json").write_text(record.model_dump_json(indent=2) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
 
 
 if __name__ == "__main__":

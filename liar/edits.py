@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from liar.errors import InvalidSpecError
 
@@ -43,8 +43,8 @@ class SiteEdit:
 
 def canonical(edit: str) -> str:
     """Return the canonical spelling of ``edit``; raises ``ValueError`` if it is not a valid edit."""
-    site, action, value = _split(edit)
-    return f"{site}:{action}={_decimals(_number(value)) if action == 'ratio' else _written(_ranges(value))}"
+    site, action, value = _parsed(edit)
+    return f"{site}:{action}={_decimals(value) if isinstance(value, float) else _written(value)}"
 
 
 def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
@@ -56,22 +56,18 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
     named = 0
     for edit in edits:
         try:
-            site, action, value = _split(edit)
-            before = merged.get(site, SiteEdit())
-            if action == "ratio":
-                merged[site] = SiteEdit(_number(value), before.keep, before.remove)
-                continue
-            ranges = _ranges(value)
+            site, action, value = _parsed(edit)
         except ValueError as error:
             raise InvalidSpecError(str(error)) from None
-        named += _size(ranges)
+        before = merged.get(site, SiteEdit())
+        if isinstance(value, float):
+            merged[site] = replace(before, ratio=value)
+            continue
+        named += _size(value)
         if named > MAX_UNITS:
             raise InvalidSpecError(_TOO_MANY)
-        units = frozenset(unit for first, last in ranges for unit in range(first, last + 1))
-        if action == "keep":
-            merged[site] = SiteEdit(before.ratio, before.keep | units, before.remove)
-        else:
-            merged[site] = SiteEdit(before.ratio, before.keep, before.remove | units)
+        units = frozenset(unit for first, last in value for unit in range(first, last + 1))
+        merged[site] = replace(before, **{action: getattr(before, action) | units})
     for name, chosen in merged.items():
         if both := chosen.keep & chosen.remove:
             raise InvalidSpecError(f"{name} cannot keep and remove {spans(both)} at once; drop one of the two edits.")
@@ -97,11 +93,13 @@ def spans(units: Iterable[int]) -> str:
     return _written(_joined((unit, unit) for unit in units))
 
 
-def _split(edit: str) -> tuple[str, str, str]:
+def _parsed(edit: str) -> tuple[str, str, float | list[Range]]:
+    """Site, action, and the ratio or the units."""
     found = _EDIT.fullmatch(edit.strip())
     if found is None:
         raise ValueError(f"{edit.strip()[:80]!r} is no edit; write one such as {_EXAMPLE}.")
-    return found.group(1), found.group(2), found.group(3)
+    site, action, value = found.groups()
+    return site, action, _number(value) if action == "ratio" else _ranges(value)
 
 
 def _number(text: str) -> float:

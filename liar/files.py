@@ -51,15 +51,13 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
+def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a hidden folder beside ``folder`` to write into; rename it to ``folder`` at the end.
 
     Raises :class:`StorageError` and then leaves nothing behind; a killed process leaves no ``folder``, and its hidden one is
-    deleted by the next call in the same place that comes a day later. With ``replace`` an existing ``folder`` is replaced,
-    and stays as it was after an error.
+    deleted by the next call in the same place that comes a day later.
     """
-    if not (replace and folder.exists()):
-        check_new_folder(folder)
+    check_new_folder(folder)
     _sweep(folder.resolve().parent)
     with _storage_errors(folder):
         partial = Path(tempfile.mkdtemp(dir=folder.resolve().parent, prefix=f".{folder.name}-", suffix=".partial"))
@@ -67,10 +65,7 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             yield partial
             for path in (partial, *partial.rglob("*")):  # mkdtemp and some writers create private ones
                 path.chmod(0o755 if path.is_dir() else 0o644)
-            if folder.exists() and replace:
-                _exchange(partial, folder)
-            else:
-                os.rename(partial, folder)
+            os.rename(partial, folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -93,19 +88,6 @@ def _sweep(parent: Path) -> None:
         with suppress(OSError):  # another process may delete it too
             if path.is_dir() and not path.is_symlink() and time.time() - path.stat().st_mtime > _ABANDONED:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _exchange(new: Path, folder: Path) -> None:
-    """Rename ``new`` to ``folder``, whose content is deleted only when that is done."""
-    old = folder.resolve().with_name(f".{folder.name}.replaced")
-    shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed
-    os.rename(folder, old)
-    try:
-        os.rename(new, folder)
-    except OSError:
-        os.rename(old, folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def pack(folder: Path, archive: Path) -> None:

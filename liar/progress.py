@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -66,7 +67,8 @@ class Pace:
         self._current = -1
         self._share = 0.0
         self._most = math.inf
-        self._done: dict[str, tuple[float, float]] = {}  # seconds and cost of each kind
+        self._seconds: dict[str, float] = defaultdict(float)  # spent on each kind
+        self._done: dict[str, float] = defaultdict(float)  # cost of what is done of each kind
 
     def at(
         self, part: str, stage: Stage, done: int, total: int, message: str, *, fraction: float | None = None
@@ -120,15 +122,14 @@ class Pace:
     @property
     def seconds_left(self) -> float | None:
         """Seconds left in the whole job at the last step by its pace alone; None before :data:`_FIRST` of it is done."""
-        seconds = sum(seconds for seconds, _ in self._done.values())
-        cost = sum(cost for _, cost in self._done.values())
-        if cost <= 0 or cost < _FIRST * (cost + sum(self._left)):
+        done = sum(self._done.values())
+        if done <= 0 or done < _FIRST * (done + sum(self._left)):
             return None
-        overall = seconds / cost
+        overall = sum(self._seconds.values()) / done
         shrinkage = _SHRINKAGE * sum(self._costs)
         left = 0.0
         for kind, rest in zip(self._kinds, self._left, strict=True):
-            seconds, cost = self._done.get(kind, (0.0, 0.0))
+            seconds, cost = self._seconds.get(kind, 0.0), self._done.get(kind, 0.0)
             left += rest * (seconds + shrinkage * overall) / (cost + shrinkage) if rest else 0.0
         return left
 
@@ -150,8 +151,8 @@ class Pace:
             return
         seconds, self._credited = self._seen - self._credited, self._seen
         for kind, cost in spent:
-            before = self._done.get(kind, (0.0, 0.0))
-            self._done[kind] = before[0] + seconds * cost / whole, before[1] + cost
+            self._seconds[kind] += seconds * cost / whole
+            self._done[kind] += cost
 
 
 MOST_RISE = 4 / 3

@@ -189,13 +189,7 @@ class Evaluation(Record):
     @property
     def figures(self) -> list[Evaluation]:
         """One evaluation for each metric, the main one first."""
-        others = [
-            self.model_copy(
-                update={"metric": figure.metric, "value": figure.value, "stderr": figure.stderr, "further": []}
-            )
-            for figure in self.further
-        ]
-        return [self.model_copy(update={"further": []}), *others]
+        return [self.model_copy(update={**figure, "further": []}) for figure in ({}, *map(dict, self.further))]
 
 
 class Token(Record):

@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -21,7 +22,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from liar.choices import IMPORTANCE, Criterion, Importance, Reconstruction
@@ -47,7 +48,6 @@ ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 RECONSTRUCTIONS: tuple[Reconstruction, ...] = get_args(Reconstruction)
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 TARGETS: tuple[Targets, ...] = get_args(Targets)
-QUANTIZATIONS: tuple[Quantize, ...] = get_args(Quantize)
 CURVE_ALLOCATIONS: frozenset[Allocation] = frozenset({"error-curve", "loss-curve"})
 CHECKED: Final = "checked"
 """An allocation of earlier versions, which compared several by a measurement: its runs can be read, and none started."""
@@ -121,6 +121,57 @@ typed by hand, takes the defaults of the day it is opened. "1" are the links tha
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a calibration holds beside plain moments: gradients of ``masks`` on the bundles, second moments of the gradients at
+    ``outputs``, the ``sensitivity`` of the loss to errors of each site, and ``norm_aware`` moments of the dense model, which
+    take as much memory as the plain ones.
+    """
+
+    masks: bool = False
+    outputs: bool = False
+    sensitivity: bool = False
+    norm_aware: bool = True
+
+    @classmethod
+    def of(cls, *specs: PruneSpec) -> Needs:
+        """What any of ``specs`` needs."""
+        return cls(*(any(each) for each in zip(*(astuple(spec.needs) for spec in specs), strict=True)))
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it takes a backward pass, which is impossible for a streamed model."""
+        return self.masks or self.signs
+
+    @property
+    def signs(self) -> bool:
+        """Whether it takes the backward pass of random signs, see :mod:`liar.calibration.gradients`."""
+        return self.outputs or self.sensitivity
+
+
+def _known(name: str, choices: tuple[str, ...], *, besides: re.Pattern[str]) -> AfterValidator:
+    """One of ``choices`` or, which the message does not say, a name of the form ``besides``."""
+
+    def check(value: str) -> str:
+        if value not in choices and not besides.fullmatch(value):
+            *others, last = map(repr, choices)
+            raise ValueError(f"{name} should be {', '.join(others)} or {last}, not {value[:80]!r}.")
+        return value
+
+    return AfterValidator(check)
+
+
+def _known_tasks(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        task_named(name)
+    return names
+
+
+def _canonical_edits(edits: tuple[str, ...]) -> tuple[str, ...]:
+    """Canonical spellings; the last of equal edits stays, since a later ratio replaces an earlier one."""
+    return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
+
+
 class PruneSpec(BaseModel):
     """Everything that decides the outcome of a run.
 
@@ -135,14 +186,18 @@ class PruneSpec(BaseModel):
 
     model: str = Field("demo/smollm2-135m", min_length=1, max_length=512)
     targets: Targets = "ffn"
-    criterion: str = Field("kfac", json_schema_extra={"enum": list(CRITERIA)})
+    criterion: Annotated[str, _known("criterion", CRITERIA, besides=_CUSTOM_NAME)] = Field(
+        "kfac", json_schema_extra={"enum": list(CRITERIA)}
+    )
     """One of :data:`CRITERIA`, or the name of a function, see :func:`is_custom`."""
     ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
-    allocation: str = Field("loss-curve", json_schema_extra={"enum": list(ALLOCATIONS)})
+    allocation: Annotated[str, _known("allocation", ALLOCATIONS, besides=re.compile(CHECKED))] = Field(
+        "loss-curve", json_schema_extra={"enum": list(ALLOCATIONS)}
+    )
     """How the ratio is spread over the sites: one of :data:`ALLOCATIONS`; :data:`CHECKED` in stored runs alone."""
     reconstruction: Reconstruction = "least-squares"
     schedule: Schedule = "corrective"
-    calibration: str = Field(AUTO, min_length=1, max_length=4096)
+    calibration: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(canonical_mix)] = AUTO
     """A text, or several and the share of each, see :mod:`liar.tasks.mixes`."""
     tokens: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = AUTO
     """Calibration tokens; "auto": :data:`AUTO_TOKENS` for each channel of the widest site, for a mix
@@ -156,7 +211,7 @@ class PruneSpec(BaseModel):
     seed: int = Field(0, ge=0, le=2**31 - 1)
     device: str = Field(AUTO, pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    evaluate: tuple[str, ...] = Field((), max_length=MAX_TASKS)
+    evaluate: Annotated[tuple[str, ...], Field(max_length=MAX_TASKS), AfterValidator(_known_tasks)] = ()
     """Names of tasks, see :mod:`liar.tasks.registry`."""
     evaluate_limit: int | None = Field(None, ge=1, le=1_000_000)
     evaluate_length: int | None = Field(None, ge=2, le=131_072)
@@ -165,42 +220,10 @@ class PruneSpec(BaseModel):
     """Texts for the task ``own``, or, if that is not measured, in place of the demo bundle's, see
     :func:`liar.data.text_reader.read_samples`; for tasks of the hub a folder with copies of their datasets, see
     :mod:`liar.data.hub`, for those of the harness see :mod:`liar.evaluate.harness.steps`."""
-    edits: tuple[str, ...] = Field((), max_length=MAX_EDITS)
+    edits: Annotated[tuple[str, ...], Field(max_length=MAX_EDITS), AfterValidator(_canonical_edits)] = ()
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
     """Measure quantized copies as well, see :mod:`liar.models.quantize`."""
-
-    @field_validator("criterion")
-    @classmethod
-    def _known_criterion(cls, criterion: str) -> str:
-        if criterion not in CRITERIA and not is_custom(criterion):
-            raise ValueError(_one_of("criterion", CRITERIA, criterion))
-        return criterion
-
-    @field_validator("allocation")
-    @classmethod
-    def _known_allocation(cls, allocation: str) -> str:
-        if allocation not in ALLOCATIONS and allocation != CHECKED:
-            raise ValueError(_one_of("allocation", ALLOCATIONS, allocation))
-        return allocation
-
-    @field_validator("calibration")
-    @classmethod
-    def _canonical_sources(cls, calibration: str) -> str:
-        return canonical_mix(calibration)
-
-    @field_validator("evaluate")
-    @classmethod
-    def _known_tasks(cls, evaluate: tuple[str, ...]) -> tuple[str, ...]:
-        for name in evaluate:
-            task_named(name)
-        return evaluate
-
-    @field_validator("edits")
-    @classmethod
-    def _canonical_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
-        """Canonical spellings; the last of equal edits stays, since a later ratio replaces an earlier one."""
-        return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
 
     @classmethod
     def create(cls, /, **choices: Any) -> Self:
@@ -238,24 +261,17 @@ class PruneSpec(BaseModel):
         return IMPORTANCE[self.criterion]  # type: ignore[index]
 
     @property
-    def needs_mask_gradients(self) -> bool:
-        """Whether the criterion reads the gradients of masks on the bundles."""
-        return self.importance.gradients == "masks" and self.cuts_width
-
-    @property
-    def needs_output_gradients(self) -> bool:
-        """Whether the criterion reads how the gradients at the outputs of a site go together."""
-        return self.importance.gradients == "outputs" and self.cuts_width
-
-    @property
-    def needs_gradients(self) -> bool:
-        """Whether the run needs a backward pass, which is impossible for a streamed model."""
-        return self.needs_mask_gradients or self.needs_output_gradients or self.needs_sensitivity
-
-    @property
-    def needs_sensitivity(self) -> bool:
-        """Whether the allocation weights the error of a site by the sensitivity of the loss to it: a backward pass."""
-        return self.allocation == "loss-curve" and self.cuts_width
+    def needs(self) -> Needs:
+        """What its calibration holds: what the criterion reads, what the allocation weights the errors of sites with, and
+        norm-aware moments to allocate, or to report (one-shot only).
+        """
+        gradients = self.importance.gradients if self.cuts_width else None
+        return Needs(
+            masks=gradients == "masks",
+            outputs=gradients == "outputs",
+            sensitivity=self.allocation == "loss-curve" and self.cuts_width,
+            norm_aware=self.allocation == "error-curve" or self.schedule == "one-shot",
+        )
 
     @property
     def walked(self) -> Schedule:
@@ -272,11 +288,6 @@ class PruneSpec(BaseModel):
     def repairs_by_survey(self) -> bool:
         """Whether the moments of the dense model, by which units are chosen, repair as well."""
         return self.schedule == "one-shot" and self.cuts_width
-
-    @property
-    def surveys_norm_aware(self) -> bool:
-        """Whether the run needs norm-aware moments of the dense model: to allocate, or to report (one-shot only)."""
-        return self.allocation == "error-curve" or self.schedule == "one-shot"
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""
@@ -331,6 +342,7 @@ MAX_RATIOS = 20
 MAX_RUNS = 40
 
 Ratio = Annotated[float, Field(ge=0.0, le=MAX_RATIO, allow_inf_nan=False)]
+_EACH_ONCE = AfterValidator(lambda values: tuple(dict.fromkeys(values)))
 
 
 class SweepSpec(BaseModel):
@@ -339,14 +351,9 @@ class SweepSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: PruneSpec
-    ratios: tuple[Ratio, ...] = Field(min_length=1, max_length=MAX_RATIOS)
-    reconstructions: tuple[Reconstruction, ...] = ()
-    criteria: tuple[Criterion, ...] = ()
-
-    @field_validator("ratios", "reconstructions", "criteria")
-    @classmethod
-    def _each_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(dict.fromkeys(values))
+    ratios: Annotated[tuple[Ratio, ...], Field(min_length=1, max_length=MAX_RATIOS), _EACH_ONCE]
+    reconstructions: Annotated[tuple[Reconstruction, ...], _EACH_ONCE] = ()
+    criteria: Annotated[tuple[Criterion, ...], _EACH_ONCE] = ()
 
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:
@@ -414,11 +421,6 @@ def range_words(name: str) -> str:
         raise KeyError(name)
     kind = "a number" if PruneSpec.model_fields[name].annotation is float else "a whole number"
     return f"{kind} from {bounds[0]:,.15g} to {bounds[1]:,.15g}"
-
-
-def _one_of(name: str, choices: Sequence[str], value: str) -> str:
-    *others, last = map(repr, choices)
-    return f"{name} should be {', '.join(others)} or {last}, not {value[:80]!r}."
 
 
 def _sentences(error: ValidationError) -> str:

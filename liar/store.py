@@ -17,13 +17,15 @@ import logging
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from liar.errors import StorageError
 from liar.files import ASSETS, cache_folder, keep_in
@@ -31,7 +33,7 @@ from liar.presets import preset_of
 from liar.results import Evaluation, MaskTable, ModelInfo, RunResult, Shared, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
 
-T = TypeVar("T", bound=BaseModel)
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +44,6 @@ MOST_SUMMARIES = 500
 """Maximum number of runs in a listing."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-
-_DAMAGED = (OSError, EOFError, zlib.error, ValidationError)
-"""Raised by a file that is no run, or no complete one."""
 
 
 def default_folder() -> Path:
@@ -82,7 +81,6 @@ class RunStore:
     def __init__(self, folder: Path | None = None, shipped: Path = SHIPPED_RUNS) -> None:
         self.folder = folder or default_folder()
         self.shipped = shipped
-        self._summaries: dict[Path, tuple[tuple[int, int], RunSummary | None]] = {}
 
     def save(self, result: RunResult) -> Path:
         """Store ``result`` under its spec's key, replacing an older one; raises :class:`StorageError`."""
@@ -97,7 +95,7 @@ class RunStore:
         """Run with this key, else None; also None for anything that is not a 64-digit key."""
         if not _KEY.fullmatch(key):
             return None
-        return next((run for path in self._files(key) if (run := _read(path, RunResult)) and run.spec.key == key), None)
+        return next((run for path in self._files(key) if (run := _run_in(path)) and run.spec.key == key), None)
 
     def find(self, spec: PruneSpec) -> RunResult | None:
         """Run of this spec, else None. A spec without a task is run on that of its model, which is not loaded here,
@@ -113,16 +111,16 @@ class RunStore:
         """Shipped run of ``model``, of several the one of its usual targets with the shortest link; else None."""
         preset = preset_of(model)
         usual = preset.targets if preset is not None else PruneSpec().targets
-        known = {path: summary for path in self._shipped() if (summary := self._summary(path)) is not None}
+        known = {path: summary for path in self._shipped() if (summary := _summary(path, _version(path)))}
         specs = {path: summary.spec for path, summary in known.items() if summary.spec.model == model}
         plainest = sorted(specs, key=lambda path: (specs[path].targets != usual, len(specs[path].to_query())))
-        return next((run for path in plainest if (run := _read(path, RunResult))), None)
+        return next((run for path in plainest if (run := _run_in(path))), None)
 
     def runs(self) -> list[RunResult]:
         """All readable runs, newest first, the shipped ones last; each key once."""
         found: dict[str, RunResult] = {}
         for path in self._files():
-            if (run := _read(path, RunResult)) is not None:
+            if (run := _run_in(path)) is not None:
                 found.setdefault(run.spec.key, run)
         return list(found.values())
 
@@ -132,13 +130,10 @@ class RunStore:
         Unchanged files are not reread.
         """
         found: dict[str, RunSummary] = {}
-        paths = list(islice(self._files(), most))
-        for path in paths:
-            summary = self._summary(path)
+        for path in islice(self._files(), most):
+            summary = _summary(path, _version(path))
             if summary is not None and path.name.partition(".")[0] == summary.spec.key:
                 found.setdefault(summary.spec.key, summary)
-        known = self._summaries  # another thread may replace it
-        self._summaries = {path: known[path] for path in paths if path in known}
         return sorted(found.values(), key=_place)
 
     def like(self, spec: PruneSpec) -> RunSummary | None:
@@ -154,17 +149,6 @@ class RunStore:
         ]
         same = (run for run in alike if (run.spec.targets, run.spec.schedule) == (spec.targets, spec.schedule))
         return next(same, next(iter(alike), None))
-
-    def _summary(self, path: Path) -> RunSummary | None:
-        """Summary of the run in ``path``; None for a damaged one."""
-        version = _version(path)
-        known = self._summaries.get(path)
-        if known is None or known[0] != version:
-            summary = _read(path, RunSummary)
-            if summary is not None and path.parent != self.shipped:
-                summary = summary.model_copy(update={"saved": datetime.fromtimestamp(version[0] / 1e9, UTC)})
-            known = self._summaries[path] = version, summary
-        return known[1]
 
     def delete(self, key: str) -> None:
         """Delete a stored run; raises :class:`StorageError` for a shipped or missing one, and if deleting fails."""
@@ -194,11 +178,11 @@ def spec_of_table(spec: PruneSpec) -> PruneSpec:
     return spec.model_copy(update={name: getattr(defaults, name) for name in ("criterion", "schedule", "quantize")})
 
 
+@dataclass(frozen=True, slots=True)
 class MaskTableStore:
     """Mask tables in ``folder``, addressed by the key of :func:`spec_of_table`, complete or absent."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     def save(self, table: MaskTable) -> Path:
         """Store ``table``, replacing an older one; raises :class:`StorageError`."""
@@ -215,7 +199,7 @@ class MaskTableStore:
 
     def load(self, key: str) -> MaskTable | None:
         """Table with this key; None if it is missing or damaged."""
-        return _read(self.folder / f"{key}.json", MaskTable) if _KEY.fullmatch(key) else None
+        return read_or_none(self.folder / f"{key}.json", MaskTable.model_validate_json) if _KEY.fullmatch(key) else None
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -233,19 +217,30 @@ def content_of(path: Path) -> bytes:
     return gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-def _place(run: RunSummary) -> tuple[bool, str, str, float]:
+def _place(run: RunSummary) -> tuple[bool | str | float, ...]:
     """Sort key of a summary: a stored run stays where it is, before all shipped ones."""
-    if run.saved is not None:
-        return False, "", "", 0.0
-    return True, run.spec.model, run.spec.targets, run.spec.ratio
+    return (True, run.spec.model, run.spec.targets, run.spec.ratio) if run.saved is None else (False,)
 
 
-def _read(path: Path, kind: type[T]) -> T | None:
-    """What a file holds; None if it is missing or, with a warning in the log, damaged."""
+@lru_cache(maxsize=2 * MOST_SUMMARIES)
+def _summary(path: Path, version: tuple[int, int]) -> RunSummary | None:
+    """Summary of the run in this ``version`` of a file; None for a damaged one."""
+    summary = read_or_none(path, RunSummary.model_validate_json)
+    if summary is None or path.suffix == ".gz":  # a shipped one
+        return summary
+    return summary.model_copy(update={"saved": datetime.fromtimestamp(version[0] / 1e9, UTC)})
+
+
+def _run_in(path: Path) -> RunResult | None:
+    return read_or_none(path, RunResult.model_validate_json)
+
+
+def read_or_none(path: Path, parse: Callable[[bytes], T]) -> T | None:
+    """What ``parse`` makes of the content of a file; None if that is missing or, with a warning in the log, damaged."""
     try:
-        return kind.model_validate_json(content_of(path))
+        return parse(content_of(path))
     except FileNotFoundError:
         return None
-    except _DAMAGED as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         log.warning("Skipped the damaged file %s: %s", path, str(error).splitlines()[0])
         return None

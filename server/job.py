@@ -71,10 +71,10 @@ class Job:
     from being stopped.
     """
 
-    def __init__(self, session: str, key: str, title: str, make: Make, expected_seconds: float | None) -> None:
+    def __init__(self, key: str, title: str, make: Make, expected_seconds: float | None) -> None:
         self.id = uuid4().hex
         self.key, self.title = key, title
-        self.owners = {session}
+        self.owners: set[str] = set()
         self.absent: set[str] = set()
         self.make: Make | None = make
         self.expected_seconds = expected_seconds

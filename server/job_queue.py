@@ -52,16 +52,12 @@ class JobQueue:
     joined while it is waiting or running. In a snapshot, *stopping* is "running" with ``stopping`` set.
 
     ``rate`` limits how often one session and one address may start a job.
-    ``on_finished`` is called in the worker with the key of the job and each :class:`~liar.events.Finished`, before the
-    queue drops all of the event but ``result``: the event may hold whole models.
+    ``on_finished`` is called in the worker with each :class:`~liar.events.Finished`, before the queue drops all of the event
+    but ``result``: the event may hold whole models.
     """
 
     def __init__(
-        self,
-        max_waiting: int = 16,
-        *,
-        rate: Rate | None = None,
-        on_finished: Callable[[str, Finished], None] | None = None,
+        self, max_waiting: int = 16, *, rate: Rate | None = None, on_finished: Callable[[Finished], None] | None = None
     ) -> None:
         self._on_finished = on_finished
         self._rate = rate or Rate()
@@ -101,11 +97,9 @@ class JobQueue:
             if job is None:
                 self._line.check_room(session)
                 self._rate.spend(session, client)
-                self._line.enter(session)
-                job = Job(session, key, title, make, expected_seconds)
+                job = Job(key, title, make, expected_seconds)
                 self._line.waiting.append(job)
-            else:
-                self._add_owner(job, session)
+            self._add_owner(job, session)
             self._notify(*self._line.waiting)
             if self._worker is None:
                 self._worker = Thread(target=self._work, name="jobs", daemon=True)
@@ -286,8 +280,7 @@ class JobQueue:
 
     def _outcome(self, job: Job) -> tuple[State, str | None]:
         try:
-            state: State = "done" if self._drive(job) else "stopped"
-            return state, None
+            return ("done" if self._drive(job) else "stopped"), None
         except LiarError as failure:
             error = str(failure)
         except MemoryError:
@@ -319,7 +312,7 @@ class JobQueue:
     def _receive(self, job: Job, step: Event | HandOut[Any]) -> None:
         if isinstance(step, Finished) and self._on_finished is not None:
             try:
-                self._on_finished(job.key, step)
+                self._on_finished(step)
             except Exception:  # an error of the callback must not lose the result
                 log.exception("A finished job could not be passed on")
         with self._changed:

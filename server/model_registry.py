@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -19,83 +18,77 @@ Load = Callable[..., "LoadedModel"]
 """Function of model, device, dtype and, if known, the work that the model is loaded for."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A loaded model, or the variants of a finished run: exactly one of the two."""
-
-    loaded: LoadedModel | None = None
-    variants: Variants | None = None
-
-    @property
-    def dense(self) -> LoadedModel | None:
-        return self.loaded if self.variants is None else self.variants.dense
+_Key = str | tuple[str, str, str]
+"""Of the variants of a finished run the key of its spec; of a model its name, device and dtype."""
 
 
 class ModelRegistry:
     """Cache of the most recently used entries, up to ``max_bytes`` of weights; the newest entry is always kept.
 
-    Entries are loaded models, and the :class:`~liar.models.variants.Variants` of finished runs by the key of their
-    spec. Runs work on copies, so one loaded model serves any number of them. A dense model that kept variants refer to
-    would stay in memory anyway, so it is dropped only after them. Every method may be called from any thread.
+    Entries are loaded models, and the :class:`~liar.models.variants.Variants` of finished runs. Runs work on copies,
+    so one loaded model serves any number of them. A dense model that kept variants refer to would stay in memory
+    anyway, so it is dropped only after them. Every method may be called from any thread.
     """
 
     def __init__(self, max_bytes: int | None = None, load: Load | None = None) -> None:
         self.max_bytes = max_bytes or psutil.virtual_memory().total // 4
         self._load = load or _load
-        self._entries: OrderedDict[tuple[str, ...], _Entry] = OrderedDict()  # the least recently used first
+        self._entries: OrderedDict[_Key, Any] = OrderedDict()  # the least recently used first
         self._lock = Lock()
         self._loading = Lock()
 
     def get(self, model: str, device: str, dtype: str, work: PlannedWork | None = None) -> LoadedModel:
         """The model, loaded if it is not in memory; raises what loading for this ``work`` raises."""
         key = (model, device, dtype)
-        if (found := self._find(key)) is not None and found.loaded is not None:
-            return found.loaded
+        found: LoadedModel | None = self._find(key)
+        if found is not None:
+            return found
         with self._loading:  # one load at a time; models in memory are found without the lock
-            if (found := self._find(key)) is not None and found.loaded is not None:
-                return found.loaded
-            loaded = self._load(model, device, dtype, *([work] if work else []))
-            self._keep(key, _Entry(loaded=loaded))
-            return loaded
+            found = self._find(key)
+            if found is None:
+                found = self._load(model, device, dtype, *([work] if work else []))
+                self._keep(key, found)
+            return found
 
     def keep(self, key: str, variants: Variants) -> None:
         """Keep the variants of the finished run ``key``, in place of earlier ones."""
-        self._keep((key,), _Entry(variants=variants))
+        self._keep(key, variants)
 
     def variants(self, key: str) -> Variants | None:
         """The variants of the finished run ``key``, None if they are not in memory."""
-        found = self._find((key,))
-        return found.variants if found else None
+        found: Variants | None = self._find(key)
+        return found
 
-    def _find(self, key: tuple[str, ...]) -> _Entry | None:
+    def _find(self, key: _Key) -> Any:
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
             return self._entries.get(key)
 
-    def _keep(self, key: tuple[str, ...], entry: _Entry) -> None:
+    def _keep(self, key: _Key, entry: LoadedModel | Variants) -> None:
         with self._lock:
             self._entries[key] = entry
             self._entries.move_to_end(key)
             while self._bytes() > self.max_bytes and (oldest := next(self._droppable(), None)) is not None:
                 del self._entries[oldest]
 
-    def _droppable(self) -> Iterator[tuple[str, ...]]:
+    def _droppable(self) -> Iterator[_Key]:
         """Keys of entries that can be dropped to free memory, the least recently used first; never the newest."""
-        held = {id(entry.dense) for entry in self._entries.values() if entry.variants is not None}
+        held = {id(variants.dense) for variants in self._of_runs()}
         newest = next(reversed(self._entries))
-        for key, entry in self._entries.items():
-            if key != newest and (entry.variants is not None or id(entry.loaded) not in held):
-                yield key
+        return (key for key, entry in self._entries.items() if key != newest and id(entry) not in held)
+
+    def _of_runs(self) -> list[Variants]:
+        return [entry for key, entry in self._entries.items() if isinstance(key, str)]
 
     def _bytes(self) -> int:
         """Bytes of all weights in memory; a dense model that several entries share is counted once."""
         from liar.models.loaded import bytes_in_memory  # torch takes seconds to load; by now it is loaded
 
-        dense = {id(entry.dense): entry.dense for entry in self._entries.values() if entry.dense is not None}
-        pruned = [entry.variants for entry in self._entries.values() if entry.variants is not None]
-        weights = sum(bytes_in_memory(loaded.model) for loaded in dense.values())
-        return weights + sum(variants.bytes for variants in pruned)
+        loaded = [entry for key, entry in self._entries.items() if not isinstance(key, str)]
+        dense = {id(model): model for model in (*loaded, *(run.dense for run in self._of_runs())) if model is not None}
+        weights = sum(bytes_in_memory(model.model) for model in dense.values())
+        return weights + sum(run.bytes for run in self._of_runs())
 
 
 def _load(model: str, device: str, dtype: str, work: PlannedWork | None = None) -> LoadedModel:

@@ -24,6 +24,7 @@ from transformers import (
 
 from liar.calibration.gradients import Steps
 from liar.maths.criteria import SiteGradients
+from liar.progress import finish
 from liar.runtime.devices import Batch
 
 VOCABULARY = 97
@@ -100,10 +101,8 @@ def logits(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
 
 
 def gradients(steps: Steps) -> dict[str, SiteGradients]:
-    while True:
-        try:
-            done, total = next(steps)
-            assert 0 < done <= total
-        except StopIteration as stop:
-            found: dict[str, SiteGradients] = stop.value
-            return found
+    def check(step: tuple[int, int]) -> None:
+        done, total = step
+        assert 0 < done <= total
+
+    return finish(steps, check)

@@ -14,7 +14,7 @@ from accelerate import cpu_offload
 
 from liar import LoadedModel, PruneSpec
 from liar.calibration.activations import walk
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.errors import CalibrationError
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import run_parts
@@ -25,7 +25,7 @@ from liar.progress import Pace, Stopwatch
 from liar.results import SiteReport, TriedRun
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import joined
-from liar.spec import Schedule
+from liar.spec import Needs, Schedule
 from tests import cut_models, families
 from tests.hostile.client import free_port
 

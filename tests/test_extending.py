@@ -30,6 +30,8 @@ from tests.fake_atlas import tiny_atlas
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", Path("docs/extending.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 30, "pad_token_id": 0}
+
 
 @pytest.fixture
 def own_families() -> Iterator[None]:
@@ -91,21 +93,13 @@ class OptAdapter(Adapter):
 
 def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(own_families: None, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    sizes = {
-        "hidden_size": 32,
-        "word_embed_proj_dim": 32,
-        "ffn_dim": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-    }
-    config = OPTConfig(**sizes, vocab_size=30, pad_token_id=0, max_position_embeddings=128, init_std=0.3, dropout=0.0)
+    more = {"word_embed_proj_dim": 32, "max_position_embeddings": 128, "init_std": 0.3, "dropout": 0.0}
+    config = OPTConfig(**SIZES, **more, ffn_dim=48)
     assert not hasattr(config, "intermediate_size")
     OPTForCausalLM(config).save_pretrained(tmp_path / "opt")
     tiny.tokenizer(128).save_pretrained(tmp_path / "opt")
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
     families.FAMILIES.append(OptAdapter)
-    chosen = spec(model=str(tmp_path / "opt"), calibration=str(text), targets="ffn", ratio=0.5)
+    chosen = spec(model=str(tmp_path / "opt"), calibration=tiny.letters_file(tmp_path), targets="ffn", ratio=0.5)
     *_, last = stream(chosen)
     assert isinstance(last, Finished)
     assert last.model is not None
@@ -120,10 +114,8 @@ def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(own_fa
 
 def test_the_documented_family_is_pruned_and_saved(own_families: None, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = GraniteConfig(
-        **sizes, num_key_value_heads=2, vocab_size=30, pad_token_id=0, initializer_range=0.2, residual_multiplier=0.3
-    )
+    more = {"num_key_value_heads": 2, "initializer_range": 0.2, "residual_multiplier": 0.3}
+    config = GraniteConfig(**SIZES, **more, intermediate_size=48)
     GraniteForCausalLM(config).save_pretrained(tmp_path / "granite")
     tiny.tokenizer(128).save_pretrained(tmp_path / "granite")
     exec(EXAMPLES[1], {})

@@ -16,8 +16,7 @@ TIMELINES = Path(__file__).parent / "timelines"
 
 
 class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
+    now = 100.0
 
     def __call__(self) -> float:
         return self.now

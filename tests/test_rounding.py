@@ -64,13 +64,6 @@ def test_a_multiple_wider_than_the_layer_is_refused_before_any_work() -> None:
     check_choices(PruneSpec(multiple=64, targets="heads", ratio=0.25), [HEADS])
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    path = tmp_path / "letters.txt"
-    path.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
-    return str(path)
-
-
 @pytest.mark.parametrize(
     ("choices", "kv_heads", "sentence"),
     [
@@ -97,9 +90,10 @@ def text(tmp_path: Path) -> str:
     ],
 )
 def test_a_run_warns_of_a_share_that_it_misses(
-    choices: dict[str, Any], kv_heads: int, sentence: str | None, text: str
+    choices: dict[str, Any], kv_heads: int, sentence: str | None, tmp_path: Path
 ) -> None:
-    spec = {"calibration": text, "tokens": 640, "sequence_length": 20, "ratio": 0.5, "schedule": "one-shot"}
+    text = {"calibration": tiny.letters_file(tmp_path), "tokens": 640, "sequence_length": 20}
+    spec = {**text, "ratio": 0.5, "schedule": "one-shot"}
     model = tiny.language_model(layers=4 if choices["targets"] == "layers" else 2, kv_heads=kv_heads)
     events = list(stream(PruneSpec.create(model="tiny/llama", allocation="uniform", **spec | choices), model))
     finished = events[-1]

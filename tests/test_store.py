@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,20 +31,14 @@ def save_aged(store: RunStore, runs: list[RunResult]) -> None:
 
 
 def test_what_is_saved_is_loaded_by_another_store(store: RunStore, tmp_path: Path) -> None:
+    """A second run of the same recipe replaces the first."""
     run = language_run()
-    path = store.save(run)
-    assert path.name == f"{run.spec.key}.json"
-    assert RunStore(store.folder, shipped=tmp_path).load(run.spec.key) == run
-    assert store.find(run.spec) == run
+    for kept in (run, run.model_copy(update={"warnings": ["measured again"]})):
+        assert store.save(kept).name == f"{run.spec.key}.json"
+        assert RunStore(store.folder, shipped=tmp_path).load(run.spec.key) == kept
+        assert store.find(run.spec) == kept
+        assert [path.suffix for path in store.folder.iterdir()] == [".json"], "no litter"
     assert store.find(run.spec.model_copy(update={"seed": 1})) is None
-
-
-def test_saving_again_replaces_and_leaves_no_litter(store: RunStore) -> None:
-    store.save(language_run())
-    newer = language_run().model_copy(update={"warnings": ["measured again"]})
-    store.save(newer)
-    assert store.load(newer.spec.key) == newer
-    assert [path.suffix for path in store.folder.iterdir()] == [".json"]
 
 
 def test_the_plainest_shipped_run_stands_for_its_model(store: RunStore) -> None:
@@ -59,29 +54,20 @@ def test_missing_or_impossible_keys_are_none(store: RunStore, key: str) -> None:
     assert store.load(key) is None
 
 
-def test_a_damaged_file_is_skipped_with_a_warning(store: RunStore, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("keep", [RunStore.save, RunStore.ship])
+def test_a_damaged_file_is_skipped_with_a_warning(
+    store: RunStore, keep: Callable[[RunStore, RunResult], Path], caplog: pytest.LogCaptureFixture
+) -> None:
     good, bad = language_run(), language_run(seed=1)
     store.save(good)
-    path = store.save(bad)
-    path.write_text(path.read_text()[:100])
-    with caplog.at_level(logging.WARNING):
-        assert store.load(bad.spec.key) is None
-        assert store.runs() == [good]
-    assert path.name in caplog.text
-
-
-@pytest.mark.parametrize("damaged", [b"", b"no archive", b"\x1f\x8b\x08\x00"])
-def test_a_damaged_archive_is_skipped_with_a_warning(
-    store: RunStore, damaged: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = language_run()
-    path = store.ship(run)
+    path = keep(store, bad)
     whole = path.read_bytes()
-    for content in (damaged, whole[: len(whole) // 2], whole[:-20] + bytes(20)):
-        path.write_bytes(content)
+    for damaged in (b"", b"no archive", b"\x1f\x8b\x08\x00", whole[: len(whole) // 2], whole[:-20] + bytes(20)):
+        path.write_bytes(damaged)
         with caplog.at_level(logging.WARNING):
-            assert store.load(run.spec.key) is None
-            assert store.summaries() == []
+            assert store.load(bad.spec.key) is None
+            assert store.runs() == [good]
+            assert [item.spec for item in store.summaries()] == [good.spec]
         assert path.name in caplog.text
         caplog.clear()
 

@@ -15,11 +15,11 @@ from figures import CLASSIFIERS
 from readme import table
 
 from liar.calibration.calibrate import calibration_steps
-from liar.calibration.gradients import Needs
 from liar.calibration.sample import tokens_of
 from liar.choices import Reconstruction
 from liar.data.corpora import text_steps
 from liar.progress import finish
+from liar.spec import Needs
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import Gain, Subject, examined, named, with_each_repair, with_what_there_is
 

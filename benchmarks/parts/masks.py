@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
-from liar.calibration.gradients import Needs
 from liar.choices import Criterion
 from liar.explore.allocation import Candidate, allocate, best_bundles
 from liar.jobs.stages.decide import decide
@@ -31,7 +30,7 @@ from liar.progress import finish
 from liar.results import Evaluation
 from liar.runtime.memory import PlannedWork
 from liar.sites import Site
-from liar.spec import CRITERIA
+from liar.spec import CRITERIA, Needs
 from liar.tasks.demo import PERPLEXITY
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import Gain, Subject, examined, named

@@ -24,12 +24,12 @@ from torchao.quantization.granularity import Granularity, PerAxis, PerGroup
 from liar import LoadedModel
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import calibration_steps
-from liar.calibration.gradients import Needs
 from liar.data.corpora import text_steps
 from liar.models.families import adapt
 from liar.progress import finish
 from liar.results import Evaluation
 from liar.sites import Site
+from liar.spec import Needs
 from liar.tasks.demo import PERPLEXITY
 from parts.points import Part, Pending, Point, Report, Scope
 from parts.subjects import Gain, Subject, examined, named

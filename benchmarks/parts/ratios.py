@@ -19,7 +19,6 @@ from plotly.subplots import make_subplots
 from readme import table
 
 from liar.calibration.calibrate import Calibration, calibration_steps
-from liar.calibration.gradients import Needs
 from liar.choices import REPAIRS, Reconstruction
 from liar.progress import finish
 from liar.spec import RECONSTRUCTIONS
@@ -35,7 +34,7 @@ OTHERS = tuple(name for name in RECONSTRUCTIONS if name != BEST)
 def calibrated(subject: Subject, scope: Scope) -> Calibration:
     """What all ratios of a subject share: moments and gradients of the dense model."""
     spec = subject.spec(0.5, scope)
-    return finish(calibration_steps(spec, examined(subject, scope).loaded, replace(Needs.of(spec), norm_aware=False)))
+    return finish(calibration_steps(spec, examined(subject, scope).loaded, replace(spec.needs, norm_aware=False)))
 
 
 def measure(subject: Subject, ratio: float, scope: Scope) -> dict[str, float]:

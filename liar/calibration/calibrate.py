@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from liar.calibration.activations import walk
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import copies_of, settled_source, settled_tokens, text_steps
 from liar.errors import InvalidSpecError
@@ -39,7 +39,7 @@ from liar.runtime.memory import moment_bytes
 from liar.runtime.offload import fingerprint
 from liar.runtime.placement import free_bytes
 from liar.sites import Site
-from liar.spec import AUTO, CURVE_ALLOCATIONS, PruneSpec
+from liar.spec import AUTO, CURVE_ALLOCATIONS, Needs, PruneSpec
 
 
 def origin_of(spec: PruneSpec, loaded: LoadedModel) -> dict[str, Any]:
@@ -96,13 +96,13 @@ class Calibration:
                 f"The calibration knows nothing of {missing[0]} as this model has it; calibrate this model with targets "
                 "that include it."
             )
-        if spec.needs_mask_gradients and not self.has.masks:
+        if spec.needs.masks and not self.has.masks:
             raise InvalidSpecError(f"{spec.criterion} needs mask gradients; calibrate with gradients=True.")
-        if spec.needs_output_gradients and not self.has.outputs:
+        if spec.needs.outputs and not self.has.outputs:
             raise InvalidSpecError(f"{spec.criterion} needs gradients at outputs; calibrate with outputs=True.")
-        if spec.needs_sensitivity and not self.has.sensitivity:
+        if spec.needs.sensitivity and not self.has.sensitivity:
             raise InvalidSpecError(f"{spec.allocation} needs sensitivities; calibrate with sensitivity=True.")
-        if spec.surveys_norm_aware and not self.has.norm_aware:
+        if spec.needs.norm_aware and not self.has.norm_aware:
             raise InvalidSpecError(
                 f"{spec.schedule} with {spec.allocation} needs norm-aware moments; calibrate with them."
             )

@@ -20,7 +20,6 @@ number alone.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -41,37 +40,10 @@ from liar.runtime.memory import BACKWARD_SEQUENCES
 from liar.runtime.offload import is_offloaded
 from liar.runtime.placement import release_freed
 from liar.sites import Site
-from liar.spec import PruneSpec, Targets
+from liar.spec import Needs, Targets
 
 Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What a calibration holds beside plain moments: gradients of ``masks``, second moments of the gradients at ``outputs``,
-    the ``sensitivity`` of the loss to errors of each site, and ``norm_aware`` moments, which take as much memory as the plain
-    ones.
-    """
-
-    masks: bool = False
-    outputs: bool = False
-    sensitivity: bool = False
-    norm_aware: bool = True
-
-    @classmethod
-    def of(cls, *specs: PruneSpec) -> Needs:
-        """What any of ``specs`` needs."""
-        return cls(
-            masks=any(spec.needs_mask_gradients for spec in specs),
-            outputs=any(spec.needs_output_gradients for spec in specs),
-            sensitivity=any(spec.needs_sensitivity for spec in specs),
-            norm_aware=any(spec.surveys_norm_aware for spec in specs),
-        )
-
-    @property
-    def gradients(self) -> bool:
-        return self.masks or self.outputs or self.sensitivity
 
 
 def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets, needs: Needs) -> Steps:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import typer
 
-from liar.spec import SEPARATORS, PruneSpec, Separator
+from liar.spec import PruneSpec, Separator
 from liar.tasks.registry import HARNESS, TASKS
 
 DEFAULTS = PruneSpec()
@@ -16,9 +15,11 @@ GOES, REPAIR, TEXT, MEASURE, SAVE = "What goes", "Repair", "Text", "Measure", "S
 """Groups of options in the help."""
 
 
-def named(panel: str | None, words: str, choices: Sequence[str], *names: str) -> Any:
-    """An option that takes one of ``choices``, which its help lists, so that they are not cut in a narrow terminal."""
-    return valued(panel, "NAME", f"{words}: {', '.join(choices)}.", *names)
+def named(panel: str | None, words: str, choices: Any, *names: str) -> Any:
+    """An option that takes one of the ``choices`` of a Literal, which its help lists, so that they are not cut in a narrow
+    terminal.
+    """
+    return valued(panel, "NAME", f"{words}: {', '.join(get_args(choices))}.", *names)
 
 
 def valued(panel: str | None, metavar: str, words: str, *names: str, **more: Any) -> Any:
@@ -52,12 +53,11 @@ EvaluateLength = Annotated[
 ]
 SeparatorOption = Annotated[
     Separator,
-    named(TEXT, "What stands between two texts; auto is as the text's kind has it", SEPARATORS, "--separator"),
+    named(TEXT, "What stands between two texts; auto is as the text's kind has it", Separator, "--separator"),
 ]
 Device = Annotated[str, valued(None, "NAME", "auto, cpu, mps, cuda or cuda:N.")]
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
-DTYPES: tuple[DTypeName, ...] = get_args(DTypeName)
-DType = Annotated[DTypeName, named(None, "Precision of the weights", DTYPES)]
+DType = Annotated[DTypeName, named(None, "Precision of the weights", DTypeName)]
 Private = Annotated[
     bool, typer.Option("--private", help="Only you may see a repository that is made for it.", rich_help_panel=SAVE)
 ]

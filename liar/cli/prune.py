@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -13,7 +14,6 @@ from liar.choices import Criterion, Reconstruction
 from liar.cli.console import console, errors, progress, whole, write
 from liar.cli.options import (
     DEFAULTS,
-    DTYPES,
     GOES,
     MEASURE,
     REPAIR,
@@ -39,22 +39,7 @@ from liar.explore.need import Need, NeedKind
 from liar.files import check_new_folder, check_writable
 from liar.progress import finish
 from liar.results import RunResult
-from liar.spec import (
-    ALLOCATIONS,
-    AUTO,
-    AUTO_TOKENS,
-    AUTO_TOKENS_OF_A_MIX,
-    CRITERIA,
-    QUANTIZATIONS,
-    RECONSTRUCTIONS,
-    SCHEDULES,
-    TARGETS,
-    Allocation,
-    PruneSpec,
-    Quantize,
-    Schedule,
-    Targets,
-)
+from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, Allocation, PruneSpec, Quantize, Schedule, Targets
 from liar.tasks.mixes import MIXED, OWN_TEXT
 from liar.tasks.registry import usual_tasks
 from liar.tasks.texts import TEXTS
@@ -86,9 +71,10 @@ def _size(text: str) -> int:
 
 
 def prune(
+    context: typer.Context,
     model: Model,
-    targets: Annotated[Targets, named(GOES, "What is removed", TARGETS)] = DEFAULTS.targets,
-    criterion: Annotated[Criterion, named(GOES, "How units are scored", CRITERIA)] = DEFAULTS.criterion,  # type: ignore[assignment]
+    targets: Annotated[Targets, named(GOES, "What is removed", Targets)] = DEFAULTS.targets,
+    criterion: Annotated[Criterion, named(GOES, "How units are scored", Criterion)] = DEFAULTS.criterion,  # type: ignore[assignment]
     ratio: Annotated[
         float | None,
         valued(GOES, "X", "Share of the targeted units removed, 0 to 0.95.", show_default=f"{DEFAULTS.ratio}"),
@@ -104,7 +90,7 @@ def prune(
         float | None, valued(GOES, "X", "Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
     ] = None,
     allocation: Annotated[
-        Allocation, named(GOES, "How the ratio is spread over the layers", ALLOCATIONS)
+        Allocation, named(GOES, "How the ratio is spread over the layers", Allocation)
     ] = DEFAULTS.allocation,  # type: ignore[assignment]
     multiple: Annotated[int, valued(GOES, "N", "Round kept neurons to a multiple, such as 64.")] = DEFAULTS.multiple,
     edit: Annotated[
@@ -116,10 +102,10 @@ def prune(
         ),
     ] = None,
     reconstruction: Annotated[
-        Reconstruction, named(REPAIR, "How the rest is repaired", RECONSTRUCTIONS)
+        Reconstruction, named(REPAIR, "How the rest is repaired", Reconstruction)
     ] = DEFAULTS.reconstruction,
     schedule: Annotated[
-        Schedule, named(REPAIR, "Whose activations a repair is fitted to", SCHEDULES)
+        Schedule, named(REPAIR, "Whose activations a repair is fitted to", Schedule)
     ] = DEFAULTS.schedule,
     calibration: Annotated[
         list[str] | None,
@@ -149,11 +135,11 @@ def prune(
         named(
             MEASURE,
             "Measure the dense and the repaired model with weights of 8 bits as well, and save that one",
-            QUANTIZATIONS,
+            Quantize,
         ),
     ] = DEFAULTS.quantize,
     save: Annotated[Path | None, valued(SAVE, "FOLDER", "Write the smaller model to this new folder.")] = None,
-    save_dtype: Annotated[DTypeName, named(SAVE, "Round the saved weights; auto keeps them", DTYPES)] = "auto",
+    save_dtype: Annotated[DTypeName, named(SAVE, "Round the saved weights; auto keeps them", DTypeName)] = "auto",
     shard_size: Annotated[int, valued(SAVE, "SIZE", "Largest file of saved weights.", parser=_size)] = "5GB",  # type: ignore[assignment]
     push: Annotated[
         str | None,
@@ -177,30 +163,14 @@ def prune(
         raise InvalidSpecError(
             "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
         )
-    need = _need(ratio, parameters, size, loss)
-    spec = PruneSpec.create(
-        model=model,
-        targets=targets,
-        criterion=criterion,
-        ratio=DEFAULTS.ratio if ratio is None else ratio,
-        allocation=allocation,
-        reconstruction=reconstruction,
-        schedule=schedule,
-        calibration=MIXED.join(calibration or [AUTO]),
-        tokens=tokens,
-        sequence_length=sequence_length,
-        separator=separator,
-        multiple=multiple,
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        evaluate=tuple(evaluate or usual_tasks(None, data)),
-        data=data,
-        evaluate_limit=evaluate_limit,
-        evaluate_length=evaluate_length,
-        edits=tuple(edit or ()),
-        quantize=quantize,
-    )
+    given = {name: value for name, value in context.params.items() if value is not None}
+    need = _need(given)
+    lists = {
+        "calibration": MIXED.join(calibration or [AUTO]),
+        "evaluate": tuple(evaluate or usual_tasks(None, data)),
+        "edits": tuple(edit or ()),
+    }
+    spec = PruneSpec.create(**{name: given[name] for name in PruneSpec.model_fields if name in given} | lists)
     destination = None
     if push is not None:
         from liar.save.push import find_destination
@@ -232,14 +202,12 @@ def push_command(
     _push(folder, find_destination(repo, private=private))
 
 
-def _need(ratio: float | None, parameters: float | None, size: int | None, loss: float | None) -> Need | None:
+def _need(given: Mapping[str, Any]) -> Need | None:
     """What is asked for instead of a ratio; raises :class:`InvalidSpecError` if more than one of all is given."""
-    needs: dict[NeedKind, float | None] = {"parameters": parameters, "size": size, "loss": loss}
-    asked = {kind: amount for kind, amount in needs.items() if amount is not None}
-    names = [*asked] if ratio is None else ["ratio", *asked]
+    names = [name for name in ("ratio", *get_args(NeedKind)) if name in given]
     if len(names) > 1:
         raise InvalidSpecError(f"--{' and --'.join(names)} ask for more than one ratio; keep one of them.")
-    return next((Need.of(kind, amount) for kind, amount in asked.items()), None)
+    return next((Need.of(kind, given[kind]) for kind in names if kind != "ratio"), None)
 
 
 def _met(need: Need, spec: PruneSpec) -> float:

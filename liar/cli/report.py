@@ -14,7 +14,7 @@ from liar.cli.console import console, progress, whole
 from liar.errors import LiarError
 from liar.events import Progress
 from liar.explore.atlas import Atlas
-from liar.explore.atlas_store import AtlasStore, default_folder
+from liar.explore.atlas_store import AtlasStore
 from liar.files import check_new_folder, check_writable, whole_folder, write_atomically
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec
@@ -52,7 +52,7 @@ def report_command(
     if interactive or all_criteria:
         atlas: Atlas | None = _atlas_of(result.spec, CRITERIA if all_criteria else (result.spec.criterion,))
     else:
-        atlas = AtlasStore(default_folder()).curves_of(result.spec)
+        atlas = AtlasStore().curves_of(result.spec)
     write_atomically(target, html_report(result, atlas, atlas.facts.criteria if atlas and all_criteria else ()))
     console.print(f"Written to {target}")
 
@@ -61,7 +61,7 @@ def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
     """The stored atlas of a run, else one with the curves of these criteria alone, which is not stored."""
     if spec.criterion not in CRITERIA:
         raise LiarError(f"{spec.criterion} is a function of one program, so its curves cannot be drawn here.")
-    stored = AtlasStore(default_folder()).find(spec)
+    stored = AtlasStore().find(spec)
     if stored is not None and set(criteria) <= set(stored.facts.criteria):
         return stored
     from liar.jobs.draw_atlas import atlas_steps

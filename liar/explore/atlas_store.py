@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from threading import Lock
 
@@ -11,24 +10,20 @@ from liar.explore.atlas import Atlas, AtlasKey
 from liar.explore.forecast import forecast
 from liar.files import ASSETS, keep_in
 from liar.spec import PruneSpec
-from liar.store import default_folder as runs_folder
-
-log = logging.getLogger(__name__)
+from liar.store import default_folder, read_or_none
 
 SHIPPED_ATLASES = ASSETS / "atlases"
 """Precomputed atlases of the demo models."""
 
 
-def default_folder() -> Path:
-    """Folder of atlases beside that of the runs."""
-    return runs_folder().parent / "atlases"
-
-
 class AtlasStore:
-    """Atlases by key, in ``folder`` and then among the shipped ones; the last ``in_memory`` used stay in memory."""
+    """Atlases by key, in ``folder``, which is beside that of the runs, and then among the shipped ones; the last ``in_memory``
+    used stay in memory.
+    """
 
-    def __init__(self, folder: Path, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
-        self.folder, self.shipped, self.in_memory = folder, shipped, in_memory
+    def __init__(self, folder: Path | None = None, shipped: Path = SHIPPED_ATLASES, in_memory: int = 4) -> None:
+        self.folder = folder or default_folder().parent / "atlases"
+        self.shipped, self.in_memory = shipped, in_memory
         self._read: dict[str, Atlas] = {}  # least recently used first
         self._lock = Lock()
 
@@ -56,7 +51,7 @@ class AtlasStore:
         return keep_in(self.folder, f"{atlas.facts.key.digest}.npz", atlas.to_bytes())
 
     def _load(self, key: AtlasKey) -> Atlas | None:
-        found = (_read(folder / f"{key.digest}.npz") for folder in (self.folder, self.shipped))
+        found = (read_or_none(folder / f"{key.digest}.npz", Atlas.from_bytes) for folder in (self.folder, self.shipped))
         return next((atlas for atlas in found if atlas is not None and atlas.facts.key == key), None)
 
     def _remember(self, atlas: Atlas) -> Atlas:
@@ -65,13 +60,3 @@ class AtlasStore:
         while len(self._read) > self.in_memory:
             del self._read[next(iter(self._read))]
         return atlas
-
-
-def _read(path: Path) -> Atlas | None:
-    try:
-        return Atlas.from_bytes(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        log.warning("Skipped the damaged atlas %s: %s", path, str(error).splitlines()[0])
-        return None

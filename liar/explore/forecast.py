@@ -139,7 +139,7 @@ def check_covered(spec: PruneSpec, atlas: Atlas) -> None:
     check_units(spec)
     if spec.reconstruction not in atlas.facts.reconstructions:
         raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
-    if spec.needs_sensitivity and not atlas.facts.sensitive:
+    if spec.needs.sensitivity and not atlas.facts.sensitive:
         raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
 
 
@@ -214,6 +214,6 @@ def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:
     damage = None
     if weighting := _ALLOCATING.get(spec.allocation):
         damage = chart.damage(spec.criterion, spec.reconstruction, weighting)
-        if spec.needs_sensitivity:
+        if spec.needs.sensitivity:
             damage = damage * chart.sensitivity
     return Candidate(chart.site, chart.facts.bundle_parameters, scores, damage, chart.deviation(spec.criterion))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.choices import IMPORTANCE, Criterion
 from liar.errors import InvalidSpecError
@@ -34,7 +34,7 @@ from liar.models.loaded import LoadedModel, model_info, parameter_count
 from liar.progress import Pace
 from liar.runtime.environment import describe, readable_failures
 from liar.sites import Site
-from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, SiteKind
+from liar.spec import CRITERIA, RECONSTRUCTIONS, Needs, PruneSpec, SiteKind
 
 _SPECTRUM = 96
 _SAMPLE = 48

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from liar.calibration.gradients import Needs
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS, sensitivity_tokens, tokens_of
 from liar.choices import Importance
 from liar.data.corpora import settled_tokens
@@ -18,7 +17,7 @@ from liar.data.packing import evaluation_length
 from liar.data.text_reader import demo_samples
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS
 from liar.evaluate.timing.speed import BATCH, PROMPT_TOKENS, REPEATS
-from liar.spec import CURVE_ALLOCATIONS, PruneSpec, SiteKind, Targets
+from liar.spec import CURVE_ALLOCATIONS, Needs, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
@@ -218,7 +217,7 @@ def survey_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: 
         scores_cost(site, spec.importance) + (spec.allocation in CURVE_ALLOCATIONS) * curve_cost(site)
         for site in shape.chosen(spec.targets)
     )
-    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.surveys_norm_aware))
+    return each + (0.0 if calibrated else walk_cost(shape, amounts, spec.targets, norm_aware=spec.needs.norm_aware))
 
 
 def prune_cost(spec: PruneSpec, shape: Shape, amounts: Amounts, *, kept: bool) -> float:

@@ -13,7 +13,6 @@ from statistics import fmean
 import torch
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
-from liar.calibration.gradients import Needs
 from liar.choices import Criterion, Reconstruction
 from liar.edits import merge
 from liar.errors import InsufficientMemoryError
@@ -30,7 +29,7 @@ from liar.results import MaskCell
 from liar.runtime.environment import readable_failures
 from liar.runtime.memory import PlannedWork
 from liar.sites import Site
-from liar.spec import PruneSpec
+from liar.spec import Needs, PruneSpec
 
 
 def mask_table_steps(

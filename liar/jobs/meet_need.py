@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from liar.calibration.calibrate import Calibration, calibration_steps
-from liar.calibration.gradients import Needs
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import evaluate_steps
 from liar.events import Finished, Progress
@@ -66,7 +65,7 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
 
 def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, Met]:
     spec = spec.model_copy(update={"evaluate": (), "quantize": "none"})
-    steps = calibration_steps(spec, loaded, replace(Needs.of(spec), sensitivity=True))
+    steps = calibration_steps(spec, loaded, replace(spec.needs, sensitivity=True))
     calibration = yield from relay(steps, lambda step: Progress("calibrate", *step, "Reading the curves of every site"))
     dense = yield from _perplexity(spec, loaded, "Measuring the dense model")
     nats = {ratio / 100: _predicted(spec, ratio / 100, calibration, loaded) for ratio in range(1, 96)}

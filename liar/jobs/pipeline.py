@@ -217,7 +217,7 @@ class _Run:
     def _check(self, loaded: LoadedModel) -> None:
         """Raise the errors that can be detected before the long work starts."""
         head = loaded.head
-        if self.spec.needs_gradients:
+        if self.spec.needs.gradients:
             check_gradients(head, streamed=is_offloaded(loaded.model))
         if self.spec.quantize == "int8":
             check_quantizable(loaded)

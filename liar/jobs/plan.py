@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
-from liar.calibration.gradients import Needs
 from liar.choices import IMPORTANCE, Criterion, Reconstruction
 from liar.jobs.estimates import (
     OPERATIONS,
@@ -25,7 +24,7 @@ from liar.jobs.estimates import (
 from liar.jobs.stages import stages_of
 from liar.progress import Part
 from liar.results import DENSE, QUANTIZED, VARIANTS, MeasuredVariant, Variant
-from liar.spec import PruneSpec
+from liar.spec import Needs, PruneSpec
 
 # -- a run --------------------------------------------------------------------------------------------------------------
 
@@ -83,7 +82,7 @@ def measure_parts(
 
 def calibration_part(specs: Sequence[PruneSpec], shape: Shape, amounts: Amounts) -> Part:
     """The part of one calibration that serves all ``specs``."""
-    walk = walk_cost(shape, amounts, specs[0].targets, norm_aware=specs[0].surveys_norm_aware)
+    walk = walk_cost(shape, amounts, specs[0].targets, norm_aware=specs[0].needs.norm_aware)
     return Part("calibrate", gradients_cost(shape, amounts, Needs.of(*specs)) + walk)
 
 

@@ -18,7 +18,6 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
-from liar.calibration.gradients import Needs
 from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
@@ -32,7 +31,7 @@ from liar.progress import Pace
 from liar.results import DENSE, Evaluation, RunResult
 from liar.runtime.environment import readable_failures
 from liar.runtime.offload import is_offloaded
-from liar.spec import PruneSpec, SweepSpec
+from liar.spec import Needs, PruneSpec, SweepSpec
 from liar.store import RunStore
 
 
@@ -62,7 +61,7 @@ def sweep_steps(
         stored = len(specs) - len(missing)
         base, given = sweep.base, None if is_offloaded(loaded.model) else loaded
         shared = len(missing) > 1 and base.cuts_width and given is not None
-        shared = shared and fits(loaded, sites, norm_aware=base.surveys_norm_aware)
+        shared = shared and fits(loaded, sites, norm_aware=base.needs.norm_aware)
         pace = Pace(sweep_parts(missing, Shape.of(loaded), Amounts.of(base, loaded), shared=shared))
         calibration: Calibration | None = None
         if shared:

@@ -55,8 +55,8 @@ class PlannedWork:
     def of(cls, spec: PruneSpec) -> PlannedWork:
         """The work of a run of ``spec``."""
         return cls(
-            gradients=spec.needs_gradients,
-            outputs=spec.needs_output_gradients,
+            gradients=spec.needs.gradients,
+            outputs=spec.needs.outputs,
             corrects=spec.walked == "corrective",
             tokens=spec.tokens,
             sequence_length=spec.sequence_length,

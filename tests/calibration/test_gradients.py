@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from transformers import BertForQuestionAnswering, PreTrainedModel
 
 from liar.calibration import gradients as passes
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.runtime.devices import Batch
 from liar.sites import Site
+from liar.spec import Needs
 from tests.families import batches, build, gradients
 
 BOTH = Needs(masks=True, sensitivity=True)

@@ -60,8 +60,8 @@ def test_help_is_quick_and_names_every_command() -> None:
     start = time.perf_counter()
     done = liar("--help")
     assert time.perf_counter() - start < 10
-    assert all(command in done.stdout for command in COMMANDS)
-    for arguments in (("-h",), ("prune", "-h"), ("--help",)):
+    assert all(command in done.stdout for command in ("Usage:", *COMMANDS))
+    for arguments in (("-h",), ("prune", "-h")):
         done = liar(*arguments)
         assert (done.returncode, "Usage:" in done.stdout) == (0, True)
 
@@ -89,16 +89,8 @@ def test_prune_writes_the_promised_json(tmp_path: Path) -> None:
     done = liar("prune", "demo/minilm-sentiment", *f"{recipe} {text} {measured}".split(), str(path))
     assert done.returncode == 0, done.stderr
     written = json.loads(path.read_text())
-    assert set(written) >= {
-        "schema_version",
-        "spec",
-        "model",
-        "sites",
-        "totals",
-        "evaluations",
-        "timings",
-        "environment",
-    }
+    about, measured = {"schema_version", "spec", "model", "environment"}, {"sites", "totals", "evaluations", "timings"}
+    assert set(written) >= about | measured
     assert written["spec"]["seed"] == 3
     assert set(written["model"]) == {"id", "family", "layers", "parameters"}
     assert len(written["sites"]) == 12

@@ -261,15 +261,14 @@ Prune = Callable[[LoadedModel], RunResult]
 @pytest.fixture
 def pruned(panel: GenerationsPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prune:
     """Make a stored run whose models are not in memory; any further pruning, scoring or measuring raises."""
-    text = tmp_path / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[start:]) for start in range(20)))
+    text = tiny.letters_file(tmp_path)
 
     def fails(*_: Any, **__: Any) -> Any:
         raise AssertionError("a restored model is neither measured nor pruned again")
 
     def prune(dense: LoadedModel) -> RunResult:
         given = {"criterion": "obs", "allocation": "uniform", "tokens": 256, "sequence_length": 16}
-        result = liar.run(PruneSpec.create(model=dense.id, calibration=str(text), **given), dense)
+        result = liar.run(PruneSpec.create(model=dense.id, calibration=text, **given), dense)
         panel.studio.store.save(result)
         panel.studio = replace(panel.studio, registry=ModelRegistry(10**9, lambda *_: dense))
         for name in (

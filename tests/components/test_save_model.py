@@ -61,10 +61,9 @@ class Page:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    text = tmp_path_factory.mktemp("text") / "letters.txt"
-    text.write_text("\n\n".join(" ".join(tiny.LETTERS[i:] + tiny.LETTERS[:i]) for i in range(26)))
+    text = tiny.letters_file(tmp_path_factory.mktemp("text"))
     spec = PruneSpec(
-        model="tiny/llama", allocation="uniform", calibration=str(text), tokens=256, sequence_length=16
+        model="tiny/llama", allocation="uniform", calibration=text, tokens=256, sequence_length=16
     ).model_copy(update={"criterion": "fluctuation"})
     finished = list(stream(spec, tiny.language_model(), prompts=["a b"]))[-1]
     assert isinstance(finished, Finished)

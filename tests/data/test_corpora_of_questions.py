@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.data import corpora
 from liar.data.text_reader import Samples
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.results import CalibrationText
 from liar.runtime.devices import Batch
+from liar.spec import Needs
 from liar.tasks.samples import Answer, Sample
 from tests.families import gradients
 from tests.questions import TOKENIZER, question_answering

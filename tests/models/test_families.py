@@ -23,7 +23,7 @@ from transformers import (
 
 from liar.calibration import activations
 from liar.calibration.activations import Visit, walk
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.choices import Reconstruction
 from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.maths import drift
@@ -37,7 +37,7 @@ from liar.models.families.llama import LlamaAdapter
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site
-from liar.spec import Schedule, Targets
+from liar.spec import Needs, Schedule, Targets
 from tests.families import BUILDERS, DECODERS, VOCABULARY, batches, build, gradients, logits
 
 FAMILIES = list(BUILDERS)

@@ -14,7 +14,7 @@ import pytest
 
 import server.job_queue
 from liar.errors import CalibrationError, QueueFullError
-from liar.events import Finished, Progress
+from liar.events import Finished
 from server.job import HandOut, Job
 from server.job_queue import JobQueue
 from tests.fakes import language_run
@@ -140,12 +140,15 @@ def test_a_waiting_job_is_stopped_at_once_and_never_runs(queue: JobQueue, gate: 
 def test_a_running_job_is_closed_at_its_next_yield_and_keeps_what_it_handed_out(queue: JobQueue, gate: Gate) -> None:
     steps = gate()  # a second reference to the generator, so that only closing it runs its finally
     job = queue.submit("anna", "k", "", lambda: steps)
-    at_gate(queue, job)
+    assert not at_gate(queue, job).stopping
     queue.stop(job, "anna")
-    assert queue.snapshot(job).state == "running"
+    assert (queue.snapshot(job).state, queue.snapshot(job).stopping) == ("running", True)
+    watching = queue.watch(job, session="anna", poll=0)
+    assert next(watching).stopping
     again = queue.submit("anna", "k", "", instant)
     assert again is not job  # a stopping job is not joined
-    gate.open.set()
+    gate.open.set()  # the current step still hands out its value
+    assert all(snapshot.stopping or snapshot.state == "stopped" for snapshot in watching)
     last = ended(queue, job)
     assert (last.state, last.handed_out, last.result, last.error) == ("stopped", ["first", "second"], None, None)
     assert gate.closed.is_set()
@@ -223,11 +226,11 @@ def test_a_session_that_rejoins_a_job_may_stop_it(queue: JobQueue, gate: Gate) -
 
 
 def test_of_a_finished_run_only_the_result_is_kept() -> None:
-    handed: list[tuple[str, Finished]] = []
+    handed: list[Finished] = []
     run = language_run()
 
-    def passed_on(key: str, event: Finished) -> None:
-        handed.append((key, event))
+    def passed_on(event: Finished) -> None:
+        handed.append(event)
         raise OSError("the disk is full")
 
     def make() -> Iterator[Any]:
@@ -236,7 +239,7 @@ def test_of_a_finished_run_only_the_result_is_kept() -> None:
 
     with closing(JobQueue(on_finished=passed_on)) as queue:
         last = ended(queue, queue.submit("anna", "k", "", make))
-    assert handed == [("k", Finished(run))]
+    assert handed == [Finished(run)]
     assert (last.state, last.result, last.event, last.handed_out) == ("done", run, HALF, [])
 
 
@@ -268,24 +271,6 @@ def test_an_ended_job_holds_neither_generator_nor_closure(queue: JobQueue) -> No
         ended(queue, job)
         ended(queue, queue.submit("anna", "next", "", instant))  # the worker has collected by now
         assert [reference() for reference in references] == [None, None]
-
-
-def test_stopping_shows_until_the_step_has_ended(queue: JobQueue) -> None:
-    gate, stopped = Event(), Event()
-
-    def make() -> Iterator[Any]:
-        yield HALF
-        assert stopped.wait(10)
-        yield Progress("prune", 2, 2, "Pruned and repaired layers.1.ffn")
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make)
-    assert not at_gate(queue, job).stopping
-    queue.stop(job, "anna")
-    stopped.set()  # the current step still yields its progress
-    watching = queue.watch(job, session="anna", poll=0)
-    assert all(snapshot.stopping or snapshot.state == "stopped" for snapshot in watching)
-    gate.set()
 
 
 def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch) -> None:

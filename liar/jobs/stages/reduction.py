@@ -10,7 +10,7 @@ from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
-from liar.calibration.gradients import Needs, gradient_steps
+from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.choices import REPAIRS
 from liar.data.corpora import unseen_tokens
@@ -76,8 +76,8 @@ class Reduction(Stage):
     @staticmethod
     def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
         parts: list[Part] = []
-        if spec.needs_gradients and not calibrated:
-            parts.append(Part("gradients", gradients_cost(shape, amounts, Needs.of(spec))))
+        if spec.needs.gradients and not calibrated:
+            parts.append(Part("gradients", gradients_cost(shape, amounts, spec.needs)))
         if surveys(spec, calibrated=calibrated):
             parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
         kept = keeps and spec.repairs_by_survey
@@ -113,8 +113,8 @@ class Reduction(Stage):
 
     def events(self) -> Events:
         self.edits = merge(self.spec.edits)
-        self.calibration = self.given or Calibration({}, has=Needs.of(self.spec))
-        if self.given is None and self.spec.needs_gradients:
+        self.calibration = self.given or Calibration({}, has=self.spec.needs)
+        if self.given is None and self.spec.needs.gradients:
             with self.watch.stage("gradients"):
                 steps = gradient_steps(self.adapter, self.batches, self.spec.targets, self.calibration.has)
                 words = "Computing gradients of the loss"
