@@ -21,7 +21,7 @@ TEXTS = {
     for path in ROOT.rglob("*.py")
 }
 WITH_EXAMPLE = sorted(module for module, text in TEXTS.items() if ">>>" in text)
-LEAST = 59
+LEAST = 58
 """Number of modules that a newcomer reads or imports: each has an example."""
 
 
