@@ -118,7 +118,7 @@ def section(
             rows.append((f"{number} x {length:,}", name, *stages, total, *memory))
     stages = (f"{stage}, s" for stage in STAGES)
     columns = ("tokens", "recipe", *stages, "in all, s", "weights and moments of a site", "peak above")
-    rates = rates_of(device, _precision(device))
+    rates = rates_of(device, _precision(device), shape.hidden_size, shape.intermediate_size)
     head = (
         f"LLaMA-7B's shape, {layers} layers of random weights in {str(_precision(device)).removeprefix('torch.')}, half of the "
         "neurons, nothing measured. In brackets the ratio to the floor of the stage: its operations at "
@@ -169,9 +169,9 @@ def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measu
     spec = PruneSpec.create(model=loaded.id, ratio=0.5, **RECIPES[recipe])
     shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
     device = loaded.model.device
-    rates = rates_of(device, loaded.model.dtype)
-    floors = {name: work.seconds(rates) for name, work in work_of(spec, shape, amounts).items()}
     widest = loaded.adapter.widest
+    rates = rates_of(device, loaded.model.dtype, loaded.model.config.hidden_size, widest)
+    floors = {name: work.seconds(rates) for name, work in work_of(spec, shape, amounts).items()}
     least = bytes_in_memory(loaded.model) + moment_bytes(widest, loaded.model.dtype)
     watch = Stopwatch()
     pace = Pace(run_parts(spec, shape, amounts))
@@ -217,10 +217,10 @@ def _solve(site: SiteShape, share: float) -> float:
 # -- the device --------------------------------------------------------------------------------------------------------
 
 
-def rates_of(device: torch.device, dtype: torch.dtype, width: int = 4096, channels: int = 11008) -> Operations:
+def rates_of(device: torch.device, dtype: torch.dtype, width: int, channels: int) -> Operations:
     """Operations in products of a block's sizes: activations with weights, and rows with themselves."""
     tokens = 1024 if device.type == "cpu" else 8192
-    side = 2048 if device.type == "cpu" else 8192
+    side = min(channels, 2048 if device.type == "cpu" else 8192)
 
     def made(*shape: int, kind: torch.dtype) -> Tensor:
         return torch.randn(*shape, device=device, dtype=torch.float32).to(kind)
