@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from parts import PARTS
 from parts.points import PointStore, Scope
-from parts.truth import measure
 from readme import ROOT
 from study import measured
 
@@ -17,20 +14,26 @@ pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no reposit
 QUICK = ("truth", "nonlinear")
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> PointStore:
+    return PointStore(tmp_path_factory.mktemp("points"))
+
+
 @pytest.mark.demo
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.long) for name in PARTS]
 )
-def test_every_part_works(name: str, tmp_path: Path) -> None:
+def test_every_part_works(name: str, store: PointStore) -> None:
     part = PARTS[name]
-    points = measured(part, Scope(fast=True), PointStore(tmp_path))
+    points = measured(part, Scope(fast=True), store)
     report = part.report(points)
     assert all(point.seconds > 0 and point.commit and point.machine for point in points.values())
     assert report.text.count("\n|") >= 2 + len(points)
 
 
 @pytest.mark.demo
-def test_the_repair_of_twins_is_the_known_one() -> None:
-    values = measure(128)
+def test_the_repair_of_twins_is_the_known_one(store: PointStore) -> None:
+    (point,) = measured(PARTS["truth"], Scope(fast=True), store).values()
+    values = point.values
     assert values["weight"] < 1e-6
     assert values["least-squares"] < 1e-12 < values["liar"] < values["bias"] < values["none"]
