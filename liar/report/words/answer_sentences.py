@@ -71,8 +71,7 @@ def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
     shown = len(changes_of(result, task, group))
     if shown < MOST_CHANGES:
         return shown
-    values = variants_of(result, task)
-    answers = [right_answers(values[variant]) for variant in VARIANTS] if values else []
+    answers = map(right_answers, variants_of(result, task) or ())
     known = [right for right in answers if right is not None]
     if len(known) < len(VARIANTS):
         return None

@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from liar.explore.allocation import UNITS_OF
 from liar.explore.forecast import Forecast
 from liar.report.words.cost_sentences import speed_words
 from liar.report.words.findings import removed_layers
-from liar.report.words.metric_sentences import counts, measured_tasks, percent, share_gone, value_words, variants_of
+from liar.report.words.metric_sentences import counts, percent, share_gone, value_words, variants_of
 from liar.report.words.site_sentences import NO_ERROR
-from liar.results import VARIANTS, CalibrationText, RunResult
+from liar.results import CalibrationText, RunResult
 from liar.spec import AUTO, PruneSpec, SiteKind, StageName
-from liar.statistics.compare import differing
+from liar.statistics.compare import by_task, differing
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
 
@@ -31,7 +32,6 @@ _IN_RECIPE = (
 """Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
-_TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons", "layers": "layers"}
 UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
@@ -43,7 +43,7 @@ def verdict(result: RunResult) -> str:
     """One sentence: share removed, effect of pruning and repair on each task, parameters saved, and speed."""
     if all(site.kept == site.units for site in result.sites):
         return "Nothing was removed: the model is as dense as before."
-    measured = [words for task in measured_tasks(result) if (words := _effect(result, task))]
+    measured = [words for task in by_task(result.evaluations) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
     speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
     return "; ".join([sentence, f"{percent(_saved(result))} fewer parameters", *speed]) + "."
@@ -54,6 +54,11 @@ def outlook(forecast: Forecast) -> str:
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
     return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {percent(_saved(forecast))} fewer parameters."
+
+
+def unbroken(words: str) -> str:
+    """``words`` without line breaks at arrows and before percent signs."""
+    return words.replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def mean_words(errors: Sequence[float]) -> str:
@@ -178,9 +183,9 @@ def _effect(result: RunResult, task: str) -> str | None:
     values = variants_of(result, task)
     if values is None:
         return None
-    dense, pruned, reconstructed = (value_words(values[variant]) for variant in VARIANTS)
+    dense, pruned, reconstructed = map(value_words, values)
     repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {reconstructed}"
-    return f"{METRICS[values['dense'].metric].title_of(task)} {dense} → {pruned}, {repair}"
+    return f"{METRICS[values[0].metric].title_of(task)} {dense} → {pruned}, {repair}"
 
 
 def _saved(result: Outcome) -> float:
@@ -200,7 +205,7 @@ def token_words(tokens: int | str, unit: str = "tokens") -> str:
 
 
 _FORMS: Mapping[str, Callable[[Any], str]] = {
-    "targets": _TARGETS.__getitem__,
+    "targets": UNITS_OF.__getitem__,
     "ratio": "ratio {:g}".format,
     "calibration": lambda text: "the default text" if text == AUTO else f"text {text}",
     "tokens": token_words,
@@ -231,7 +236,7 @@ def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
     of_width = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
     choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
     choices += ["edited by hand"] if spec.edits else []
-    removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
+    removed = f"{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
 
 
