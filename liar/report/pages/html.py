@@ -85,7 +85,12 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
         "variants": VARIANTS,
         "metrics": by_metric(result.evaluations),
         "beside_dense": partial(beside_dense, result),
-        "extents": _extents(result),
+        # Sentiment, broken by pruning: 31 texts, the first 12 shown.
+        "extents": [
+            f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
+            for task in dict.fromkeys(change.task for change in result.changes)
+            for group, (title, _) in CHANGE_GROUPS.items()
+        ],
         "credits": credits_of(change.task for change in result.changes),
         "answers": by_prompt(result),
         "judged": judged,
@@ -93,7 +98,11 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
         "colours": VARIANT_COLOURS,
         "live": live,
         "picture": picture_of(result),
-        "settings": _settings(result.spec),
+        # Name, value and default of every choice.
+        "settings": [
+            (words, *(_setting_words(name, getattr(spec, name)) for spec in (result.spec, PruneSpec())))
+            for name, words in SETTINGS.items()
+        ],
         "command": as_command(result.spec),
         "python": as_python(result.spec),
     }
@@ -110,15 +119,6 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
     )
 
 
-def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:
-    """Name, value and default of every choice, in words."""
-    defaults = PruneSpec()
-    return [
-        (words, _setting_words(name, getattr(spec, name)), _setting_words(name, getattr(defaults, name)))
-        for name, words in SETTINGS.items()
-    ]
-
-
 def _setting_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
@@ -129,12 +129,3 @@ def _setting_words(name: str, value: Any) -> str:
     if name == "ratio":
         return f"{100 * float(str(value)):g} %"
     return f"{value:,} tokens" if name in ("sequence_length", "evaluate_length") else str(value)
-
-
-def _extents(result: RunResult) -> list[str]:
-    """Number of items of each group of changes in the table: ``Sentiment, broken by pruning: 31 texts, the first 12 shown.``"""
-    return [
-        f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
-        for task in dict.fromkeys(change.task for change in result.changes)
-        for group, (title, _) in CHANGE_GROUPS.items()
-    ]

@@ -30,9 +30,14 @@ def findings(result: RunResult) -> list[str]:
     """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8 weights, in the order in
     which page, report and command line show them.
     """
-    went = what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None
-    found = (went, domains(result), _attenuated(result), *quantizations(result))
-    return [sentence for sentence in found if sentence]
+    found = [what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None]
+    found.append(domains(result))
+    if result.attenuation is not None:
+        found.append(
+            f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much "
+            "less sure as the noise that remains asks for."
+        )
+    return [sentence for sentence in (*found, *quantizations(result)) if sentence]
 
 
 def removed_layers(sites: Sequence[SiteReport]) -> list[int]:
@@ -91,16 +96,6 @@ def _domain(item: Evaluation, calibration: str) -> str:
     sources = (item.source or "").split(", ")
     inside = sum(source in sources_of(calibration) for source in sources)
     return "in-domain" if inside == len(sources) else "partly in-domain" if inside else "out-of-domain"
-
-
-def _attenuated(result: RunResult) -> str | None:
-    """``The gain of the last norm is 0.93 times the dense one ...``; None if the run left it as it was."""
-    if result.attenuation is None:
-        return None
-    return (
-        f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much less "
-        "sure as the noise that remains asks for."
-    )
 
 
 def quantizations(result: RunResult) -> list[str]:

@@ -184,7 +184,7 @@ def variants_of(result: RunResult, task: str) -> list[Evaluation] | None:
 
 def evaluation_of(result: Run, task: str, variant: MeasuredVariant) -> Evaluation | None:
     """Evaluation of ``variant`` on ``task``, else None."""
-    return by_task(result.evaluations).get(task, {}).get(variant)
+    return next((item for item in result.evaluations if (item.task, item.variant) == (task, variant)), None)
 
 
 def metric_of(runs: Iterable[Run], task: str) -> Metric:

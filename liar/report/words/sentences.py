@@ -158,16 +158,15 @@ def _removed_layers(result: Outcome) -> str:
 
 def _removed_units(result: Outcome) -> str:
     """``Half of the neurons``; each kind separately if their shares differ."""
-    shares: dict[SiteKind, float] = {}
-    for kind in ("attention", "ffn"):
-        sites = [site for site in result.sites if site.kind == kind]
-        if sites:
-            shares[kind] = share_gone(sum(site.units for site in sites), sum(site.kept for site in sites))
-    spoken = {kind: _fraction(share) for kind, share in shares.items()}
-    if len(set(spoken.values())) == 1:
-        return f"{next(iter(spoken.values()))} of the {' and '.join(UNITS[kind] for kind in spoken)}"
-    phrases = [f"{share} of the {UNITS[kind]}" for kind, share in spoken.items()]
-    return " and ".join([phrases[0], *(phrase[0].lower() + phrase[1:] for phrase in phrases[1:])])
+    shares: dict[str, str] = {}
+    for kind, name in UNITS.items():
+        if sites := [site for site in result.sites if site.kind == kind]:
+            share = share_gone(sum(site.units for site in sites), sum(site.kept for site in sites))
+            shares[name] = next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
+    if len(set(shares.values())) == 1:
+        return f"{next(iter(shares.values()))} of the {' and '.join(shares)}"
+    first, *others = (f"{share} of the {name}" for name, share in shares.items())
+    return " and ".join([first, *(phrase[0].lower() + phrase[1:] for phrase in others)])
 
 
 _REMOVED: Mapping[StageName, Callable[[Outcome], str]] = {"depth": _removed_layers, "width": _removed_units}
@@ -192,10 +191,6 @@ def _saved(result: Outcome) -> float:
     return share_gone(result.totals.parameters_before, result.totals.parameters_after)
 
 
-def _fraction(share: float) -> str:
-    return next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
-
-
 # -- labels ----------------------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +200,8 @@ def token_words(tokens: int | str, unit: str = "tokens") -> str:
 
 
 _FORMS: Mapping[str, Callable[[Any], str]] = {
+    # Values that are clear without the name of the choice.
+    **dict.fromkeys(("model", "criterion", "allocation", "reconstruction", "schedule", "dtype"), str),
     "targets": UNITS_OF.__getitem__,
     "ratio": "ratio {:g}".format,
     "calibration": lambda text: "the default text" if text == AUTO else f"text {text}",
@@ -216,16 +213,11 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
     "edits": lambda edits: f"{len(edits)} edits" if edits else "no edits",
 }
 
-_SELF_EXPLAINING = ("model", "criterion", "allocation", "reconstruction", "schedule", "dtype")
-"""Choices whose value is clear without the name of the choice."""
-
 
 def choice(spec: PruneSpec, name: str) -> str:
     """One choice of a recipe in words, for a legend."""
     value = getattr(spec, name)
-    if name in _FORMS:
-        return _FORMS[name](value)
-    return str(value) if name in _SELF_EXPLAINING else f"{name.replace('_', ' ')} {value}"
+    return _FORMS[name](value) if name in _FORMS else f"{name.replace('_', ' ')} {value}"
 
 
 def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
