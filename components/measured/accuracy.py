@@ -19,9 +19,8 @@ from liar.report.words.findings import findings
 from liar.report.words.metric_sentences import (
     baseline,
     beside_dense,
-    evaluations_of,
+    capitalised,
     in_doubt,
-    measured_tasks,
     recovery,
     recovery_words,
     sample,
@@ -31,6 +30,7 @@ from liar.report.words.metric_sentences import (
 )
 from liar.results import CHANGE_GROUPS, VARIANTS, Change, Evaluation, RunResult, Variant
 from liar.spec import PruneSpec
+from liar.statistics.compare import by_metric, by_task
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import credits_of, questions
 from liar.tasks.texts import Credit
@@ -100,7 +100,7 @@ class AccuracyPanel:
 def _table(result: RunResult) -> str:
     if not result.evaluations:
         return ""
-    groups = (_rows(result, task) for task in measured_tasks(result))
+    groups = (_rows(result, list(items.values())) for items in by_task(result.evaluations).values())
     return (
         table(_HEAD, *groups, label="Figures of the bars")
         + f"<p>Recovery is the share of what pruning broke that the repair recovered. {_errors(result)}</p>"
@@ -110,10 +110,10 @@ def _table(result: RunResult) -> str:
 
 def _baselines(result: RunResult) -> Iterator[str]:
     """What answers without knowledge would reach, and how the classes of the model are read, for each task."""
-    for task in measured_tasks(result):
-        item = next(item for item in result.evaluations if item.task == task)
+    for task, items in by_task(result.evaluations).items():
+        item = next(iter(items.values()))
         if (words := baseline(item)) is not None:
-            yield f"{task[:1].upper()}{task[1:]} {words[:1].lower()}{words[1:]}"
+            yield f"{capitalised(task)} {words[:1].lower()}{words[1:]}"
         if item.note is not None:
             yield item.note
 
@@ -125,13 +125,12 @@ def _errors(result: RunResult) -> str:
     return "This run was stored without single answers, so no standard error of a difference is known."
 
 
-def _rows(result: RunResult, task: str) -> Iterator[Markup]:
-    """A row for each model that was measured on ``task``; the first of each metric has the header of all, with what was
-    read beneath the main one.
+def _rows(result: RunResult, items: list[Evaluation]) -> Iterator[Markup]:
+    """A row for each figure of a task; the first of each metric has the header of all, with what was read beneath the main
+    one.
     """
-    items = evaluations_of(result, task)
-    for place, figures in enumerate(zip(*(item.figures for item in items), strict=True)):
-        name = METRICS[figures[0].metric].title_of(task)
+    for place, figures in enumerate(by_metric(items)):
+        name = METRICS[figures[0].metric].title_of(figures[0].task)
         read = [element("small", sample(figures[0]))] if place == 0 else []
         headers = [element("th", name, *read, scope="rowgroup", rowspan=str(len(figures)))]
         for figure in figures:

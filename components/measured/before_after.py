@@ -6,8 +6,9 @@ hatched; others are faded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from html import escape
+from typing import NamedTuple
 
 import gradio as gr
 from gradio.blocks import Block
@@ -18,19 +19,12 @@ from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import NO_RUN, Updates
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
 from liar.report.words.answer_sentences import changes_in_numbers
-from liar.report.words.metric_sentences import (
-    beside_dense,
-    evaluations_of,
-    measured_tasks,
-    percent,
-    variant_name,
-    with_error,
-)
+from liar.report.words.metric_sentences import Run, beside_dense, capitalised, percent, variant_name, with_error
+from liar.report.words.sentences import unbroken
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
-from liar.statistics.compare import difference, differing
-from liar.store import RunSummary
-from liar.tasks.metrics import METRICS, Metric
+from liar.statistics.compare import by_task, difference, differing
+from liar.tasks.metrics import METRICS
 
 UNKNOWN = "not known until Apply"
 
@@ -38,8 +32,7 @@ _OF_MEASURES = {"model", "evaluate", "evaluate_limit", "evaluate_length", "separ
 """Choices that decide the figures of the dense model."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Bar:
+class _Bar(NamedTuple):
     """A row of the table: ``value`` is None if it is not known, ``stderr`` if it was not measured."""
 
     variant: MeasuredVariant
@@ -47,12 +40,6 @@ class _Bar:
     stderr: float | None = None
     words: str = ""
     beside: str = UNKNOWN
-
-    @property
-    def kind(self) -> str:
-        if self.value is None:
-            return "unknown"
-        return "between" if self.stderr is None else "measured"
 
 
 class BeforeAfterPanel:
@@ -74,11 +61,9 @@ def _measured(result: RunResult) -> str:
     if not result.evaluations:
         return "<p>No task was measured in this run, so there is nothing to compare.</p>"
     tasks = []
-    for task in measured_tasks(result):
-        items = _items(result, task)
+    for task, items in _items(result):
         changed = changes_in_numbers(result, task)
-        bars = [_bar(result, item) for item in items]
-        parts = [_figures(METRICS[items[0].metric], task, bars, items)]
+        parts = [_figures(items[0], [_bar(result, item) for item in items])]
         parts += [*([element("p", changed)] if changed else []), *_differences(items)]
         tasks.append(element("div", *parts))
     return _noted(result.spec, "Whiskers are one standard error.", tasks)
@@ -88,63 +73,63 @@ def _unmeasured(known: Known, run: RunResult | None) -> str:
     """Bars of a recipe without a run: those of the dense model and of the scale are of the nearest run of the recipe, else of
     ``run`` if its dense model was measured alike.
     """
-    near: list[RunSummary | RunResult] = [*neighbours(known.spec.ratio, known.measured)]
+    near: list[Run] = [*neighbours(known.spec.ratio, known.measured)]
     if run is not None and not _OF_MEASURES & set(differing([run.spec, known.spec])):
         near.insert(0, run)
     if not near or not near[-1].evaluations:
         return f"<p>{NO_RUN}</p>"
     source = near[-1]
-    found = {
-        (each.task, variant): each.value
-        for variant in VARIANTS[1:]
-        for each in interpolated(known.spec, known.measured, variant)
-    }
+    found = {variant: interpolated(known.spec, known.measured, variant) for variant in VARIANTS[1:]}
+    is_between = any(found.values())
     tasks = []
-    for task in measured_tasks(source):
-        items = _items(source, task)
-        metric, dense = METRICS[items[0].metric], items[0]
-        bars = [_bar(source, dense)] if dense.variant == "dense" else []
-        bars += [_between(metric, variant, found.get((task, variant)), dense) for variant in VARIANTS[1:]]
-        tasks.append(element("div", _figures(metric, task, bars, [] if found else items)))
+    for task, items in _items(source):
+        bars = [_bar(source, item) for item in items if item.variant == "dense"]
+        bars += [_between(items[0], variant, values.get(task)) for variant, values in found.items()]
+        tasks.append(element("div", _figures(items[0], bars, () if is_between else items)))
     between = f"Hatched: between {ends_in_words(known.spec, known.measured)}."
-    return _noted(known.spec, between if found else f"Faded: {UNKNOWN}.", tasks)
+    return _noted(known.spec, between if is_between else f"Faded: {UNKNOWN}.", tasks)
 
 
 def _noted(spec: PruneSpec, words: str, tasks: list[Markup]) -> str:
     keys = f'data-recipe="{spec.key}" data-model="{escape(spec.model)}"'
-    return f'<p class="note" {keys}>{escape(words).replace(" %", "&nbsp;%")}</p>{"".join(tasks)}'
+    return f'<p class="note" {keys}>{escape(unbroken(words))}</p>{"".join(tasks)}'
 
 
-def _items(result: RunSummary | RunResult, task: str) -> list[Evaluation]:
-    return [item for item in evaluations_of(result, task) if item.variant in VARIANTS]
+def _items(result: Run) -> Iterator[tuple[str, list[Evaluation]]]:
+    """What was measured of the three variants on each task."""
+    for task, items in by_task(result.evaluations).items():
+        yield task, [items[variant] for variant in VARIANTS if variant in items]
 
 
-def _bar(result: RunSummary | RunResult, item: Evaluation) -> _Bar:
+def _bar(result: Run, item: Evaluation) -> _Bar:
     beside = "" if item.variant == "dense" else beside_dense(result, item) or ""
     return _Bar(item.variant, item.value, item.stderr, with_error(item), beside)
 
 
-def _between(metric: Metric, variant: Variant, value: float | None, dense: Evaluation) -> _Bar:
+def _between(dense: Evaluation, variant: Variant, value: float | None) -> _Bar:
     if value is None:
         return _Bar(variant)
+    metric = METRICS[dense.metric]
     share = value / dense.value if dense.value else 0.0
     beside = f"about {share:.2f} x dense" if metric.by_ratio else f"about {percent(share)}"
     return _Bar(variant, value, None, f"about {metric.words(value)}", beside if share else "")
 
 
-def _figures(metric: Metric, task: str, bars: list[_Bar], scale: list[Evaluation]) -> Markup:
-    """A row for each model: its value, the bar, the difference to the dense one. The longest is of ``bars`` or ``scale``."""
+def _figures(item: Evaluation, bars: list[_Bar], scale: Sequence[Evaluation] = ()) -> Markup:
+    """A row for each model: its value, the bar, the difference to the dense one. The longest is of ``bars`` or ``scale``; the
+    metric and the task are those of ``item``.
+    """
+    metric = METRICS[item.metric]
     reached = [abs(bar.value) + (bar.stderr or 0.0) for bar in bars if bar.value is not None]
     reach = max([*reached, *(abs(item.value) + item.stderr for item in scale)], default=0.0) or 1.0
-    title = metric.title_of(task)
-    caption = f"{title[:1].upper()}{title[1:]}, {metric.better}: {metric.meaning}."
+    caption = f"{capitalised(metric.title_of(item.task))}, {metric.better}: {metric.meaning}."
     rows = [
         row(
             variant_name(bar.variant).capitalize(),
             cell(bar.words),
             cell(_track(reach if bar.value is None else bar.value, bar.stderr, reach), class_="bar"),
             cell(bar.beside),
-            class_=f"{bar.variant} {bar.kind}",
+            class_=f"{bar.variant} {'unknown' if bar.value is None else 'between' if bar.stderr is None else 'measured'}",
         )
         for bar in bars
     ]

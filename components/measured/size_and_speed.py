@@ -114,7 +114,7 @@ def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:
 
 def costs_table(result: CostsResult) -> str:
     """HTML table of every cost with its unit, and sentences that sum it up."""
-    figures = (row(name, *(cell(_unbroken(words)) for words in values)) for name, *values in rows(result))
+    figures = (row(name, *(cell(_together(words)) for words in values)) for name, *values in rows(result))
     items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences(result))
     return (
         table(("Cost", "Dense", "Reconstructed", "Change"), figures, label="Size and speed of both models")
@@ -123,7 +123,7 @@ def costs_table(result: CostsResult) -> str:
     )
 
 
-def _unbroken(words: str) -> str:
+def _together(words: str) -> str:
     """Keep a figure with its unit and the quartiles together; a line may break only before the quartiles."""
     return words.replace(" ", "\N{NO-BREAK SPACE}").replace("\N{NO-BREAK SPACE}(", " (")
 

@@ -13,7 +13,7 @@ from components.shared.panel import Updates
 from components.shared.provenance import Origin, pill
 from liar.report.interpolation import between_words
 from liar.report.words.metric_sentences import measured_on
-from liar.report.words.sentences import Outcome, outlook, parameters, recipe, verdict
+from liar.report.words.sentences import Outcome, outlook, parameters, recipe, unbroken, verdict
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
@@ -47,12 +47,12 @@ def _measured(result: RunResult | None) -> str:
 def _markup(
     origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "", between: str = ""
 ) -> str:
-    interpolated = f"<p class='between'>{_unbroken(between)}.</p>" if between else ""
+    interpolated = f"<p class='between'>{escape(unbroken(between))}.</p>" if between else ""
     warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
     return _of(
         outcome.spec,
-        f"<h2>{pill(origin)} {_unbroken(sentence)}</h2>{interpolated}"
-        f"<p>{_unbroken(parameters(outcome))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
+        f"<h2>{pill(origin)} {escape(unbroken(sentence))}</h2>{interpolated}"
+        f"<p>{escape(unbroken(parameters(outcome)))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
         + warned,
     )
 
@@ -64,8 +64,3 @@ def _of(spec: PruneSpec, markup: str) -> str:
 def is_of_another(headline: str, spec: PruneSpec) -> bool:
     """Whether a headline names another recipe than ``spec``."""
     return "data-recipe=" in headline and f'data-recipe="{spec.key}"' not in headline
-
-
-def _unbroken(sentence: str) -> str:
-    """HTML of a sentence without line breaks at arrows and before percent signs."""
-    return escape(sentence).replace(" → ", "&nbsp;→&nbsp;").replace(" %", "&nbsp;%")

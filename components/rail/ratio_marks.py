@@ -8,8 +8,9 @@ import gradio as gr
 
 from components.shared.browser import button_clicks
 from components.shared.markup import element
-from liar.report.words.metric_sentences import measured_tasks, value_words
+from liar.report.words.metric_sentences import value_words
 from liar.spec import MAX_RATIO, PruneSpec
+from liar.statistics.compare import by_task
 from liar.store import RunSummary
 
 _ROOM = 0.08
@@ -49,12 +50,8 @@ def marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
         has_room = ratio - named >= _ROOM
         named = ratio if has_room else named
         percent = f"{100 * ratio:.0f}"
-        values = [
-            f"{item.task} {value_words(item)}"
-            for task in measured_tasks(run)
-            for item in run.evaluations
-            if (item.task, item.variant) == (task, "reconstructed")
-        ]
+        items = [items.get("reconstructed") for items in by_task(run.evaluations).values()]
+        values = [f"{item.task} {value_words(item)}" for item in items if item is not None]
         title = "; ".join([f"Measured at {percent} %", *values])
         buttons.append(
             element(

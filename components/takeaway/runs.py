@@ -18,16 +18,15 @@ from liar.errors import LiarError, StorageError
 from liar.report.export import as_json
 from liar.report.plots.heatmap import comparison_heatmap
 from liar.report.view import View
-from liar.report.words.metric_sentences import counts, metric_change, value_words
+from liar.report.words.metric_sentences import Run, counts, metric_change, value_words
 from liar.report.words.sentences import run_labels
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
-from liar.statistics.compare import common_metrics, common_sites, differing_settings
+from liar.statistics.compare import by_task, common_metrics, common_sites, differing_settings
 from liar.store import RunSummary
 from liar.tasks.metrics import METRICS
 
 Opened = tuple[str, str]
-Run = RunResult | RunSummary
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
 
@@ -198,11 +197,10 @@ def when_kept(run: Run) -> str:
 
 def _metrics(run: Run) -> list[str]:
     """Name of the metric of the first task measured, and its values for the three variants."""
-    first = next(iter(run.evaluations), None)
-    measured = [item for item in run.evaluations if first and item.task == first.task]
-    values = {item.variant: value_words(item) for item in measured}
-    title = METRICS[first.metric].title_of(first.task) if first else "none"
-    return [title, *(values.get(variant, "not measured") for variant in VARIANTS)]
+    for task, items in by_task(run.evaluations).items():
+        values = (value_words(items[variant]) if variant in items else "not measured" for variant in VARIANTS)
+        return [METRICS[next(iter(items.values())).metric].title_of(task), *values]
+    return ["none", *["not measured"] * len(VARIANTS)]
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:

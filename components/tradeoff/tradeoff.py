@@ -17,7 +17,7 @@ from components.shared.job_bodies import loaded_for, measured
 from components.shared.job_button import RememberedJobButton
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
-from components.takeaway.runs import Run, picked, runs_table
+from components.takeaway.runs import picked, runs_table
 from components.tradeoff.every_criterion import EveryCriterion
 from components.tradeoff.mask_table import FEW_CRITERIA, MaskTable
 from liar.choices import Criterion, Reconstruction
@@ -26,6 +26,7 @@ from liar.events import Progress
 from liar.report.plots.recipe_lines import on_the_same_items, tasks_of
 from liar.report.plots.run_figures import COSTS, Cost, pareto_figure, ratio_figure
 from liar.report.view import View
+from liar.report.words.metric_sentences import Run
 from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
 from liar.statistics.compare import differing

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp, inf, log
 
 from liar.choices import Reconstruction
@@ -22,23 +22,14 @@ from liar.errors import EmptySiteError, InvalidSpecError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast
 from liar.explore.need import predicted_loss, ratio_of_loss
-from liar.report.words.metric_sentences import evaluation_of
+from liar.report.words.metric_sentences import evaluation_of, metric_of
 from liar.results import RunResult, SiteReport, Variant
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.store import RunSummary
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.metrics import METRICS, Metric
+from liar.tasks.metrics import METRICS
 from liar.tasks.record import OF_LANGUAGE_MODELS
 from liar.tasks.registry import task_named
-
-
-@dataclass(frozen=True, slots=True)
-class Interpolated:
-    """Value of a task's main metric on the line between two measured ones."""
-
-    task: str
-    metric: Metric
-    value: float
 
 
 def of_other_ratios(spec: PruneSpec, runs: Iterable[RunSummary]) -> dict[float, RunSummary]:
@@ -50,34 +41,33 @@ def of_other_ratios(spec: PruneSpec, runs: Iterable[RunSummary]) -> dict[float, 
 
 def interpolated(
     spec: PruneSpec, runs: Mapping[float, RunSummary], variant: Variant = "reconstructed"
-) -> list[Interpolated]:
-    """Metrics of ``variant`` at the ratio of ``spec``, between two of ``runs``; empty above the highest ratio.
+) -> dict[str, float]:
+    """Main metrics of ``variant`` by task at the ratio of ``spec``, between two of ``runs``; empty above the highest ratio.
 
     Linear in the ratio, a perplexity by its logarithm. The dense model stands at ratio 0.
     """
     ends = _ends(spec, runs)
     if ends is None:
-        return []
+        return {}
     lower, upper = ends
-    found: list[Interpolated] = []
+    found: dict[str, float] = {}
     for task in spec.evaluate:
         high = evaluation_of(runs[upper], task, variant)
         low = evaluation_of(runs[lower], task, variant) if lower else evaluation_of(runs[upper], task, "dense")
         if low is None or high is None:
             continue
-        metric, weight = METRICS[high.metric], (spec.ratio - lower) / (upper - lower)
-        if metric.by_ratio:
-            value = exp((1 - weight) * log(low.value) + weight * log(high.value))
+        weight = (spec.ratio - lower) / (upper - lower)
+        if METRICS[high.metric].by_ratio:
+            found[task] = exp((1 - weight) * log(low.value) + weight * log(high.value))
         else:
-            value = (1 - weight) * low.value + weight * high.value
-        found.append(Interpolated(task, metric, value))
+            found[task] = (1 - weight) * low.value + weight * high.value
     return found
 
 
 def between_words(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:
     """``Between the runs at 30 % and 40 %: perplexity about 21.3``; empty if nothing can be interpolated."""
-    found = interpolated(spec, runs)
-    figures = "; ".join(f"{each.metric.title_of(each.task)} about {each.metric.words(each.value)}" for each in found)
+    found = [(metric_of(runs.values(), task), task, value) for task, value in interpolated(spec, runs).items()]
+    figures = "; ".join(f"{metric.title_of(task)} about {metric.words(value)}" for metric, task, value in found)
     return f"Between {ends_in_words(spec, runs)}: {figures}" if found else ""
 
 
@@ -161,8 +151,7 @@ def meet_perplexity(most: float, spec: PruneSpec, atlas: Atlas, runs: Mapping[fl
 
     def measured(ratio: float) -> float:
         """Beside the dense perplexity; infinite above the highest run."""
-        found = (each.value for each in interpolated(at(ratio), runs) if each.task == PERPLEXITY.name)
-        return next(found, inf) / dense.value if dense else inf
+        return interpolated(at(ratio), runs).get(PERPLEXITY.name, inf) / dense.value if dense else inf
 
     reached = measured(highest)
     is_between, is_beyond = most < reached < inf, 1 < reached <= most

@@ -13,7 +13,7 @@ from liar.report.words.findings import domains, quantizations
 from liar.report.words.metric_sentences import sample, variant_name, with_error
 from liar.report.words.sentences import parameters, recipe, shared_texts, verdict
 from liar.results import MEASURED, MeasuredVariant, RunResult
-from liar.statistics.compare import in_metric
+from liar.statistics.compare import by_metric
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import HeadKind
 from liar.tasks.registry import credits_of, task_named
@@ -148,20 +148,14 @@ def _measured(result: RunResult, variant: MeasuredVariant) -> list[EvalResult] |
 
 def _figures(result: RunResult) -> str:
     """A table with one line for each task; empty if nothing was measured."""
-    found = {(item.task, item.variant): item for item in result.evaluations}
-    tasks = list(dict.fromkeys(item.task for item in result.evaluations))
-    if not tasks:
+    if not result.evaluations:
         return ""
     variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
     lines = [f"| | measured on | {' | '.join(map(variant_name, variants))} |", f"|---|---|{'---|' * len(variants)}"]
-    for task in tasks:
-        items = [found.get((task, variant)) for variant in variants]
-        first = next(item for item in items if item is not None)
-        for figure in first.figures:
-            name = task if task == figure.metric else f"{task}, {METRICS[figure.metric].title}"
-            given = ((item and in_metric(item, figure.metric)) for item in items)
-            values = (with_error(item) if item else "" for item in given)
-            lines.append(f"| {name} | {sample(first)} | {' | '.join(values)} |")
+    for first, *others in by_metric(result.evaluations):
+        name = first.task if first.task == first.metric else f"{first.task}, {METRICS[first.metric].title}"
+        values = {item.variant: with_error(item) for item in (first, *others)}
+        lines.append(f"| {name} | {sample(first)} | {' | '.join(values.get(variant, '') for variant in variants)} |")
     sentences = "".join(f"\n{sentence}\n" for sentence in [domains(result), *quantizations(result)] if sentence)
     shared = shared_texts(result.calibration) if result.calibration is not None else []
     apart = ". " + " ".join(shared) if shared else ", on texts that were not used to repair the model."

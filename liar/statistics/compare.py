@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import hypot
 
-from liar.results import MEASURED, Evaluation, RunResult, SiteReport
+from liar.results import MEASURED, Evaluation, MeasuredVariant, RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.statistics.paired import bits, stderr_of_sum
 from liar.tasks.metrics import METRICS, MetricName
@@ -60,6 +61,20 @@ def difference(a: Evaluation, b: Evaluation) -> Difference:
 def slope(evaluation: Evaluation) -> float:
     """Derivative of a metric by the mean of its scores: the perplexity itself, which is exp of a mean; else one."""
     return evaluation.value if METRICS[evaluation.metric].by_ratio else 1.0
+
+
+def by_task(evaluations: Sequence[Evaluation]) -> dict[str, dict[MeasuredVariant, Evaluation]]:
+    """Evaluations by task, the first measured one first, and by variant in the order of :data:`liar.results.MEASURED`."""
+    found: dict[str, dict[MeasuredVariant, Evaluation]] = {item.task: {} for item in evaluations}
+    for item in sorted(evaluations, key=lambda item: MEASURED.index(item.variant)):
+        found[item.task][item.variant] = item
+    return found
+
+
+def by_metric(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, ...]]:
+    """The figures of all variants for each metric of each task, its main one first: the rows of a table."""
+    tasks = (zip(*(item.figures for item in items.values()), strict=True) for items in by_task(evaluations).values())
+    return list(chain.from_iterable(tasks))
 
 
 def in_metric(evaluation: Evaluation, metric: MetricName) -> Evaluation | None:
@@ -135,11 +150,12 @@ def _setting_words(value: object) -> str:
 
 def common_metrics(a: RunResult, b: RunResult) -> list[tuple[Evaluation, Evaluation]]:
     """The metrics that both runs have, each of one variant in both."""
-    at = {(item.task, item.variant): item for item in b.evaluations}
+    at = by_task(b.evaluations)
     return [
         (figure, same)
-        for item in sorted(a.evaluations, key=lambda item: (item.task, MEASURED.index(item.variant)))
-        if (other := at.get((item.task, item.variant))) is not None
+        for task, items in sorted(by_task(a.evaluations).items())
+        for variant, item in items.items()
+        if (other := at.get(task, {}).get(variant)) is not None
         for figure in item.figures
         if (same := in_metric(other, figure.metric)) is not None
     ]

@@ -126,7 +126,7 @@ def test_between_two_runs_the_bars_are_interpolated_and_hatched() -> None:
     assert "about 60.0" in text
     assert "about 30.0" in text
     assert "about 1.85 x dense" in text
-    assert "Hatched: between the runs at 30&nbsp;% and 50&nbsp;%." in text
+    assert "Hatched: between the runs at 30\N{NO-BREAK SPACE}% and 50\N{NO-BREAK SPACE}%." in text
     assert text.count('class="whisker"') == 1, "the dense model was measured"
     assert fills(text) == pytest.approx([100 * value / 60 for value in (16.2, 60, 30)], abs=0.01)
     assert "110.7" not in text, "nothing of the run in the other panels"

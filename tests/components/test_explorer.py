@@ -45,7 +45,10 @@ def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key]
     assert visitor.sees(marks).count('aria-pressed="true"') == 1
     visitor.sets(page.recipe.ratio, 0.4)
-    assert "Between the runs at 30&nbsp;% and 50&nbsp;%: perplexity about 42.4." in visitor.sees(verdict)
+    assert (
+        "Between the runs at 30\N{NO-BREAK SPACE}% and 50\N{NO-BREAK SPACE}%: perplexity about 42.4."
+        in visitor.sees(verdict)
+    )
     for part in (verdict, page.layers.heading):
         assert ">Interpolated</span>" in visitor.sees(part)
     assert "error about" in visitor.sees(verdict)

@@ -47,32 +47,29 @@ def test_only_runs_that_differ_in_nothing_but_the_ratio_count() -> None:
 
 @given(st.floats(0.31, 0.49))
 def test_a_perplexity_lies_between_its_neighbours_and_grows(ratio: float) -> None:
-    (lower,), (upper,) = interpolated(at(ratio), runs()), interpolated(at(ratio + 0.005), runs())
-    assert PERPLEXITIES[0.3] < lower.value < upper.value < PERPLEXITIES[0.5]
+    lower, upper = (interpolated(at(each), runs())["perplexity"] for each in (ratio, ratio + 0.005))
+    assert PERPLEXITIES[0.3] < lower < upper < PERPLEXITIES[0.5]
 
 
 def test_a_perplexity_is_interpolated_by_its_logarithm_and_any_other_metric_by_itself() -> None:
-    (found,) = interpolated(at(0.4), runs())
-    assert found.value == pytest.approx(sqrt(20.0 * 45.0))
+    assert interpolated(at(0.4), runs()) == {"perplexity": pytest.approx(sqrt(20.0 * 45.0))}
     several = {ratio: summary(classifier_run(ratio=ratio), value) for ratio, value in {0.2: 0.9, 0.6: 0.7}.items()}
-    (found,) = interpolated(classifier_run(ratio=0.3).spec, several)
-    assert found.value == pytest.approx(0.85)
+    assert interpolated(classifier_run(ratio=0.3).spec, several) == {"sentiment": pytest.approx(0.85)}
 
 
 def test_the_dense_model_stands_at_the_start_and_nothing_at_the_end() -> None:
-    (found,) = interpolated(at(0.15), runs())
-    assert found.value == pytest.approx(sqrt(DENSE * 20.0))
+    assert interpolated(at(0.15), runs()) == {"perplexity": pytest.approx(sqrt(DENSE * 20.0))}
     assert between_words(at(0.15), runs()) == "Between the dense model and the run at 30 %: perplexity about 18.0"
     assert between_words(at(0.4), runs()) == "Between the runs at 30 % and 50 %: perplexity about 30.0"
     for ratio in (0.55, 0.95):
-        assert interpolated(at(ratio), runs()) == []
+        assert interpolated(at(ratio), runs()) == {}
         assert between_words(at(ratio), runs()) == ""
     assert between_words(at(0.2), {}) == ""
 
 
 def test_each_variant_is_interpolated_but_no_task_that_a_neighbour_lacks() -> None:
-    (pruned,) = interpolated(PruneSpec(ratio=0.4, evaluate=("perplexity", "out-of-domain")), runs(), "pruned")
-    assert (pruned.task, pruned.value) == ("perplexity", pytest.approx(110.7)), "both runs measured it"
+    spec = PruneSpec(ratio=0.4, evaluate=("perplexity", "out-of-domain"))
+    assert interpolated(spec, runs(), "pruned") == {"perplexity": pytest.approx(110.7)}, "both runs measured it"
 
 
 # -- errors -------------------------------------------------------------------------------------------------------------
@@ -161,7 +158,7 @@ def test_a_perplexity_between_runs_is_the_interpolated_one(most: float) -> None:
     ratio, words = meet_perplexity(most, at(0.9), ATLAS, runs())
 
     def beside_dense(ratio: float) -> float:
-        return interpolated(at(ratio), runs())[0].value / DENSE
+        return interpolated(at(ratio), runs())["perplexity"] / DENSE
 
     assert beside_dense(ratio) <= most < beside_dense(round(ratio + 0.01, 2))
     ends = "the runs at 30 % and 50 %" if ratio > 0.3 else "the dense model and the run at 30 %"

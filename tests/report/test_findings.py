@@ -95,9 +95,6 @@ def test_the_map_has_every_run_and_outlines_the_one_that_went() -> None:
     assert sum(value is not None for line in drawn.z for value in line) == len(run.tried)
     shape = figure.layout.shapes[0]
     assert (shape.x0, shape.x1, shape.y0, shape.y1) == (12.5, 13.5, 5.5, 6.5)
-
-
-def test_an_empty_map_is_a_figure() -> None:
     go.Figure(layer_runs([]).to_dict())
 
 

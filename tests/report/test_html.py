@@ -80,6 +80,19 @@ class Document(HTMLParser):
         )
 
 
+def policy_of(source: str) -> str:
+    """Content security policy of a page, which is asserted to load nothing and to run its own script and style alone."""
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    for tag in ("script", "style"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert Document(source).loads_nothing()
+    return policy
+
+
 def full_run() -> RunResult:
     """A run with something in every part of the report."""
     return classifier_run(edits=("layers.0.ffn:ratio=0",), ratio=0.25).model_copy(
@@ -137,15 +150,7 @@ def test_no_choice_is_left_out_or_nameless() -> None:
 @pytest.mark.parametrize("atlas", [None, EXPLORED[1]], ids=["report", "explored"])
 def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded(atlas: Atlas | None) -> None:
     source = html_report(full_run(), atlas)
-    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]+)"', source)
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe" not in policy
-    assert "http" not in policy
-    for tag in ("script", "style"):
-        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", source, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy
-    assert Document(source).loads_nothing()
+    assert "http" not in policy_of(source)
     assert "url(" not in source
     assert "@import" not in source
     assert atlas or len(source.encode()) < 100_000

@@ -16,6 +16,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ from liar.report.plots.frame import VARIANT_COLOURS
 from liar.report.words.answer_sentences import by_prompt, group_extent, judged
 from liar.report.words.cost_sentences import speed_words
 from liar.report.words.findings import findings
-from liar.report.words.metric_sentences import beside_dense, measurement, variant_name, with_error
-from liar.report.words.sentences import calibrated_on, parameters, recipe, token_words, verdict
+from liar.report.words.metric_sentences import beside_dense, capitalised, measurement, variant_name, with_error
+from liar.report.words.sentences import calibrated_on, parameters, recipe, token_words, unbroken, verdict
 from liar.report.words.site_sentences import reconstructions_of
 from liar.results import CHANGE_GROUPS, VARIANTS, RunResult
 from liar.spec import PruneSpec
+from liar.statistics.compare import by_metric
 from liar.tasks.registry import credits_of
 
 # A result may contain untrusted text, so all of it is escaped; a misspelt name fails instead of staying blank.
@@ -45,9 +47,9 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-ENVIRONMENT.filters["variant_name"] = variant_name
-ENVIRONMENT.filters["speed_words"] = speed_words
-ENVIRONMENT.filters["unbroken"] = lambda text: text.replace(" → ", "\u00a0→\u00a0").replace(" %", "\u00a0%")
+ENVIRONMENT.filters |= {
+    each.__name__: each for each in (capitalised, measurement, speed_words, unbroken, variant_name, with_error)
+}
 
 SETTINGS = {name: name.capitalize().replace("_", " ") for name in PruneSpec.model_fields} | {
     "calibration": "Calibration text",
@@ -81,8 +83,14 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
         "calibrated_on": calibrated_on(result),
         "reconstructions": live["repairs"] if live else reconstructions_of(result.sites),
         "variants": VARIANTS,
-        "measurements": _measurements(result),
-        "extents": _extents(result),
+        "metrics": by_metric(result.evaluations),
+        "beside_dense": partial(beside_dense, result),
+        # Sentiment, broken by pruning: 31 texts, the first 12 shown.
+        "extents": [
+            f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
+            for task in dict.fromkeys(change.task for change in result.changes)
+            for group, (title, _) in CHANGE_GROUPS.items()
+        ],
         "credits": credits_of(change.task for change in result.changes),
         "answers": by_prompt(result),
         "judged": judged,
@@ -90,7 +98,11 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
         "colours": VARIANT_COLOURS,
         "live": live,
         "picture": picture_of(result),
-        "settings": _settings(result.spec),
+        # Name, value and default of every choice.
+        "settings": [
+            (words, *(_setting_words(name, getattr(spec, name)) for spec in (result.spec, PruneSpec())))
+            for name, words in SETTINGS.items()
+        ],
         "command": as_command(result.spec),
         "python": as_python(result.spec),
     }
@@ -107,15 +119,6 @@ def html_report(result: RunResult, atlas: Atlas | None = None, criteria: Sequenc
     )
 
 
-def _settings(spec: PruneSpec) -> list[tuple[str, str, str]]:
-    """Name, value and default of every choice, in words."""
-    defaults = PruneSpec()
-    return [
-        (words, _setting_words(name, getattr(spec, name)), _setting_words(name, getattr(defaults, name)))
-        for name, words in SETTINGS.items()
-    ]
-
-
 def _setting_words(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
@@ -126,22 +129,3 @@ def _setting_words(name: str, value: Any) -> str:
     if name == "ratio":
         return f"{100 * float(str(value)):g} %"
     return f"{value:,} tokens" if name in ("sequence_length", "evaluate_length") else str(value)
-
-
-def _measurements(result: RunResult) -> dict[str, dict[str, tuple[str, str]]]:
-    """Measurement -> variant -> its value with one standard error, and its comparison with the dense model."""
-    values: dict[str, dict[str, tuple[str, str]]] = {}
-    for item in (figure for evaluation in result.evaluations for figure in evaluation.figures):
-        what = measurement(item)
-        comparison = "" if item.variant == "dense" else beside_dense(result, item) or ""
-        values.setdefault(what[:1].upper() + what[1:], {})[variant_name(item.variant)] = (with_error(item), comparison)
-    return values
-
-
-def _extents(result: RunResult) -> list[str]:
-    """Number of items of each group of changes in the table: ``Sentiment, broken by pruning: 31 texts, the first 12 shown.``"""
-    return [
-        f"{task.capitalize()}, {title.lower()}: {group_extent(result, task, group)}."
-        for task in dict.fromkeys(change.task for change in result.changes)
-        for group, (title, _) in CHANGE_GROUPS.items()
-    ]

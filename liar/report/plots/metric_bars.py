@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 
 from liar.report.plots.frame import STANDOFF, TOP, VARIANT_COLOURS, WHISKERS, axis, drawing, empty, title
 from liar.report.words.metric_sentences import (
-    evaluations_of,
-    measured_tasks,
+    capitalised,
     measurement,
     repair,
     value_words,
     variant_name,
     with_error,
 )
-from liar.results import MEASURED, QUANTIZED, VARIANTS, RunResult
+from liar.results import QUANTIZED, VARIANTS, Evaluation, RunResult
+from liar.statistics.compare import by_task
 from liar.tasks.metrics import METRICS
 
 _BAR, _LABELS = 34, 108
@@ -33,20 +33,20 @@ _LINE, _WIDEST = 17, 52
 
 def metric_bars(result: RunResult) -> go.Figure:
     """Bars of every measured variant for every task, with one standard error to each side."""
-    tasks = measured_tasks(result)
+    tasks = {task: list(items.values()) for task, items in by_task(result.evaluations).items()}
     if not tasks:
         return empty("No metric was measured. Name a task that fits the model, or data of your own.")
-    titles = [_title(result, task) for task in tasks]
+    titles = [_title(items[0], repair(result, task)) for task, items in tasks.items()]
     extra = _LINE * max(0, max(len(lines) for lines in titles) - 2)  # the frame has room for two lines
     gap = 3 * _GAP + extra  # room for a title below the ticks and title of the axis above
-    variants = [variant for variant in MEASURED if any(item.variant == variant for item in result.evaluations)]
-    labels = _LABELS + (_QUANTIZED if set(variants).intersection(QUANTIZED.values()) else 0)
+    variants = {item.variant for item in result.evaluations}
+    labels = _LABELS + (_QUANTIZED if variants.intersection(QUANTIZED.values()) else 0)
     height = _BAR * max(len(VARIANTS), len(variants))
     drawn = len(tasks) * (height + gap) - gap
     data, annotations, axes = [], [], {}
-    for row, task in enumerate(tasks):
-        items, number = evaluations_of(result, task), str(row + 1) if row else ""
-        metric, names = METRICS[items[0].metric], [variant_name(item.variant) for item in items]
+    for row, items in enumerate(tasks.values()):
+        number, metric = str(row + 1) if row else "", METRICS[items[0].metric]
+        names = [variant_name(item.variant) for item in items]
         top = drawn - row * (height + gap)
         annotations.append(title("<br>".join(titles[row]), top / drawn) | {"xshift": -labels})
         data.append(
@@ -97,7 +97,6 @@ def metric_bars(result: RunResult) -> go.Figure:
     return drawing(data, layout, drawn=drawn, bottom=52, left=labels, right=4, top=TOP + extra)
 
 
-def _title(result: RunResult, task: str) -> list[str]:
+def _title(item: Evaluation, repaired: str | None) -> list[str]:
     """Lines of a title that fit a narrow page: the measurement, then the recovery."""
-    sentences = [measurement(evaluations_of(result, task)[0]), repair(result, task)]
-    return [line for words in sentences if words for line in wrap(f"{words[:1].upper()}{words[1:]}", _WIDEST)]
+    return [line for words in (measurement(item), repaired) if words for line in wrap(capitalised(words), _WIDEST)]

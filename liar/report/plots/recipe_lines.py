@@ -13,14 +13,13 @@ import plotly.graph_objects as go
 from liar.choices import REPAIRS
 from liar.explore.forecast import Loss
 from liar.report.plots.frame import WHISKERS, axis, drawing, legend, scatter, vertical
-from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words
+from liar.report.words.metric_sentences import Run, beside_dense, evaluation_of, measured_words, metric_of
 from liar.report.words.sentences import choice
 from liar.report.words.site_sentences import error_words
 from liar.results import Evaluation
 from liar.spec import PruneSpec
 from liar.statistics.compare import differing
-from liar.tasks.metrics import METRICS, Metric
-from liar.tasks.registry import task_named
+from liar.tasks.metrics import Metric
 
 Quantity = Literal["divergence", "error"]
 
@@ -144,12 +143,6 @@ def laid_out(data: list[dict[str, Any]], runs: Sequence[Run], task: str, x: str,
         "legend": legend(-0.22),
     }
     return drawing(data, layout, drawn=340, bottom=116, left=62, right=10)
-
-
-def metric_of(runs: Sequence[Run], task: str) -> Metric:
-    """The metric by which ``runs`` measured ``task``; its usual one if none of them did."""
-    found = (METRICS[item.metric] for run in runs for item in run.evaluations if item.task == task)
-    return next(found, task_named(task).metric)
 
 
 def _metric_axis(data: Sequence[dict[str, Any]], task: str, metric: Metric) -> dict[str, Any]:

@@ -9,16 +9,8 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from liar.report.plots.frame import VARIANT_COLOURS, WHISKERS, empty, scatter
-from liar.report.plots.recipe_lines import (
-    OTHERS,
-    Line,
-    Point,
-    laid_out,
-    lines_of,
-    marks,
-    metric_of,
-)
-from liar.report.words.metric_sentences import Run, count, evaluation_of, measured_words, value_words
+from liar.report.plots.recipe_lines import OTHERS, Line, Point, laid_out, lines_of, marks
+from liar.report.words.metric_sentences import Run, count, evaluation_of, measured_words, metric_of, value_words
 from liar.results import Quartiles, Variant
 
 Cost = Literal["parameters", "bytes", "time"]

@@ -59,11 +59,8 @@ def repetition(tokens: Sequence[str]) -> float | None:
 
 def agreement(text: str, other: str) -> float:
     """Share of the words of both texts in matching blocks (Ratcliff and Obershelp): 0 without a common word, 1 if equal."""
-    return SequenceMatcher(None, _words(text), _words(other), autojunk=False).ratio()
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())
+    words, others = (re.findall(r"\w+", each.lower()) for each in (text, other))
+    return SequenceMatcher(None, words, others, autojunk=False).ratio()
 
 
 def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
@@ -71,8 +68,7 @@ def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
     shown = len(changes_of(result, task, group))
     if shown < MOST_CHANGES:
         return shown
-    values = variants_of(result, task)
-    answers = [right_answers(values[variant]) for variant in VARIANTS] if values else []
+    answers = map(right_answers, variants_of(result, task) or ())
     known = [right for right in answers if right is not None]
     if len(known) < len(VARIANTS):
         return None

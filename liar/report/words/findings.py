@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from liar.choices import Reconstruction
 from liar.report.words.cost_sentences import trend
-from liar.report.words.metric_sentences import beside_dense, measured_tasks, recovery, source_words
+from liar.report.words.metric_sentences import beside_dense, recovery, source_words
 from liar.report.words.site_sentences import error_words
-from liar.results import QUANTIZED, Evaluation, Quartiles, RunResult, SiteReport
-from liar.statistics.compare import is_chance
+from liar.results import QUANTIZED, Evaluation, MeasuredVariant, Quartiles, RunResult, SiteReport
+from liar.statistics.compare import by_task, is_chance
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import sources_of
 
@@ -30,9 +30,14 @@ def findings(result: RunResult) -> list[str]:
     """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8 weights, in the order in
     which page, report and command line show them.
     """
-    went = what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None
-    found = (went, domains(result), _attenuated(result), *quantizations(result))
-    return [sentence for sentence in found if sentence]
+    found = [what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None]
+    found.append(domains(result))
+    if result.attenuation is not None:
+        found.append(
+            f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much "
+            "less sure as the noise that remains asks for."
+        )
+    return [sentence for sentence in (*found, *quantizations(result)) if sentence]
 
 
 def removed_layers(sites: Sequence[SiteReport]) -> list[int]:
@@ -93,32 +98,21 @@ def _domain(item: Evaluation, calibration: str) -> str:
     return "in-domain" if inside == len(sources) else "partly in-domain" if inside else "out-of-domain"
 
 
-def _attenuated(result: RunResult) -> str | None:
-    """``The gain of the last norm is 0.93 times the dense one ...``; None if the run left it as it was."""
-    if result.attenuation is None:
-        return None
-    return (
-        f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much less "
-        "sure as the noise that remains asks for."
-    )
-
-
 def quantizations(result: RunResult) -> list[str]:
     """A sentence for each task on whether the repair is compatible with int8 weights, and one on memory and speed.
 
     Empty if no int8 model was measured.
     """
-    sentences = [*(_effect(result, task) for task in measured_tasks(result)), _savings(result)]
+    sentences = [*(_effect(result, *each) for each in by_task(result.evaluations).items()), _savings(result)]
     return [sentence for sentence in sentences if sentence]
 
 
-def _effect(result: RunResult, task: str) -> str | None:
+def _effect(result: RunResult, task: str, values: Mapping[MeasuredVariant, Evaluation]) -> str | None:
     """``Int8 weights: +0.02 perplexity on the dense model and +0.41 on the reconstructed one, both within ...``.
 
     The standard errors are those of the differences, see :func:`liar.statistics.compare.is_chance`. If the repair recovered
     something, the share of it that int8 weights keep is added. None if a model or its int8 copy was not measured.
     """
-    values = {item.variant: item for item in result.evaluations if item.task == task}
     if not values.keys() >= {*QUANTIZED, *QUANTIZED.values()}:
         return None
     pairs = [(values[exact], values[quantized]) for exact, quantized in QUANTIZED.items()]

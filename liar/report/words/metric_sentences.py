@@ -8,14 +8,14 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
-from liar.results import MEASURED, VARIANTS, Evaluation, MeasuredVariant, RunResult
+from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult
 from liar.spec import Separator
-from liar.statistics.compare import Recovery, difference, in_metric, is_chance, recovery_of
+from liar.statistics.compare import Recovery, by_task, difference, in_metric, is_chance, recovery_of
 from liar.store import RunSummary
-from liar.tasks.metrics import METRICS
+from liar.tasks.metrics import METRICS, Metric
 from liar.tasks.record import ITEM_WORDS
 from liar.tasks.registry import task_named
 from liar.tasks.texts import text_named
@@ -34,9 +34,9 @@ Run = RunResult | RunSummary
 
 def measured_on(result: RunResult) -> str | None:
     """``Perplexity: 20 windows of 256 tokens of Wikipedia leads.``; None if nothing was measured."""
-    firsts = {item.task: item for item in reversed(result.evaluations)}
-    words = "; ".join(measurement(firsts[task]).replace(", ", ": ", 1) for task in measured_tasks(result))
-    return f"{words[0].upper()}{words[1:]}." if words else None
+    firsts = [next(iter(items.values())) for items in by_task(result.evaluations).values()]
+    words = "; ".join(measurement(item).replace(", ", ": ", 1) for item in firsts)
+    return f"{capitalised(words)}." if words else None
 
 
 def measurement(item: Evaluation) -> str:
@@ -136,7 +136,7 @@ def recovery(result: RunResult, task: str) -> Recovery | None:
     values = variants_of(result, task)
     if values is None or result.spec.reconstruction == "none" or in_doubt(result, task):
         return None
-    dense, pruned, reconstructed = (values[variant] for variant in VARIANTS)
+    dense, pruned, reconstructed = values
     if METRICS[dense.metric].loss(dense.value, pruned.value) <= 0:
         return None
     return recovery_of(dense, pruned, reconstructed)
@@ -153,9 +153,10 @@ def in_doubt(result: RunResult, task: str) -> str | None:
     values = variants_of(result, task)
     if values is None or result.spec.reconstruction == "none":
         return None
-    if is_chance(values["dense"], values["pruned"]):
+    dense, pruned, reconstructed = values
+    if is_chance(dense, pruned):
         return "what pruning broke lies within the standard error"
-    if is_chance(values["pruned"], values["reconstructed"]):
+    if is_chance(pruned, reconstructed):
         return "the repair changed no more than the standard error"
     return None
 
@@ -175,10 +176,10 @@ def variant_name(variant: MeasuredVariant) -> str:
     return variant.replace("-", " ")
 
 
-def variants_of(result: RunResult, task: str) -> dict[MeasuredVariant, Evaluation] | None:
-    """The task's evaluation of each variant; None if one is missing."""
-    values = {item.variant: item for item in result.evaluations if item.task == task}
-    return values if values.keys() >= set(VARIANTS) else None
+def variants_of(result: RunResult, task: str) -> list[Evaluation] | None:
+    """The task's evaluations of the dense, the pruned and the reconstructed model; None if one is missing."""
+    values = by_task(result.evaluations).get(task, {})
+    return [values[variant] for variant in VARIANTS] if values.keys() >= set(VARIANTS) else None
 
 
 def evaluation_of(result: Run, task: str, variant: MeasuredVariant) -> Evaluation | None:
@@ -186,15 +187,15 @@ def evaluation_of(result: Run, task: str, variant: MeasuredVariant) -> Evaluatio
     return next((item for item in result.evaluations if (item.task, item.variant) == (task, variant)), None)
 
 
-def evaluations_of(result: Run, task: str) -> list[Evaluation]:
-    """Evaluations of ``task``, in the order of :data:`liar.results.MEASURED`."""
-    found = [item for item in result.evaluations if item.task == task]
-    return sorted(found, key=lambda item: MEASURED.index(item.variant))
+def metric_of(runs: Iterable[Run], task: str) -> Metric:
+    """The metric by which ``runs`` measured ``task``; its usual one if none of them did."""
+    found = (METRICS[item.metric] for run in runs for item in run.evaluations if item.task == task)
+    return next(found, task_named(task).metric)
 
 
-def measured_tasks(result: Run) -> list[str]:
-    """Names of the tasks, in the order in which they were measured."""
-    return list(dict.fromkeys(item.task for item in result.evaluations))
+def capitalised(words: str) -> str:
+    """``words`` with a capital at the start; the rest stays as it is."""
+    return words[:1].upper() + words[1:]
 
 
 def percent(share: float) -> str:

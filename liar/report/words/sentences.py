@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from liar.explore.allocation import UNITS_OF
 from liar.explore.forecast import Forecast
 from liar.report.words.cost_sentences import speed_words
 from liar.report.words.findings import removed_layers
-from liar.report.words.metric_sentences import counts, measured_tasks, percent, share_gone, value_words, variants_of
+from liar.report.words.metric_sentences import counts, percent, share_gone, value_words, variants_of
 from liar.report.words.site_sentences import NO_ERROR
-from liar.results import VARIANTS, CalibrationText, RunResult
+from liar.results import CalibrationText, RunResult
 from liar.spec import AUTO, PruneSpec, SiteKind, StageName
-from liar.statistics.compare import differing
+from liar.statistics.compare import by_task, differing
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
 
@@ -31,7 +32,6 @@ _IN_RECIPE = (
 """Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
 _FRACTIONS = ((0.25, "A quarter"), (1 / 3, "A third"), (0.5, "Half"), (2 / 3, "Two thirds"), (0.75, "Three quarters"))
-_TARGETS = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons", "layers": "layers"}
 UNITS: dict[SiteKind, str] = {"attention": "heads", "ffn": "neurons"}
 
 
@@ -43,7 +43,7 @@ def verdict(result: RunResult) -> str:
     """One sentence: share removed, effect of pruning and repair on each task, parameters saved, and speed."""
     if all(site.kept == site.units for site in result.sites):
         return "Nothing was removed: the model is as dense as before."
-    measured = [words for task in measured_tasks(result) if (words := _effect(result, task))]
+    measured = [words for task in by_task(result.evaluations) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
     speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
     return "; ".join([sentence, f"{percent(_saved(result))} fewer parameters", *speed]) + "."
@@ -54,6 +54,11 @@ def outlook(forecast: Forecast) -> str:
     if all(site.kept == site.units for site in forecast.sites):
         return "Nothing would be removed: the model stays as dense as it is."
     return f"{_removed(forecast)} gone: {_expected_errors(forecast)}; {percent(_saved(forecast))} fewer parameters."
+
+
+def unbroken(words: str) -> str:
+    """``words`` without line breaks at arrows and before percent signs."""
+    return words.replace(" → ", "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def mean_words(errors: Sequence[float]) -> str:
@@ -153,16 +158,15 @@ def _removed_layers(result: Outcome) -> str:
 
 def _removed_units(result: Outcome) -> str:
     """``Half of the neurons``; each kind separately if their shares differ."""
-    shares: dict[SiteKind, float] = {}
-    for kind in ("attention", "ffn"):
-        sites = [site for site in result.sites if site.kind == kind]
-        if sites:
-            shares[kind] = share_gone(sum(site.units for site in sites), sum(site.kept for site in sites))
-    spoken = {kind: _fraction(share) for kind, share in shares.items()}
-    if len(set(spoken.values())) == 1:
-        return f"{next(iter(spoken.values()))} of the {' and '.join(UNITS[kind] for kind in spoken)}"
-    phrases = [f"{share} of the {UNITS[kind]}" for kind, share in spoken.items()]
-    return " and ".join([phrases[0], *(phrase[0].lower() + phrase[1:] for phrase in phrases[1:])])
+    shares: dict[str, str] = {}
+    for kind, name in UNITS.items():
+        if sites := [site for site in result.sites if site.kind == kind]:
+            share = share_gone(sum(site.units for site in sites), sum(site.kept for site in sites))
+            shares[name] = next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
+    if len(set(shares.values())) == 1:
+        return f"{next(iter(shares.values()))} of the {' and '.join(shares)}"
+    first, *others = (f"{share} of the {name}" for name, share in shares.items())
+    return " and ".join([first, *(phrase[0].lower() + phrase[1:] for phrase in others)])
 
 
 _REMOVED: Mapping[StageName, Callable[[Outcome], str]] = {"depth": _removed_layers, "width": _removed_units}
@@ -178,17 +182,13 @@ def _effect(result: RunResult, task: str) -> str | None:
     values = variants_of(result, task)
     if values is None:
         return None
-    dense, pruned, reconstructed = (value_words(values[variant]) for variant in VARIANTS)
+    dense, pruned, reconstructed = map(value_words, values)
     repair = "not repaired" if result.spec.reconstruction == "none" else f"repaired {reconstructed}"
-    return f"{METRICS[values['dense'].metric].title_of(task)} {dense} → {pruned}, {repair}"
+    return f"{METRICS[values[0].metric].title_of(task)} {dense} → {pruned}, {repair}"
 
 
 def _saved(result: Outcome) -> float:
     return share_gone(result.totals.parameters_before, result.totals.parameters_after)
-
-
-def _fraction(share: float) -> str:
-    return next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------------
@@ -200,7 +200,9 @@ def token_words(tokens: int | str, unit: str = "tokens") -> str:
 
 
 _FORMS: Mapping[str, Callable[[Any], str]] = {
-    "targets": _TARGETS.__getitem__,
+    # Values that are clear without the name of the choice.
+    **dict.fromkeys(("model", "criterion", "allocation", "reconstruction", "schedule", "dtype"), str),
+    "targets": UNITS_OF.__getitem__,
     "ratio": "ratio {:g}".format,
     "calibration": lambda text: "the default text" if text == AUTO else f"text {text}",
     "tokens": token_words,
@@ -211,16 +213,11 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
     "edits": lambda edits: f"{len(edits)} edits" if edits else "no edits",
 }
 
-_SELF_EXPLAINING = ("model", "criterion", "allocation", "reconstruction", "schedule", "dtype")
-"""Choices whose value is clear without the name of the choice."""
-
 
 def choice(spec: PruneSpec, name: str) -> str:
     """One choice of a recipe in words, for a legend."""
     value = getattr(spec, name)
-    if name in _FORMS:
-        return _FORMS[name](value)
-    return str(value) if name in _SELF_EXPLAINING else f"{name.replace('_', ' ')} {value}"
+    return _FORMS[name](value) if name in _FORMS else f"{name.replace('_', ' ')} {value}"
 
 
 def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
@@ -231,7 +228,7 @@ def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
     of_width = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
     choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
     choices += ["edited by hand"] if spec.edits else []
-    removed = f"{100 * spec.ratio:.0f} % of {_TARGETS[spec.targets]}"
+    removed = f"{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
 
 

@@ -28,8 +28,6 @@ def place(site: SiteReport | Site) -> str:
 
 def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction: Reconstruction) -> str:
     """Sentence on the worst site, and on the smallest number of sites with half of all error."""
-    if absent := _absent(sites, reconstruction):
-        return absent
     known, unknown = _known(sites, weighting, reconstruction)
     errors = {name: error for name, (error,) in known.items()}
     total = sum(errors.values())
@@ -45,8 +43,6 @@ def stands_out(sites: Sequence[SiteReport], weighting: Reported, reconstruction:
 
 def compares(sites: Sequence[SiteReport], weighting: Reported, first: Reconstruction, second: Reconstruction) -> str:
     """Sentence on the largest change of error from the first to the second reconstruction, and the sites improved."""
-    if absent := _absent(sites, first, second):
-        return absent
     pairs, unknown = _known(sites, weighting, first, second)
     if not pairs and unknown:
         return unknown.strip()
@@ -66,16 +62,15 @@ def reconstructions_of(sites: Sequence[SiteReport]) -> tuple[Reconstruction, ...
     return tuple(name for name in RECONSTRUCTIONS if name in known or not known)
 
 
-def _absent(sites: Sequence[SiteReport], *names: Reconstruction) -> str:
-    """Sentence on the first of ``names`` that has no error at any site; empty if all have one."""
-    known = reconstructions_of(sites)
-    return next((f"No error of {name} is known here." for name in names if name not in known), "")
-
-
 def _known(
     sites: Sequence[SiteReport], weighting: Reported, *names: Reconstruction
 ) -> tuple[dict[str, tuple[float, ...]], str]:
-    """The errors of ``names`` at each site that has all of them, and a sentence on the number of the other sites."""
+    """The errors of ``names`` at each site that has all of them, and a sentence on the number of the other sites.
+
+    The sentence is on the first of ``names`` that has no error at any site, if there is one.
+    """
+    if absent := [name for name in names if name not in reconstructions_of(sites)]:
+        return {}, f"No error of {absent[0]} is known here."
     errors = {place(site): errors_of(site, weighting) for site in sites}
     known = {site: tuple(of[name] for name in names) for site, of in errors.items() if set(names) <= of.keys()}
     others = len(errors) - len(known)
