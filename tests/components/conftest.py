@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from gradio.routes import App
@@ -58,12 +59,8 @@ def run(studio: Studio) -> RunResult:
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run and no table can be stored."""
-
-    def full(*_: Any) -> None:
-        raise StorageError("The disk is full; free some space.")
-
     for store in (RunStore, MaskTableStore):
-        monkeypatch.setattr(store, "save", full)
+        monkeypatch.setattr(store, "save", Mock(side_effect=StorageError("The disk is full; free some space.")))
 
 
 @pytest.fixture

@@ -117,11 +117,7 @@ def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.
     """A cache of keys and values over all layers and batches would grow with the calibration text."""
     adapter = adapt(build(name))
     assert name not in DECODERS or adapter.config.use_cache  # the default of every decoder
-
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("keys and values were kept")
-
-    monkeypatch.setattr(DynamicCache, "update", never)
+    monkeypatch.setattr(DynamicCache, "update", lambda *_, **__: pytest.fail("keys and values were kept"))
     data = batches(1, size=2)
     for context in adapter.embed(data[0]).contexts:
         assert not any(isinstance(value, Cache) for value in context.values())

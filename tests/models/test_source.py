@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -74,10 +75,8 @@ def test_a_cached_hub_model_loads_without_a_network(tmp_path: Path) -> None:
 def test_each_answer_of_the_hub_is_explained(
     monkeypatch: pytest.MonkeyPatch, kind: type[HfHubHTTPError], status: int, words: str
 ) -> None:
-    def answer(url: str, timeout: float) -> None:
-        raise kind("no", response=SimpleNamespace(status_code=status, headers={}, request=None))  # type: ignore[arg-type]
-
-    monkeypatch.setattr(source, "get_hf_file_metadata", answer)
+    response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
+    monkeypatch.setattr(source, "get_hf_file_metadata", Mock(side_effect=kind("no", response=response)))
     with pytest.raises(ModelNotFoundError, match=words):
         load_model("somebody/something", device="cpu")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unittest.mock import Mock
 
 import pytest
 from starlette.applications import Starlette
@@ -62,9 +63,7 @@ def test_the_list_and_the_links() -> None:
 
 
 def test_a_run_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_name: str) -> str:
-        raise StorageError("The run of a lesson does not come with this package; install it anew.")
-
-    monkeypatch.setattr(course, "_page", missing)
+    missing = StorageError("The run of a lesson does not come with this package; install it anew.")
+    monkeypatch.setattr(course, "_page", Mock(side_effect=missing))
     answer = CLIENT.get("/course/01-units.html")
     assert (answer.status_code, answer.text.count(".")) == (503, 1)
