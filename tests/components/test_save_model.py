@@ -17,9 +17,8 @@ import liar.save.deliver
 from components.shared.panel import Updates
 from components.shared.studio import Bus, Studio
 from components.takeaway.save_model import PushPanel, SavingPanel
-from liar import load_model, stream
+from liar import load_model
 from liar.errors import PushError
-from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.report.export import file_stem
 from liar.report.view import View
@@ -65,9 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     spec = PruneSpec(
         model="tiny/llama", allocation="uniform", calibration=text, tokens=256, sequence_length=16
     ).model_copy(update={"criterion": "fluctuation"})
-    finished = list(stream(spec, tiny.language_model(), prompts=["a b"]))[-1]
-    assert isinstance(finished, Finished)
-    return finished.result
+    return tiny.finished(spec, tiny.language_model(), prompts=["a b"])[0].result
 
 
 @pytest.fixture
@@ -102,8 +99,7 @@ def test_a_model_without_a_head_is_saved_too_in_a_folder_without_a_zip(page: Pag
     """Such a model cannot answer prompts, so a run keeps no variants of it in memory."""
     spec = page.run.spec.model_copy(update={"model": "tiny/bert", "evaluate": ()})
     page.has(registry=ModelRegistry(10**9, load=lambda *_: tiny.encoder()))
-    ended = list(stream(spec, tiny.encoder()))[-1]
-    assert isinstance(ended, Finished)
+    ended, _ = tiny.finished(spec, tiny.encoder())
     assert ended.variants is None
     page.store.save(ended.result)
     updates, line = page.save(folder=f" {tmp_path / 'mine'} ", key=ended.result.spec.key)

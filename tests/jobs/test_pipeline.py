@@ -30,7 +30,7 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from tests import tiny
-from tests.jobs.recipe import spec
+from tests.jobs.conftest import spec
 
 
 def test_events_come_in_order_and_end_with_the_result(model: LoadedModel, text: str) -> None:

@@ -19,7 +19,7 @@ from liar.events import Finished
 from server.job import HandOut, Job
 from server.job_queue import JobQueue
 from tests.fakes import language_run
-from tests.server.gate import HALF, Gate, at_gate, begun, ended, instant
+from tests.server.conftest import HALF, Gate, at_gate, begun, ended, instant
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
