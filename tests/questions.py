@@ -1,13 +1,12 @@
-"""A tokenizer of a few words and a tiny random model that marks answers."""
+"""A tokenizer of a few words."""
 
 from __future__ import annotations
 
-import torch
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 SPECIAL = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
 WORDS = ["red", "green", "blue", "é", "x", "longer"]
@@ -41,9 +40,3 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 TOKENIZER = tokenizer()
-
-
-def question_answering() -> BertForQuestionAnswering:
-    """A model for :data:`TOKENIZER`, in evaluation mode, with logits far from each other."""
-    torch.manual_seed(0)
-    return BertForQuestionAnswering(BertConfig(**SIZES, num_hidden_layers=1, initializer_range=0.8)).eval()

@@ -38,7 +38,7 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Needs, Schedule, Targets
-from tests.families import BUILDERS, DECODERS, VOCABULARY, batches, build, gradients, logits
+from tests.families import BUILDERS, DECODER, DECODERS, batches, build, gradients, logits
 
 FAMILIES = list(BUILDERS)
 
@@ -259,23 +259,11 @@ def test_attenuation_is_the_slope_between_the_last_states(
         torch.testing.assert_close(logits(model, batch), slope * expected)
 
 
-_SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 48,
-    "intermediate_size": 60,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 3,
-    "head_dim": 8,
-    "pad_token_id": 0,
-    "eos_token_id": [2, 3, 4, 5],
-}
-
-
 def other_llama(config: type[PreTrainedConfig], **choices: Any) -> Adapter:
     """The adapter of a model of another family with LLaMA's modules, as a library user writes it, and a random norm."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config(**_SIZES, **choices)).double().eval()
+    sizes = {**DECODER, "num_hidden_layers": 4, "eos_token_id": [2, 3, 4, 5], **choices}
+    model = AutoModelForCausalLM.from_config(config(**sizes)).double().eval()
     for parameter in model.model.norm.parameters():
         parameter.data.normal_(std=0.3)
     return LlamaAdapter(model)
