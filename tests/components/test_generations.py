@@ -122,10 +122,6 @@ def test_figures_and_probabilities_stand_with_an_answer(panel: GenerationsPanel)
     assert 'class="p0"' in markup
     assert "4.0 tokens a second" in markup
     assert "Perplexity 12.3, as the dense model sees it" in markup
-    loop = stored(
-        panel, answer("dense", "one two"), answer("pruned", "one one one one one one", tokens=6 * [Token(text="one")])
-    )
-    assert "Repeats 75 % of its runs of three tokens. Shares" in loop
 
 
 def test_generated_markup_stays_text(panel: GenerationsPanel, monkeypatch: pytest.MonkeyPatch) -> None:

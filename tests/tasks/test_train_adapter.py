@@ -95,8 +95,6 @@ def test_a_task_without_an_adapter_is_refused() -> None:
             InvalidSpecError, match=f"not trained for the task '{task}'; choose one of sentiment, topic"
         ):
             train_adapter(task)
-    with pytest.raises(InvalidSpecError, match="no task 'sentimant'; did you mean 'sentiment'"):
-        train_adapter("sentimant")
 
 
 @pytest.mark.parametrize("task", TRAINED, ids=lambda task: task.name)
