@@ -1,4 +1,4 @@
-"""Copies of GLUE and SQuAD in the hub's layout, with made-up texts of the words of :mod:`tests.questions`.
+"""Copies of GLUE and SQuAD in the hub's layout, with made-up texts of the words of :mod:`tests.small_heads`.
 
 Configurations, parts, columns, types and label names are those of ``nyu-mll/glue`` and ``rajpurkar/squad``. A text ends in
 the name of its part and its number, so that it shows where it is from.
@@ -16,7 +16,7 @@ import yaml
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
 from liar.tasks.samples import Answer, Sample
-from tests.questions import WORDS
+from tests.small_heads import WORDS
 
 Row = dict[str, Any]
 Relabel = Callable[[str, Row], Row]

@@ -15,8 +15,7 @@ from liar.runtime.devices import Batch
 from liar.spec import Needs
 from liar.tasks.samples import Answer, Sample
 from tests.families import gradients
-from tests.questions import TOKENIZER
-from tests.small_heads import marker
+from tests.small_heads import TOKENIZER, marker
 from tests.tiny import calibration_text
 
 LENGTH = 14

@@ -15,8 +15,7 @@ from liar.data.question_windows import Window, windows_of
 from liar.evaluate.spans import best_answer, scores_of_answers, span_steps
 from liar.progress import finish
 from liar.tasks.samples import Answer, Sample
-from tests.questions import TOKENIZER
-from tests.small_heads import marker
+from tests.small_heads import TOKENIZER, marker
 
 CONTEXT = "aa bb cc dd ee ff"
 QUESTION = 3
