@@ -1,4 +1,4 @@
-"""Copies of GLUE and SQuAD in the hub's layout, with made-up texts of the words of :mod:`tests.questions`.
+"""Copies of GLUE and SQuAD in the hub's layout, with made-up texts of the words of :mod:`tests.small_heads`.
 
 Configurations, parts, columns, types and label names are those of ``nyu-mll/glue`` and ``rajpurkar/squad``. A text ends in
 the name of its part and its number, so that it shows where it is from.
@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from tests.questions import WORDS
+from liar.tasks.samples import Answer, Sample
+from tests.small_heads import WORDS
 
 Row = dict[str, Any]
 Relabel = Callable[[str, Row], Row]
@@ -79,6 +80,27 @@ def part_of(config: str, part: str, relabel: Relabel | None = None) -> Dataset:
         row |= {"label": -1 if part.startswith("test") else drawn, "idx": number}
         rows.append(change(part, row))
     return Dataset.from_list(rows, features)
+
+
+def samples_of(task: str, part: str) -> list[Sample]:
+    """What is read of a part, from its rows."""
+    rows = list(part_of(config_of(task), part))
+    if task == "squad":
+        return [_asked(row) for row in rows]
+    columns, names = CONFIGS[config_of(task)]
+    return [
+        Sample(
+            row[columns[0]],
+            names[row["label"]] if names else str(row["label"]).removesuffix(".0"),
+            row[columns[1]] if len(columns) > 1 else None,
+        )
+        for row in rows
+    ]
+
+
+def _asked(row: Row) -> Sample:
+    answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+    return Sample(row["question"], pair=row["context"], answers=tuple(Answer(text, start) for text, start in answers))
 
 
 def write_copy(folder: Path, config: str, layout: str = "parquet", relabel: Relabel | None = None) -> Path:

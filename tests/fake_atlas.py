@@ -12,7 +12,7 @@ from liar.results import ModelInfo
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec, SiteKind
 
 _BOTH: dict[str, Any] = {"bias_fixed": 36, "outputs": 36, "layers": [0, 1, 2]}
-_KINDS: dict[SiteKind, KindFacts] = {
+KINDS: dict[SiteKind, KindFacts] = {
     "attention": KindFacts(units=9, unit_size=4, group=3, bundle_parameters=6_912, bias_per_bundle=20, **_BOTH),
     "ffn": KindFacts(units=60, unit_size=1, group=1, bundle_parameters=108, bias_per_bundle=2, **_BOTH),
 }
@@ -33,12 +33,12 @@ def tiny_atlas(spec: PruneSpec | None = None) -> Atlas:
         reconstructions=list(RECONSTRUCTIONS),
         choice_reconstructions=[name for name in RECONSTRUCTIONS if name != "liar"],
         sensitive=True,
-        kinds=_KINDS,
+        kinds=KINDS,
         tokens=12_288,
         seconds=1.5,
         environment={},
     )
-    return Atlas(facts, {kind: _tiny_arrays(kind, found) for kind, found in _KINDS.items()})
+    return Atlas(facts, {kind: _tiny_arrays(kind, found) for kind, found in KINDS.items()})
 
 
 def _tiny_choices(sites: int, bundles: int) -> Any:

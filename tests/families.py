@@ -29,7 +29,7 @@ from liar.runtime.devices import Batch
 
 VOCABULARY = 97
 
-_DECODER = {
+DECODER = {
     "vocab_size": VOCABULARY,
     "hidden_size": 48,
     "intermediate_size": 60,
@@ -54,14 +54,14 @@ ENCODER = {
 
 
 BUILDERS: dict[str, Callable[[], PreTrainedModel]] = {
-    "llama": lambda: LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=False)),
-    "llama-tied": lambda: LlamaForCausalLM(LlamaConfig(**_DECODER, tie_word_embeddings=True)),
-    "llama-biased": lambda: LlamaForCausalLM(LlamaConfig(**_DECODER, mlp_bias=True, attention_bias=True)),
-    "mistral": lambda: MistralForCausalLM(MistralConfig(**_DECODER, sliding_window=6)),
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**DECODER, tie_word_embeddings=False)),
+    "llama-tied": lambda: LlamaForCausalLM(LlamaConfig(**DECODER, tie_word_embeddings=True)),
+    "llama-biased": lambda: LlamaForCausalLM(LlamaConfig(**DECODER, mlp_bias=True, attention_bias=True)),
+    "mistral": lambda: MistralForCausalLM(MistralConfig(**DECODER, sliding_window=6)),
     "qwen2": lambda: Qwen2ForCausalLM(
-        Qwen2Config(**_DECODER, use_sliding_window=True, sliding_window=6, max_window_layers=1)
+        Qwen2Config(**DECODER, use_sliding_window=True, sliding_window=6, max_window_layers=1)
     ),
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**_DECODER)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**DECODER)),
     "bert": lambda: BertForSequenceClassification(BertConfig(**ENCODER)),
     "roberta": lambda: RobertaForSequenceClassification(RobertaConfig(**ENCODER, pad_token_id=0)),
 }

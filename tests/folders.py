@@ -23,6 +23,10 @@ def save(model: PreTrainedModel, folder: Path) -> str:
     return str(folder)
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
 def change(file: Path, **values: Any) -> None:
     """Replace ``values`` in a file of JSON."""
     file.write_text(json.dumps(json.loads(file.read_text()) | values))

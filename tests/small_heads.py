@@ -1,4 +1,4 @@
-"""Small random models with each kind of head, in the form that load_model returns."""
+"""Small random models with each kind of head, in the form that load_model returns, and their tokenizer of a few words."""
 
 from __future__ import annotations
 
@@ -10,12 +10,34 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
 )
 
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.tasks.registry import task_named
-from tests.questions import SIZES, TOKENIZER
+from tests.tiny import word_tokenizer
+
+SPECIAL = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3}
+WORDS = ["red", "green", "blue", "é", "x", "longer"]
+SIZES = {
+    "vocab_size": len(SPECIAL) + len(WORDS),
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
+"""Sizes of a tiny model for :data:`TOKENIZER`."""
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A word a token, as a BERT would pack a pair."""
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    read = ["input_ids", "token_type_ids", "attention_mask"]
+    return word_tokenizer([*SPECIAL, *WORDS], "[CLS]", "[SEP]", model_input_names=read, **names)
+
+
+TOKENIZER = tokenizer()
 
 POSITIONS = SIZES["max_position_embeddings"]
 

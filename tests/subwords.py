@@ -13,8 +13,8 @@ WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "off
 POSITIONS = 96
 
 
-def subwords(*, begin: bool) -> PreTrainedTokenizerFast:
-    """Words with their leading space; with ``begin``, a token before each text."""
+def subwords(*, begin: bool, of: str = " ".join(WORDS)) -> PreTrainedTokenizerFast:
+    """Words of a text with their leading space; with ``begin``, a token before each text."""
     words = Tokenizer(models.BPE())
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = decoders.ByteLevel()
@@ -22,7 +22,7 @@ def subwords(*, begin: bool) -> PreTrainedTokenizerFast:
     trainer = trainers.BpeTrainer(
         vocab_size=340, special_tokens=["<end>", "<begin>"], initial_alphabet=alphabet, show_progress=False
     )
-    words.train_from_iterator([" ".join(WORDS)] * 20, trainer)
+    words.train_from_iterator([of] * 20, trainer)
     if begin:
         words.post_processor = processors.TemplateProcessing(single="<begin> $A", special_tokens=[("<begin>", 1)])
     names = {"eos_token": "<end>"} | ({"bos_token": "<begin>"} if begin else {})

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from liar import LoadedModel, PruneSpec, RunResult, load_model, run, stream
-from liar.events import Finished
+from liar import LoadedModel, PruneSpec, RunResult, load_model, run
 from liar.models.loaded import parameter_count
 from liar.progress import finish
 from liar.save.deliver import saving_steps
 from liar.tasks.registry import task_named
+from tests import tiny
 
 pytestmark = pytest.mark.demo
 
@@ -60,13 +60,12 @@ def test_the_default_recipe_at_half(smollm2: LoadedModel) -> None:
 
 def test_a_fifth_of_the_layers_of_smollm2(smollm2: LoadedModel, tmp_path: Path) -> None:
     """With a quarter of the text that it takes of itself; what is saved is loaded again in a fresh process."""
-    *_, last = stream(PruneSpec(targets="layers", ratio=0.2, tokens=6_144, evaluate=("perplexity",)), smollm2)
-    assert isinstance(last, Finished)
+    spec = PruneSpec(targets="layers", ratio=0.2, tokens=6_144, evaluate=("perplexity",))
+    last, shorter = tiny.finished(spec, smollm2)
     perplexity = values(last.result)
     assert perplexity["reconstructed"] <= 1.55 * perplexity["dense"] < perplexity["pruned"]
     assert len({site.layer for site in last.result.sites if site.kept == 0}) == 6
-    assert last.model is not None
-    delivered = finish(saving_steps(last.model, tmp_path / "shorter", last.result))
+    delivered = finish(saving_steps(shorter, tmp_path / "shorter", last.result))
     assert delivered.saved.form == "stock"
     assert "differ by 0 at most" in delivered.sentence
 

@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM
 
 from liar import PruneSpec, RunResult, load_model, run, save_model
 from liar.errors import InvalidSpecError, NonFiniteError
-from liar.events import Finished
 from liar.explore.forecast import forecast
 from liar.jobs.pipeline import stream
 from liar.maths import criteria
@@ -100,16 +99,14 @@ def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(own_fa
     tiny.tokenizer(128).save_pretrained(tmp_path / "opt")
     families.FAMILIES.append(OptAdapter)
     chosen = spec(model=str(tmp_path / "opt"), calibration=tiny.letters_file(tmp_path), targets="ffn", ratio=0.5)
-    *_, last = stream(chosen)
-    assert isinstance(last, Finished)
-    assert last.model is not None
+    last, pruned = tiny.finished(chosen)
     assert all(site.error["least-squares"] <= site.error["none"] for site in last.result.sites)
     assert last.result.attenuation not in (None, 1.0)
-    saved = save_model(last.model, tmp_path / "small", last.result)
+    saved = save_model(pruned, tmp_path / "small", last.result)
     ids = torch.arange(4, 28).reshape(2, 12)
     again = AutoModelForCausalLM.from_pretrained(saved.folder, trust_remote_code=True).eval()
     with torch.no_grad():
-        torch.testing.assert_close(again(ids).logits, last.model.model(ids).logits)
+        torch.testing.assert_close(again(ids).logits, pruned.model(ids).logits)
 
 
 def test_the_documented_family_is_pruned_and_saved(own_families: None, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -99,11 +100,7 @@ def test_equal_runs_are_shipped_as_equal_bytes(store: RunStore) -> None:
 def test_a_full_disk_is_one_sentence_and_the_old_run_stays(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     old = language_run()
     store.save(old)
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     with pytest.raises(StorageError, match="full"):
         store.save(old.model_copy(update={"warnings": ["new"]}))
     assert store.load(old.spec.key) == old
@@ -199,11 +196,7 @@ def test_deletion_stays_in_the_folder(store: RunStore, key: str) -> None:
 def test_a_deletion_that_the_system_refuses_is_one_sentence(store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run = language_run()
     store.save(run)
-
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(Path, "unlink", Mock(side_effect=PermissionError(errno.EACCES, os.strerror(errno.EACCES))))
     with pytest.raises(StorageError, match="cannot be deleted"):
         store.delete(run.spec.key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,22 +54,23 @@ _SIZES = {
 }
 
 
-def tokenizer(positions: int) -> PreTrainedTokenizerFast:
-    """One token a letter; <s> and </s> around a text when special tokens are asked for."""
-    vocabulary = {word: index for index, word in enumerate([*_SPECIAL, *LETTERS])}
-    words = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+def word_tokenizer(vocabulary: Iterable[str], begin: str, end: str, **choices: Any) -> PreTrainedTokenizerFast:
+    """One token a word; ``begin`` and ``end`` around a text and ``end`` after a pair when special tokens are asked for."""
+    numbers = {word: index for index, word in enumerate(vocabulary)}
+    words = Tokenizer(WordLevel(numbers, unk_token=choices["unk_token"]))
     words.pre_tokenizer = Whitespace()
     words.post_processor = TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 2), ("</s>", 3)]
+        single=f"{begin} $A {end}",
+        pair=f"{begin} $A {end} $B:1 {end}:1",
+        special_tokens=[(begin, numbers[begin]), (end, numbers[end])],
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        model_max_length=positions,
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=words, **choices)
+
+
+def tokenizer(positions: int) -> PreTrainedTokenizerFast:
+    """One token a letter."""
+    names = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    return word_tokenizer([*_SPECIAL, *LETTERS], "<s>", "</s>", model_max_length=positions, **names)
 
 
 def language_model(positions: int = 512, layers: int = 2, kv_heads: int = 2) -> LoadedModel:

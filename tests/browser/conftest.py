@@ -226,6 +226,15 @@ def kind(page: Page) -> Locator:
     return page.locator("#verdict h2 .kind")
 
 
+def tab_to(page: Page, selector: str) -> None:
+    """Press Tab until the element has the focus."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+    pytest.fail(f"40 presses of Tab do not reach {selector}")
+
+
 def slide(page: Page, selector: str, value: float) -> None:
     """Set a slider, with the events that dragging it fires."""
     page.locator(f"{selector} input[type=range]").fill(f"{value:g}")

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from liar.course.figures import Shelf
 from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, lessons
 from liar.course.site import pages
-from tests.browser.conftest import SCREENS, severe, too_wide
+from tests.browser.conftest import SCREENS, severe, tab_to, too_wide
 from tests.course_lessons import holds, named, value_of
 
 SHELF = Shelf()
@@ -132,29 +132,21 @@ def test_the_task_reads_what_the_library_forecasts(offline: Page, site: Path, le
 
 def test_the_first_lesson_by_keyboard_alone(offline: Page, site: Path) -> None:
     page = opened(offline, site, named("units"))
-
-    def focus(selector: str) -> None:
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            if page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
-                return
-        raise AssertionError(f"{selector} cannot be reached")
-
-    focus("#guess-range")
+    tab_to(page, "#guess-range")
     page.keyboard.press("ArrowRight")
     expect(page.locator("#guess")).to_have_value("51")
-    focus("#bet-form button")
+    tab_to(page, "#bet-form button")
     page.keyboard.press("Enter")
     half = named("units").known(SHELF)["half"]
     off = f"{half.shown - 51:.1f} points too low."
     expect(page.locator("#said")).to_contain_text(f"You said 51 %, and it is {half.words}: {off}")
     expect(page.locator(".gap:visible")).to_have_attribute("data-gap", "far")
     expect(page.locator("#reveal-title")).to_be_focused()
-    focus("#ratio")
+    tab_to(page, "#ratio")
     for _ in range(30):
         page.keyboard.press("ArrowRight")
     expect(page.locator("#ratio-words")).to_have_text("50 %")
-    focus("#allocation")
+    tab_to(page, "#allocation")
     page.keyboard.type("error")
     expect(page.locator("#solved")).to_be_visible()
 

@@ -26,6 +26,7 @@ from tests.browser.conftest import (
     settled,
     severe,
     slide,
+    tab_to,
     to_tab,
     too_wide,
 )
@@ -50,11 +51,7 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
     expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
     expect(page.locator("#apply")).to_be_enabled()
     expect(page.locator("#apply-stop")).to_be_disabled()
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id === 'apply'"):
-            return
-    pytest.fail("40 presses of Tab do not reach the primary button")
+    tab_to(page, "#apply")
 
 
 @pytest.mark.skipif("LIAR_SCREENSHOT" not in os.environ, reason="set LIAR_SCREENSHOT to renew the README's picture")

@@ -26,7 +26,6 @@ from tests.browser.conftest import (
     kind,
     opened,
     redrawn,
-    slide,
 )
 
 pytestmark = pytest.mark.demo
@@ -131,17 +130,8 @@ def test_a_run_goes_on_when_its_page_is_closed_and_is_found_at_work(visit: Visit
     assert stored(server, link).exists()
 
 
-def test_a_measured_recipe_and_an_unknown_model_start_no_run(page: Page) -> None:
+def test_a_model_that_cannot_be_found_is_a_sentence(page: Page) -> None:
     full(page, MINILM)
-    page.get_by_role("button", name="Apply", exact=True).click()
-    expect(page.locator("#status")).to_contain_text("already measured")
-    expect(page.locator("#apply-stop")).to_be_disabled()
-    expect(kind(page)).to_have_text("Measured")
-    expect(page.get_by_role("button", name="Run again", exact=True)).to_be_visible()
-    slide(page, "#ratio", 0.33)
-    expect(page.get_by_role("button", name="Run again", exact=True)).to_be_hidden()
-    expect(kind(page)).to_have_text("Interpolated")
-
     model = page.get_by_label("Model", exact=True)
     model.fill("/no/such/folder")
     model.press("Enter")

@@ -14,7 +14,7 @@ from liar.events import Event, Finished
 from liar.report.view import View
 from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
-from tests.components.applying import SITES, Pipeline, applied, is_idle, result
+from tests.components.conftest import SITES, Pipeline, applied, is_idle, result
 from tests.components.visitor import VISITOR, Page, Visitor, opened, visit
 from tests.fake_atlas import tiny_atlas
 

@@ -56,7 +56,6 @@ def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: Ru
     built = panel(store, *runs)
     labels = re.findall(r'data-key="\w+">(.*?)</button>', str(built.table.value))
     assert len(set(labels)) == len(runs)
-    assert any("seed 5" in label for label in labels)
     for menu in (built.a, built.b):
         labels_shown = {
             str(label)[: len("50 % of neurons, the default text, tokens by model width, seed 5")]

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fastapi
 import gradio as gr
 import pytest
 
@@ -17,9 +16,8 @@ import liar.save.deliver
 from components.shared.panel import Updates
 from components.shared.studio import Bus, Studio
 from components.takeaway.save_model import PushPanel, SavingPanel
-from liar import load_model, stream
+from liar import load_model
 from liar.errors import PushError
-from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.report.export import file_stem
 from liar.report.view import View
@@ -30,7 +28,7 @@ from server import login
 from server.model_registry import ModelRegistry
 from server.profile import LOCAL, PUBLIC
 from tests import tiny
-from tests.components.visitor import VISITOR
+from tests.components.visitor import VISITOR, request
 from tests.fakes import language_run
 
 
@@ -65,9 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     spec = PruneSpec(
         model="tiny/llama", allocation="uniform", calibration=text, tokens=256, sequence_length=16
     ).model_copy(update={"criterion": "fluctuation"})
-    finished = list(stream(spec, tiny.language_model(), prompts=["a b"]))[-1]
-    assert isinstance(finished, Finished)
-    return finished.result
+    return tiny.finished(spec, tiny.language_model(), prompts=["a b"])[0].result
 
 
 @pytest.fixture
@@ -102,8 +98,7 @@ def test_a_model_without_a_head_is_saved_too_in_a_folder_without_a_zip(page: Pag
     """Such a model cannot answer prompts, so a run keeps no variants of it in memory."""
     spec = page.run.spec.model_copy(update={"model": "tiny/bert", "evaluate": ()})
     page.has(registry=ModelRegistry(10**9, load=lambda *_: tiny.encoder()))
-    ended = list(stream(spec, tiny.encoder()))[-1]
-    assert isinstance(ended, Finished)
+    ended, _ = tiny.finished(spec, tiny.encoder())
     assert ended.variants is None
     page.store.save(ended.result)
     updates, line = page.save(folder=f" {tmp_path / 'mine'} ", key=ended.result.spec.key)
@@ -196,15 +191,11 @@ def panel(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> PushPanel:
         return PushPanel(studio, Bus(result.spec, View(), result.spec.key), dtype)
 
 
-def from_session(name: str) -> gr.Request:
-    return gr.Request(fastapi.Request({"type": "http", "headers": []}), session_hash=name)
-
-
 TOKEN = gr.OAuthToken("hf_ofTheVisitor", "contribute-repos", 0)
 
 
 def said(panel: PushPanel, key: str, repo: str, token: gr.OAuthToken | None) -> str:
-    *_, last = panel.push(key, "auto", repo, False, from_session("visitor"), token)
+    *_, last = panel.push(key, "auto", repo, False, VISITOR, token)
     return str(last[panel.work.status])
 
 
@@ -239,7 +230,7 @@ def test_two_visitors_never_share_a_push(panel: PushPanel, monkeypatch: pytest.M
 
     monkeypatch.setattr(panel.work, "submit", submit)
     for session in ("one", "other"):
-        list(panel.push(language_run().spec.key, "auto", "small", True, from_session(session), TOKEN))
+        list(panel.push(language_run().spec.key, "auto", "small", True, request(session), TOKEN))
     assert len(set(keys)) == 2
     assert not any("hf_" in key for key in keys)
 

@@ -13,7 +13,7 @@ from components.address import read_address
 from components.lesson_beside import complaint_about
 from liar.course.lesson import Lesson, lessons
 from liar.course.site import page, pages
-from tests.report.test_html import Document, policy_of
+from tests.report.test_html import Document
 
 PAGES = pages()
 EVERY = pytest.mark.parametrize("name", sorted(PAGES))
@@ -26,7 +26,9 @@ def test_there_is_a_page_for_every_lesson_and_two_for_all() -> None:
 
 @EVERY
 def test_only_its_own_script_and_style_may_run_and_nothing_is_loaded(name: str) -> None:
-    assert policy_of(PAGES[name])
+    document = Document(PAGES[name])
+    document.runs_its_own_alone()
+    assert document.loads_nothing()
 
 
 @EVERY

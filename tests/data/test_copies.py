@@ -11,9 +11,8 @@ from datasets import Dataset
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
 from liar.tasks.registry import task_named
-from liar.tasks.samples import Answer, Sample
 from liar.tasks.splits import Split
-from tests.copies import CONFIGS, MEASURED, SIZES, Row, config_of, part_of, write_copy
+from tests.copies import CONFIGS, MEASURED, SIZES, Row, part_of, samples_of, write_copy
 
 
 @pytest.fixture(scope="module", params=["parquet", "saved"])
@@ -25,27 +24,6 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-def _expected(task: str, part: str) -> list[Sample]:
-    """The samples of a part, from its rows."""
-    rows = list(part_of(config_of(task), part))
-    if task == "squad":
-        return [_asked(row) for row in rows]
-    columns, names = CONFIGS[config_of(task)]
-    return [
-        Sample(
-            row[columns[0]],
-            names[row["label"]] if names else str(row["label"]).removesuffix(".0"),
-            row[columns[1]] if len(columns) > 1 else None,
-        )
-        for row in rows
-    ]
-
-
-def _asked(row: Row) -> Sample:
-    answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
-    return Sample(row["question"], pair=row["context"], answers=tuple(Answer(text, start) for text, start in answers))
-
-
 @pytest.mark.parametrize("task", [*CONFIGS, "mnli-mm", "squad"])
 def test_every_layout_gives_the_samples_of_the_hub(folder: Path, task: str) -> None:
     measured = MEASURED.get(task, "validation")
@@ -54,7 +32,7 @@ def test_every_layout_gives_the_samples_of_the_hub(folder: Path, task: str) -> N
         read = read_samples(task, split, data=str(folder))
         assert (read.source, read.split, read.number) == (task, part, SIZES[part.partition("_")[0]])
         assert read.label_names == task_named(task).labels
-        assert list(read) == _expected(task, part)
+        assert list(read) == samples_of(task, part)
 
 
 def test_a_part_in_several_pieces(cola: Path) -> None:

@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.processors import TemplateProcessing
-from tokenizers.trainers import BpeTrainer
-from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+from transformers import BertConfig, BertModel, PreTrainedModel, RobertaConfig, RobertaModel
 
 from liar.calibration.sample import tokens_of
 from liar.data import text_reader
@@ -38,6 +33,7 @@ from liar.tasks.samples import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
 from tests import cut_models, families
+from tests.subwords import subwords
 from tests.tiny import (
     LETTERS,
     calibration_text,
@@ -71,21 +67,10 @@ def labelled(tmp_path: Path) -> str:
     return str(path)
 
 
-def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE whose words and line ends merge, also across rows; a text begins with <s>."""
-    pieces = Tokenizer(BPE({}, [], unk_token="<unk>"))
-    pieces.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    text = "\n\n".join([" = Title = \n", "", " one two, three\n four five six seven eight nine ten\n"] * 40)
-    specials = ["<unk>", "<s>", "</s>"]
-    pieces.train_from_iterator([text], BpeTrainer(vocab_size=120, special_tokens=specials))
-    pieces.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=pieces, bos_token="<s>", eos_token="</s>", model_max_length=512)
-
-
 def reader_of(rows: list[str], monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
-    """A model with that tokenizer; every dataset of the hub has these ``rows``."""
+    """A model whose tokenizer merges words and line ends, also across rows; every dataset of the hub has these ``rows``."""
     monkeypatch.setattr(text_reader, "open_named", lambda *_: Part("test", Dataset.from_dict({"text": rows})))
-    return dataclasses.replace(language_model(), tokenizer=byte_tokenizer())
+    return dataclasses.replace(language_model(), tokenizer=subwords(begin=True, of="\n\n".join(rows)))
 
 
 @pytest.mark.parametrize("tokens", [1, 64, 65, 500])

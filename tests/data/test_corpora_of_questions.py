@@ -10,14 +10,12 @@ import torch
 from liar.calibration.gradients import gradient_steps
 from liar.data import corpora
 from liar.data.text_reader import Samples
-from liar.models.families import adapt
-from liar.models.loaded import LoadedModel
 from liar.results import CalibrationText
 from liar.runtime.devices import Batch
 from liar.spec import Needs
 from liar.tasks.samples import Answer, Sample
 from tests.families import gradients
-from tests.questions import TOKENIZER, question_answering
+from tests.small_heads import TOKENIZER, marker
 from tests.tiny import calibration_text
 
 LENGTH = 14
@@ -28,13 +26,10 @@ Calibrate = Callable[[Sequence[Sample], int], tuple[list[Batch], CalibrationText
 
 @pytest.fixture
 def calibrate(monkeypatch: pytest.MonkeyPatch) -> Calibrate:
-    model = question_answering()
-    loaded = LoadedModel("tiny/answers", model, TOKENIZER, adapt(model), None)
-
     def run(samples: Sequence[Sample], tokens: int) -> tuple[list[Batch], CalibrationText]:
         read = Samples("questions", "train", iter(samples))
         monkeypatch.setattr(corpora, "read_samples", lambda *_arguments, **_options: read)
-        return calibration_text("questions", loaded, tokens, LENGTH, 0)
+        return calibration_text("questions", marker(), tokens, LENGTH, 0)
 
     return run
 
@@ -74,7 +69,7 @@ def test_without_all_answers_there_are_no_positions(calibrate: Calibrate, withou
 
 def test_positions_are_labels_of_the_gradients(calibrate: Calibrate) -> None:
     batches, _ = calibrate(TWICE[:2], 30)
-    adapter = adapt(question_answering())
+    adapter = marker().adapter
     plain = [{name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")} for batch in batches]
     labelled, own = (
         gradients(gradient_steps(adapter, text, "both", Needs(masks=True, sensitivity=True)))

@@ -10,7 +10,8 @@ from huggingface_hub import constants
 
 from liar.data.text_reader import read_samples
 from liar.errors import CalibrationError
-from tests.copies import CONFIGS, MEASURED, SIZES, config_of, part_of, repository_of
+from liar.tasks.splits import Split
+from tests.copies import CONFIGS, MEASURED, SIZES, repository_of, samples_of
 from tests.hub import Hub, Repository, running
 from tests.loopback import ask
 
@@ -40,21 +41,11 @@ def endpoint(served: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyt
 
 @pytest.mark.parametrize("task", [*CONFIGS, "mnli-mm", "squad"])
 def test_tasks_are_read_from_the_hub(task: str) -> None:
-    config, part = config_of(task), MEASURED.get(task, "validation")
-    read = read_samples(task, "test")
-    assert (read.source, read.split, read.number) == (task, part, SIZES["validation"])
-    columns = ("question", "context") if task == "squad" else CONFIGS[config][0]
-    texts = [(sample.text, sample.pair)[: len(columns)] for sample in read]
-    assert texts == [tuple(row[column] for column in columns) for row in part_of(config, part)]
-
-
-def test_labels_are_named_and_the_training_part_is_for_calibration() -> None:
-    read = read_samples("rte", "train")
-    assert read.split == "train"
-    names = CONFIGS["rte"][1]
-    assert names is not None
-    expected = [(row["sentence1"], names[row["label"]]) for row in part_of("rte", "train")]
-    assert [(sample.text, sample.label) for sample in read] == expected
+    parts: dict[Split, str] = {"train": "train", "test": MEASURED.get(task, "validation")}
+    for split, part in parts.items():
+        read = read_samples(task, split)
+        assert (read.source, read.split, read.number) == (task, part, SIZES[part.partition("_")[0]])
+        assert list(read) == samples_of(task, part)
 
 
 def test_any_dataset_is_a_text() -> None:

@@ -15,7 +15,7 @@ from liar.data.batching import by_length, pad
 from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.errors import CalibrationError
 from liar.tasks.samples import Answer, Sample
-from tests.questions import SPECIAL, TOKENIZER, WORDS, tokenizer
+from tests.small_heads import SPECIAL, TOKENIZER, WORDS, tokenizer
 
 TYPED = BertConfig()
 UNTYPED = RobertaConfig(type_vocab_size=1)

@@ -15,34 +15,20 @@ from liar.evaluate.timing import speed
 from liar.evaluate.timing.size_and_speed import compare_steps, costs_of, macs_per_token
 from liar.evaluate.timing.speed import REPEATS, reading_steps
 from liar.loading.catalog import bytes_on_disk, load_model
-from liar.maths.criteria import channels_of
-from liar.models.families import adapt
 from liar.models.loaded import LoadedModel, bytes_in_memory
-from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
 from liar.report.costs import CostsResult
 from liar.results import Speed, SpeedGain
 from liar.save.checkpoint import save_model
 from tests import tiny
-from tests.families import BUILDERS, DECODERS, build
-
-
-def loaded(name: str) -> LoadedModel:
-    model = build(name).float()
-    return LoadedModel(
-        f"tiny/{name}", model, tiny.tokenizer(64), adapt(model), "perplexity" if name in DECODERS else None
-    )
+from tests.cut_models import cut, loaded
+from tests.families import BUILDERS, DECODERS
 
 
 def halved(model: LoadedModel) -> LoadedModel:
     """Remove the second half of the bundles of every site, without a repair."""
-    sites = model.adapter.sites()
-    for site in sites:
-        bundles = torch.arange(site.bundles // 2)
-        channels = channels_of(site, bundles)
-        consumer = model.adapter.consumer(site)
-        shrink(model.adapter, site, bundles, ConsumerParameters(consumer.weight[:, channels], None))
-    model.adapter.after_surgery(sites)
+    for kind, half in {site.kind: site.bundles // 2 for site in model.adapter.sites()}.items():
+        cut(model, kind, lambda _layer, half=half: half, repaired=False)
     return model
 
 

@@ -15,7 +15,7 @@ from liar.data.question_windows import Window, windows_of
 from liar.evaluate.spans import best_answer, scores_of_answers, span_steps
 from liar.progress import finish
 from liar.tasks.samples import Answer, Sample
-from tests.questions import TOKENIZER, question_answering
+from tests.small_heads import TOKENIZER, marker
 
 CONTEXT = "aa bb cc dd ee ff"
 QUESTION = 3
@@ -62,7 +62,7 @@ def test_it_is_the_best_of_all_pairs(data: st.DataObject, best: int, longest: in
 
 
 def test_each_sample_gets_the_answer_of_its_own_windows() -> None:
-    model = question_answering()
+    model = marker().model
     words = ["red", "green", "blue", "longer", "x"]
     draw = torch.Generator().manual_seed(1)
     samples = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from statistics import fmean
 from typing import Any
 
@@ -21,12 +21,11 @@ from liar.explore.atlas import RATIOS, Atlas, KindArrays
 from liar.explore.forecast import RATIOS as EVERY_RATIO
 from liar.explore.forecast import Forecast, divergence, every_criterion, forecast
 from liar.jobs.draw_atlas import atlas_steps
-from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.progress import finish
 from liar.results import RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS
-from tests import families, tiny
+from tests import cut_models, tiny
 from tests.fake_atlas import tiny_atlas
 
 TEXT = {"tokens": 640, "sequence_length": 32}
@@ -63,13 +62,8 @@ class Bench:
 MAKERS = {
     "llama": tiny.language_model,
     "bert": lambda: tiny.classifier(positions=64),
-    **{name: lambda name=name: of_family(name) for name in ("llama-biased", "llama-tied", "qwen2")},
+    **{name: partial(cut_models.loaded, name) for name in ("llama-biased", "llama-tied", "qwen2")},
 }
-
-
-def of_family(name: str) -> LoadedModel:
-    model = families.build(name)
-    return LoadedModel(f"tiny/{name}", model, tiny.tokenizer(64), adapt(model), "perplexity")
 
 
 @cache

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from liar import PruneSpec
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import Atlas, KindFacts
+from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.explore.forecast import forecast
 from liar.explore.need import Counts, Need, predicted_loss, ratio_for, ratio_of_loss
 from liar.presets import DEMO, PRESETS
 from liar.spec import MAX_RATIO
+from tests.fake_atlas import KINDS
 
 MODELS = [preset.id for preset in PRESETS if preset.id.startswith(DEMO) and preset.task is not None]
 
@@ -69,16 +70,8 @@ def test_parameters_are_those_of_the_forecast(model: str, targets: str, allocati
 
 def counts_of(bundles: int) -> Counts:
     """A model of 1,000 parameters, 600 of them in one site of so many bundles."""
-    facts = KindFacts(
-        units=bundles,
-        unit_size=1,
-        group=1,
-        bundle_parameters=600 // bundles,
-        bias_fixed=0,
-        bias_per_bundle=0,
-        outputs=1,
-        layers=[0],
-    )
+    sizes = {"units": bundles, "bundle_parameters": 600 // bundles, "layers": [0]}
+    facts = KINDS["ffn"].model_copy(update={**sizes, "bias_fixed": 0, "bias_per_bundle": 0})
     return Counts.of(PruneSpec(allocation="uniform"), 1000, {"ffn": facts})
 
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from liar import LoadedModel, PruneSpec, load_model, stream
-from liar.events import Finished
+from liar import LoadedModel, PruneSpec, load_model
 from liar.save.checkpoint import Saved, save_model
+from tests import tiny
 
 _ELSEWHERE = """
 import sys, torch, transformers
@@ -48,13 +48,6 @@ def clean_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
-def finished(spec: PruneSpec) -> tuple[LoadedModel, Finished]:
-    end = list(stream(spec))[-1]
-    assert isinstance(end, Finished)
-    assert end.model is not None
-    return end.model, end
-
-
 @pytest.mark.demo
 @pytest.mark.parametrize(
     ("model", "choices", "form"),
@@ -70,7 +63,7 @@ def test_a_saved_model_gives_the_same_outputs(
     model: str, choices: dict[str, str], form: str, clean_python: Path, tmp_path: Path
 ) -> None:
     spec = PruneSpec(model=model, criterion="magnitude", schedule="one-shot", tokens=512).model_copy(update=choices)
-    pruned, end = finished(spec)
+    end, pruned = tiny.finished(spec)
     saved = save_model(pruned, tmp_path / "model", end.result)
     assert saved.form == form
     logits, parameters = elsewhere(saved, clean_python, tmp_path)

@@ -1,10 +1,14 @@
-"""Tiny models and texts of letters for runs."""
+"""Tiny models, texts of letters and the default spec of the tests of runs, and the end of a run."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 
+from liar import PruneSpec
+from liar.events import Finished
 from liar.models.loaded import LoadedModel
 from liar.tasks.samples import Sample
 from tests import tiny
@@ -35,3 +39,13 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> list[Sample]:
     samples = tiny.labelled_letters(12)
     tiny.replace_demo_samples(monkeypatch, samples)
     return samples
+
+
+def spec(text: str, **choices: object) -> PruneSpec:
+    defaults = {"calibration": text, "tokens": 640, "sequence_length": 32, "targets": "both", "ratio": 0.5}
+    return PruneSpec.create(model="tiny/llama", **{**defaults, **choices})
+
+
+def finished(chosen: PruneSpec, loaded: LoadedModel | None, **given: Any) -> Finished:
+    """The last event of a run that answers a prompt, so that its models stay in memory."""
+    return tiny.finished(chosen, loaded, **{"prompts": ["a b c"], "max_new_tokens": 3, **given})[0]

@@ -24,7 +24,7 @@ from liar.progress import finish
 from liar.report.words.sentences import recipe, short_recipe, verdict
 from liar.spec import SweepSpec
 from tests import families, tiny
-from tests.jobs.recipe import finished, spec
+from tests.jobs.conftest import finished, spec
 
 LAYERS = 6
 

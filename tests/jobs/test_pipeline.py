@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 from liar import calibrate, run, stream
 from liar.calibration.activations import walk
 from liar.data import corpora
-from liar.errors import CalibrationError, InsufficientMemoryError, InvalidSpecError, StorageError
+from liar.errors import InsufficientMemoryError, InvalidSpecError, StorageError
 from liar.events import Calibrated, Finished, Generated, Loaded, Progress, SiteDone, Warned
 from liar.jobs import pipeline
 from liar.jobs.stages import reduction
@@ -30,7 +30,7 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.sites import Site
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from tests import tiny
-from tests.jobs.recipe import spec
+from tests.jobs.conftest import spec
 
 
 def test_events_come_in_order_and_end_with_the_result(model: LoadedModel, text: str) -> None:
@@ -250,13 +250,6 @@ def test_a_run_honours_edits(model: LoadedModel, text: str, schedule: str, alloc
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("words", ["", "a b c"])
-def test_empty_and_short_texts_are_refused(model: LoadedModel, tmp_path: Path, words: str) -> None:
-    (tmp_path / "short.txt").write_text(words)
-    with pytest.raises(CalibrationError):
-        run(spec(str(tmp_path / "short.txt")), model)
 
 
 FULL_MEMORY = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried")

@@ -17,8 +17,8 @@ from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.progress import finish
 from tests import tiny
-from tests.jobs import recipe
-from tests.jobs.recipe import finished
+from tests.jobs import conftest as recipe
+from tests.jobs.conftest import finished
 
 RECIPES: list[dict[str, Any]] = [
     {},

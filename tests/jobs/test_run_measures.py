@@ -21,7 +21,7 @@ from liar.report.words.sentences import verdict
 from liar.results import Evaluation
 from liar.tasks.samples import Sample
 from tests import tiny
-from tests.jobs.recipe import spec
+from tests.jobs.conftest import spec
 
 
 def test_evaluations_of_the_three_variants(model: LoadedModel, text: str, monkeypatch: pytest.MonkeyPatch) -> None:

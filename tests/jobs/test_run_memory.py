@@ -20,7 +20,7 @@ from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.runtime import placement
 from liar.runtime.memory import PlannedWork, working_bytes
 from liar.spec import SCHEDULES
-from tests.jobs.recipe import spec
+from tests.jobs.conftest import spec
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSp
 from liar.store import RunStore
 from liar.tasks.samples import Sample
 from tests import tiny
-from tests.jobs import recipe
+from tests.jobs import conftest as recipe
 
 
 @pytest.fixture

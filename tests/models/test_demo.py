@@ -17,6 +17,7 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -121,9 +122,7 @@ def test_too_small_a_disk_is_refused_before_the_download(shelf: Path, monkeypatc
 
 
 def test_a_disk_that_fills_up_leaves_nothing_half_done(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(archive: Path, bundle: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr(demo, "_PACKAGES", (demo._Package("first", 1000, full),))
     with pytest.raises(StorageError, match="disk is full"):
         demo.fetch_demo()

@@ -38,7 +38,7 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Needs, Schedule, Targets
-from tests.families import BUILDERS, DECODERS, VOCABULARY, batches, build, gradients, logits
+from tests.families import BUILDERS, DECODER, DECODERS, batches, build, gradients, logits
 
 FAMILIES = list(BUILDERS)
 
@@ -117,11 +117,7 @@ def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.
     """A cache of keys and values over all layers and batches would grow with the calibration text."""
     adapter = adapt(build(name))
     assert name not in DECODERS or adapter.config.use_cache  # the default of every decoder
-
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("keys and values were kept")
-
-    monkeypatch.setattr(DynamicCache, "update", never)
+    monkeypatch.setattr(DynamicCache, "update", lambda *_, **__: pytest.fail("keys and values were kept"))
     data = batches(1, size=2)
     for context in adapter.embed(data[0]).contexts:
         assert not any(isinstance(value, Cache) for value in context.values())
@@ -263,23 +259,11 @@ def test_attenuation_is_the_slope_between_the_last_states(
         torch.testing.assert_close(logits(model, batch), slope * expected)
 
 
-_SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 48,
-    "intermediate_size": 60,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 3,
-    "head_dim": 8,
-    "pad_token_id": 0,
-    "eos_token_id": [2, 3, 4, 5],
-}
-
-
 def other_llama(config: type[PreTrainedConfig], **choices: Any) -> Adapter:
     """The adapter of a model of another family with LLaMA's modules, as a library user writes it, and a random norm."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config(**_SIZES, **choices)).double().eval()
+    sizes = {**DECODER, "num_hidden_layers": 4, "eos_token_id": [2, 3, 4, 5], **choices}
+    model = AutoModelForCausalLM.from_config(config(**sizes)).double().eval()
     for parameter in model.model.norm.parameters():
         parameter.data.normal_(std=0.3)
     return LlamaAdapter(model)

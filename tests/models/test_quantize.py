@@ -195,15 +195,6 @@ def test_one_copy_at_a_time_and_none_afterwards(spec: PruneSpec, monkeypatch: py
     assert set(result.weight_bytes) == set(MEASURED)
 
 
-def test_the_spec_holds_the_choice_and_its_absence_keeps_query_and_key(spec: PruneSpec) -> None:
-    assert PruneSpec.from_query(spec.to_query()) == spec == PruneSpec.from_json(spec.to_json())
-    plain = spec.model_copy(update={"quantize": "none"})
-    assert "quantize" not in plain.to_query()
-    assert plain.key != spec.key
-    with pytest.raises(InvalidSpecError, match="quantize should be 'none' or 'int8'"):
-        PruneSpec.create(quantize="int3")
-
-
 # -- saved ---------------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.loading import source
 from liar.loading.catalog import bytes_on_disk, folder_of, load_model
 from liar.loading.source import Source, conversion_of, find_model
-from tests.folders import LLAMA, save
+from tests.folders import LLAMA, content, save
 from tests.hub import Hub, Repository, running
 from tests.loopback import ask
 
@@ -74,10 +75,8 @@ def test_a_cached_hub_model_loads_without_a_network(tmp_path: Path) -> None:
 def test_each_answer_of_the_hub_is_explained(
     monkeypatch: pytest.MonkeyPatch, kind: type[HfHubHTTPError], status: int, words: str
 ) -> None:
-    def answer(url: str, timeout: float) -> None:
-        raise kind("no", response=SimpleNamespace(status_code=status, headers={}, request=None))  # type: ignore[arg-type]
-
-    monkeypatch.setattr(source, "get_hf_file_metadata", answer)
+    response: Any = SimpleNamespace(status_code=status, headers={}, request=None)
+    monkeypatch.setattr(source, "get_hf_file_metadata", Mock(side_effect=kind("no", response=response)))
     with pytest.raises(ModelNotFoundError, match=words):
         load_model("somebody/something", device="cpu")
 
@@ -123,10 +122,6 @@ TITLE = "Adding `safetensors` variant of this model"
 BOT = "SFconvertbot"
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def pull_request(num: int, title: str = TITLE, author: str = BOT, status: str = "open") -> dict[str, Any]:
     return {"num": num, "title": title, "author": {"name": author}, "status": status, "isPullRequest": True}
 
@@ -137,12 +132,12 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     model = LlamaForCausalLM(LlamaConfig(**LLAMA))
     save(model, tmp_path / "main")
     torch.save(model.state_dict(), tmp_path / "main" / "pytorch_model.bin")
-    converted = files(tmp_path / "main") | {"LICENSE": b"terms"}
+    converted = content(tmp_path / "main") | {"LICENSE": b"terms"}
     (tmp_path / "main" / "model.safetensors").unlink()
     save(LlamaForCausalLM(LlamaConfig(**LLAMA | {"num_hidden_layers": 3})), tmp_path / "other")
-    revisions = {"refs/pr/3": converted, "larger": files(tmp_path / "other")}
+    revisions = {"refs/pr/3": converted, "larger": content(tmp_path / "other")}
     with running(Hub("hf_token")) as found:
-        found.repositories["a/b"] = Repository(files=files(tmp_path / "main"), revisions=revisions)
+        found.repositories["a/b"] = Repository(files=content(tmp_path / "main"), revisions=revisions)
         monkeypatch.setenv("HF_TOKEN", found.token)
         ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # a client of an earlier address

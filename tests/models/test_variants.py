@@ -16,24 +16,20 @@ from torch import Tensor, nn
 from liar import PruneSpec, run
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import generate
-from liar.events import Finished
 from liar.jobs import pipeline
 from liar.models import variants as variants_module
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.runtime.offload import resident
 from tests import tiny
+from tests.jobs import conftest
+from tests.jobs.conftest import finished
 
 IDS = torch.arange(4, 24).unsqueeze(0)
 
 
 def spec(folder: Path, **choices: object) -> PruneSpec:
-    given = {"calibration": tiny.letters_file(folder), "tokens": 640, "sequence_length": 32, "targets": "both"}
-    return PruneSpec.create(model="tiny/llama", **{**given, "allocation": "uniform", **choices})
-
-
-def finished(chosen: PruneSpec, loaded: LoadedModel | None, prompts: list[str]) -> Finished:
-    return tiny.finished(chosen, loaded, prompts=prompts, max_new_tokens=3)[0]
+    return conftest.spec(tiny.letters_file(folder), **{"allocation": "uniform", **choices})
 
 
 def logits(loaded: LoadedModel) -> Tensor:
@@ -48,13 +44,13 @@ def dense() -> LoadedModel:
 
 @pytest.fixture
 def variants(dense: LoadedModel, tmp_path: Path) -> Variants:
-    found = finished(spec(tmp_path), dense, ["a b c"]).variants
+    found = finished(spec(tmp_path), dense).variants
     assert found is not None
     return found
 
 
 def test_only_the_reconstructed_model_is_attenuated(dense: LoadedModel, tmp_path: Path) -> None:
-    last = finished(spec(tmp_path, schedule="corrective"), dense, ["a b c"])
+    last = finished(spec(tmp_path, schedule="corrective"), dense)
     found, factor = last.variants, last.result.attenuation
     assert found is not None
     assert factor is not None
@@ -67,13 +63,13 @@ def test_only_the_reconstructed_model_is_attenuated(dense: LoadedModel, tmp_path
     assert torch.equal(gains["pruned"], gains["dense"])
     assert torch.equal(gains["reconstructed"], gains["dense"] * factor)
     assert factor != 1
-    assert finished(spec(tmp_path, schedule="sequential"), dense, []).result.attenuation is None
+    assert finished(spec(tmp_path, schedule="sequential"), dense, prompts=[]).result.attenuation is None
 
 
 def test_every_variant_is_available_and_swaps_back(dense: LoadedModel, tmp_path: Path) -> None:
     same_mask = {"schedule": "one-shot"}
-    unrepaired = finished(spec(tmp_path, reconstruction="none", **same_mask), dense, ["a"]).variants
-    repaired = finished(spec(tmp_path, **same_mask), dense, ["a"]).variants
+    unrepaired = finished(spec(tmp_path, reconstruction="none", **same_mask), dense).variants
+    repaired = finished(spec(tmp_path, **same_mask), dense).variants
     assert unrepaired
     assert repaired
     with unrepaired.using("reconstructed") as loaded:
@@ -88,7 +84,7 @@ def test_every_variant_is_available_and_swaps_back(dense: LoadedModel, tmp_path:
 
 
 def test_a_run_answers_as_its_variants_do(dense: LoadedModel, tmp_path: Path) -> None:
-    last = finished(spec(tmp_path), dense, ["a b c"])
+    last = finished(spec(tmp_path), dense)
     assert last.variants is not None
     for stored in last.result.generations:
         with last.variants.using(stored.variant) as loaded:
@@ -109,7 +105,7 @@ def test_without_a_given_model_there_is_no_dense_variant(
     dense: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "load_model", lambda *_, **__: dense)
-    last = finished(spec(tmp_path), None, ["a b c"])
+    last = finished(spec(tmp_path), None)
     assert last.variants is not None
     with pytest.raises(InvalidSpecError, match="not in memory"), last.variants.using("dense"):
         pass
@@ -166,7 +162,7 @@ def test_bytes_count_the_pruned_model_and_the_waiting_consumers(variants: Varian
 
 
 def test_a_run_without_questions_keeps_no_variants(dense: LoadedModel, tmp_path: Path) -> None:
-    assert finished(spec(tmp_path), dense, []).variants is None
+    assert finished(spec(tmp_path), dense, prompts=[]).variants is None
 
 
 def test_a_caller_that_keeps_only_the_result_holds_no_models(

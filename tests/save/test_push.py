@@ -17,6 +17,7 @@ from liar.save.push import Destination, find_destination, push_checkpoint
 from tests import tiny
 from tests.cut_models import cut, loaded
 from tests.fakes import language_run
+from tests.folders import content
 from tests.hub import Hub, Repository, running
 from tests.loopback import ask
 
@@ -37,10 +38,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         ask(found.address, tmp_path / "cache", monkeypatch)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
         yield found
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def liar(hub: Hub, home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

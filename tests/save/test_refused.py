@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from safetensors import SafetensorError
@@ -38,11 +39,8 @@ def test_what_exists_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     failure: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_arguments: object, **_options: object) -> None:
-        raise failure
-
     model = loaded("llama")
-    monkeypatch.setattr(type(model.model), "save_pretrained", full)
+    monkeypatch.setattr(type(model.model), "save_pretrained", Mock(side_effect=failure))
     with pytest.raises(StorageError, match="No space left on device"):
         save_model(model, tmp_path / "model")
     assert nothing_left(tmp_path)

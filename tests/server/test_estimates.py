@@ -13,7 +13,7 @@ import server.job_queue
 from liar.events import Calibrated, Progress
 from server.job import HandOut
 from server.job_queue import USUAL_SECONDS, JobQueue
-from tests.server.gate import Gate, at_gate, begun, ended, instant, until
+from tests.server.conftest import Gate, at_gate, begun, ended, instant, until
 
 
 @pytest.fixture

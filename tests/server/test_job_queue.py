@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -18,7 +19,7 @@ from liar.events import Finished
 from server.job import HandOut, Job
 from server.job_queue import JobQueue
 from tests.fakes import language_run
-from tests.server.gate import HALF, Gate, at_gate, begun, ended, instant
+from tests.server.conftest import HALF, Gate, at_gate, begun, ended, instant
 
 
 def recording(order: list[str], name: str) -> Callable[[], Iterator[Any]]:
@@ -195,11 +196,7 @@ def test_a_failure_is_one_sentence_and_the_queue_goes_on(
     assert words in last.error
     assert "secret" not in last.error
     assert ("Traceback" in caplog.text) is logged
-
-    def never_begins() -> Iterator[Any]:
-        raise error
-
-    assert ended(queue, queue.submit("anna", "worse", "", never_begins)).error == last.error
+    assert ended(queue, queue.submit("anna", "worse", "", Mock(side_effect=error))).error == last.error
     assert ended(queue, queue.submit("anna", "good", "", instant)).state == "done"
 
 

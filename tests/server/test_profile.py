@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pydantic import ValidationError
@@ -97,10 +98,7 @@ def test_a_model_that_cannot_be_preloaded_prints_one_line(studio: Studio, capsys
     app.preload(studio)
     app.preload(replace(studio, profile=PUBLIC))
     assert capsys.readouterr().out == ""
-
-    def absent(*_: str) -> Any:
-        raise DownloadError("The package index did not give it; check the network.")
-
+    absent = Mock(side_effect=DownloadError("The package index did not give it; check the network."))
     app.preload(replace(studio, profile=PUBLIC, registry=ModelRegistry(1, absent)))
     assert "check the network" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ from liar.errors import QueueFullError
 from server.job_queue import JobQueue
 from server.profile import PUBLIC
 from server.rate import Rate, client_of
-from tests.server.gate import Gate
+from tests.server.conftest import Gate
 
 
 def test_the_next_start_is_refused_with_the_time_to_wait() -> None:

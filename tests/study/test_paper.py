@@ -17,10 +17,10 @@ from transformers import PreTrainedModel
 from liar.store import RunStore
 from tests.copies import CONFIGS, repository_of
 from tests.evaluate.harness.test_copies import COPIES, copy_of
+from tests.folders import content
 from tests.hub import MAIN, Hub, Repository, running
 from tests.loopback import ask
-from tests.questions import SIZES, WORDS, tokenizer
-from tests.small_heads import head_for, reader
+from tests.small_heads import SIZES, WORDS, head_for, reader, tokenizer
 
 GLUE_AND_SQUAD = [row.model for row in ROWS if "bert" in row.model]
 LLAMA = "HuggingFaceTB/SmolLM2-360M"
@@ -31,7 +31,7 @@ def files_of(model: PreTrainedModel, folder: Path) -> dict[str, bytes]:
     words = tokenizer()
     words.eos_token = "[SEP]"  # which the harness needs
     words.save_pretrained(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return content(folder)
 
 
 def wikitext() -> dict[str, bytes]:

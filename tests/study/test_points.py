@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from parts import PARTS
@@ -88,12 +89,8 @@ def test_no_room_on_the_disk_is_one_sentence_and_leaves_the_file_as_it_was(
     store = PointStore(tmp_path)
     store.add("part", Point(name="one"))
     before = (tmp_path / "part.jsonl").read_bytes()
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, "fsync", Mock(side_effect=OSError(28, "No space left on device")))
         with pytest.raises(StorageError, match=r"cannot be written \(No space left on device\)"):
             store.add("part", Point(name="two"))
     assert (tmp_path / "part.jsonl").read_bytes() == before

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -81,11 +82,7 @@ def test_an_old_adapter_stays_where_a_new_one_cannot_be_written(
     folder = tmp_path / "sentiment"
     folder.mkdir()
     (folder / "adapter_model.safetensors").write_bytes(b"old")
-
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module, "save_file", full)
+    monkeypatch.setattr(module, "save_file", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(StorageError, match="No space left"):
         train_adapter("sentiment", hyperparameters=QUICK, folder=folder)
     assert (folder / "adapter_model.safetensors").read_bytes() == b"old"
@@ -98,8 +95,6 @@ def test_a_task_without_an_adapter_is_refused() -> None:
             InvalidSpecError, match=f"not trained for the task '{task}'; choose one of sentiment, topic"
         ):
             train_adapter(task)
-    with pytest.raises(InvalidSpecError, match="no task 'sentimant'; did you mean 'sentiment'"):
-        train_adapter("sentimant")
 
 
 @pytest.mark.parametrize("task", TRAINED, ids=lambda task: task.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import datasets
 import pytest
@@ -103,9 +104,7 @@ def test_a_copy_that_is_missing_or_incomplete(loaded: LoadedModel, tmp_path: Pat
 
 
 def test_a_dataset_out_of_reach_is_known_soon(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise OSError("Name or service not known")
-
+    refuse = Mock(side_effect=OSError("Name or service not known"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(harness_tasks.HfApi, "dataset_info", refuse)
     with pytest.raises(
@@ -118,10 +117,7 @@ def test_the_harness_is_missing_or_old(loaded: LoadedModel, monkeypatch: pytest.
     monkeypatch.setattr(importlib.metadata, "version", lambda _: "0.4.9")
     with pytest.raises(InvalidSpecError, match=r"0\.4\.9 is older than 0\.4\.12"):
         next(harness_steps(loaded, "hellaswag"))
-
-    def missing(name: str) -> str:
-        raise importlib.metadata.PackageNotFoundError(name)
-
+    missing = Mock(side_effect=importlib.metadata.PackageNotFoundError("lm_eval"))
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(
         InvalidSpecError, match=r"needs lm-evaluation-harness; install it with `pip install 'liar\[harness\]'`"

@@ -1,8 +1,10 @@
-"""Links to a lesson, and the course as the page serves it."""
+"""Links to a lesson, and the course and the study as the page serves them: all of both, and nothing from elsewhere."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from starlette.applications import Starlette
@@ -14,6 +16,7 @@ from liar.course.site import names
 from liar.errors import StorageError
 from server import course
 from server.course import COURSE_ROUTES, LessonLinks, lesson_of
+from server.study import STUDY, study_page
 
 CLIENT = TestClient(
     Starlette(routes=COURSE_ROUTES, middleware=[Middleware(LessonLinks)]),
@@ -62,9 +65,29 @@ def test_the_list_and_the_links() -> None:
 
 
 def test_a_run_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_name: str) -> str:
-        raise StorageError("The run of a lesson does not come with this package; install it anew.")
-
-    monkeypatch.setattr(course, "_page", missing)
+    missing = StorageError("The run of a lesson does not come with this package; install it anew.")
+    monkeypatch.setattr(course, "_page", Mock(side_effect=missing))
     answer = CLIENT.get("/course/01-units.html")
     assert (answer.status_code, answer.text.count(".")) == (503, 1)
+
+
+def test_all_tables_and_pictures_are_included() -> None:
+    pages = [STUDY, *STUDY.with_suffix("").glob("*.md")]
+    page, text = study_page(), "\n".join(each.read_text(encoding="utf-8") for each in pages)
+    assert page.count("<h1>") == 1
+    assert page.count("<h2>") == text.count("\n# ") + text.count("\n## ")
+    assert page.count("<table>") == text.count("\n| ---")
+    assert page.count("<img") == text.count("\n![") == page.count("data:image/svg+xml;base64,")
+    linked = re.findall(r'(?:src|href)="(?!data:)([^"]*)"', page)
+    inside = {address[1:] for address in linked if address.startswith("#")}
+    assert inside == {each.stem for each in pages[1:]} == set(re.findall(r"<a id='(\w+)'>", page))
+    assert all(address.startswith(("#", "https://arxiv.org/")) for address in linked)
+
+
+def test_a_picture_is_read_from_beside_the_text(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "curve.svg").write_text("<svg/>")
+    path = tmp_path / "study.md"
+    (tmp_path / "study" / "one.md").write_text("# One\n\n![A curve](curve.svg)\n")
+    path.write_text("# Found\n\n- [One](study/one.md)\n")
+    assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in study_page(path)
