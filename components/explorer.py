@@ -16,7 +16,7 @@ from components.rail.ratio_marks import marks
 from components.rail.recipe import Recipe, default_of
 from components.shared import status
 from components.shared.job_bodies import loaded_for
-from components.shared.job_button import JobButton
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
 from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, over, states_first
 from components.shared.provenance import Provenance
@@ -40,7 +40,7 @@ class Explorer:
 
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe, line: gr.HTML) -> None:
         self.studio, self.bus, self.recipe, self.line = studio, bus, recipe, line
-        self.work = JobButton(studio.jobs, "Calibrate", "calibrate", "atlas:", line=line)
+        self.work = JobButton(studio.jobs, "Calibrate", "calibrate", "atlas:", _end, line=line)
         self.work.row.visible = False
         self.calibrated = gr.State("")
         self.drawn = gr.State(bus.view.value)
@@ -218,17 +218,16 @@ class Explorer:
             return updates | self.layers.clear()
         return updates | self.layers.draw(run, view, self.studio.atlases.find(run.spec), "Measured", known.spec)
 
+    @in_one_sentence
     def calibrate(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Draw the atlas of the recipe's calibration as a job of the queue, then draw the recipe again."""
-        try:
-            spec = self.recipe.read(base, *values)
-            key, title = AtlasKey.of(spec).digest, f"Calibrating {spec.model}"
-            job = self.work.submit(request, key, title, lambda: self._atlas(spec))
-        except LiarError as error:
-            yield {self.line: status.problem(str(error))}
-            return
-        for snapshot, line in self.work.follow(job, request, _end):
-            yield {**line, self.calibrated: job.id} if snapshot.state == "done" else line
+        spec = self.recipe.read(base, *values)
+
+        def show(snapshot: Snapshot) -> Updates:
+            return {self.calibrated: snapshot.id} if snapshot.state == "done" else {}
+
+        key, title = AtlasKey.of(spec).digest, f"Calibrating {spec.model}"
+        yield from self.work.run(request, key, title, lambda: self._atlas(spec), show)
 
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.jobs.draw_atlas import atlas_steps  # torch takes seconds to load

@@ -15,14 +15,14 @@ from gradio.blocks import Block
 from components.shared import status
 from components.shared.downloads import served_folder
 from components.shared.job_bodies import stored, with_models
-from components.shared.job_button import RememberedJobButton
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from liar.errors import InvalidSpecError, LiarError, StorageError
+from liar.errors import InvalidSpecError, StorageError
 from liar.events import Progress
 from liar.files import check_new_folder
 from liar.report.export import file_stem
 from liar.results import RunResult
-from server.job import HandOut, Job, Snapshot
+from server.job import HandOut, Snapshot
 from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -72,7 +72,7 @@ class SavingPanel:
                 visible=studio.profile.may_name_folder,
                 min_width=260,
             )
-        self.work = RememberedJobButton(studio.jobs, "Save the model", "save", "save:")
+        self.work = JobButton(studio.jobs, "Save the model", "save", "save:", _end, remembered=True)
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
         self.pushing = PushPanel(studio, bus, self.dtype) if offers_login() else None
         self.outputs: list[Block] = [*self.work.outputs, self.ready]
@@ -83,37 +83,34 @@ class SavingPanel:
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **UNQUEUED)
-        self.work.resume_with(opened, self._watch, self.outputs)
+        self.work.resume_with(opened, self.outputs, self._show)
         if self.pushing is not None:
             self.pushing.wire(opened)
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def save(self, key: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
         """Start a job that saves the model of the run ``key``, and watch it."""
-        try:
-            result = stored(self.studio, key)
-            if dtype not in [name for _, name in _DTYPES]:
-                raise InvalidSpecError("Choose one of the number formats.")
-            named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
-            target = Path(named).expanduser() if named else None
-            check_new_folder(target)
-            title = f"Saving {file_stem(result.spec)}"
-            job = self.work.submit(
-                request, f"{key}:{dtype}:{target}", title, lambda: self._saving(result, dtype, target)
-            )
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        result = stored(self.studio, key)
+        if dtype not in [name for _, name in _DTYPES]:
+            raise InvalidSpecError("Choose one of the number formats.")
+        named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
+        target = Path(named).expanduser() if named else None
+        check_new_folder(target)
+        key, title = f"{key}:{dtype}:{target}", f"Saving {file_stem(result.spec)}"
+        yield from self.work.run(request, key, title, lambda: self._saving(result, dtype, target), self._show)
 
     def clear(self) -> Updates:
         """Clear line and download when another run is shown."""
         return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request, _end):
-            yield {**line, self.ready: _ready(snapshot)}
+    def _show(self, snapshot: Snapshot) -> Updates:
+        ready = snapshot.latest(Ready)
+        if ready is None or ready.archive is None:
+            return {self.ready: gr.update(visible=False)}
+        label = f"Download {ready.archive.name} ({ready.archive.stat().st_size / 1e6:,.1f} MB)"
+        return {self.ready: gr.update(value=str(ready.archive), label=label, visible=True)}
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
@@ -197,14 +194,6 @@ def _end(snapshot: Snapshot) -> str:
     return status.end(snapshot, done=sentence, stopped=sentence)
 
 
-def _ready(snapshot: Snapshot) -> Any:
-    ready = snapshot.latest(Ready)
-    if ready is None or ready.archive is None:
-        return gr.update(visible=False)
-    size = ready.archive.stat().st_size / 1e6
-    return gr.update(value=str(ready.archive), label=f"Download {ready.archive.name} ({size:,.1f} MB)", visible=True)
-
-
 class PushPanel:
     """Panel of a job that saves the model in the number format ``dtype``, loads it again and uploads it."""
 
@@ -225,44 +214,36 @@ class PushPanel:
                 elem_id="push-repo",
             )
             self.private = gr.Checkbox(False, label="Private", min_width=120)
-        self.work = RememberedJobButton(studio.jobs, "Push to the Hub", "push", "push:")
+        self.work = JobButton(studio.jobs, "Push to the Hub", "push", "push:", _pushed, remembered=True)
 
     def wire(self, opened: Any) -> None:
         """Connect the button; after ``opened`` (the opening of the page), watch the push of this browser if it goes on."""
         inputs: list[Block] = [self.bus.shown, self.dtype, self.repo, self.private]
         pushing = self.work.button.click(self.push, inputs, self.work.outputs, trigger_mode="once", **QUEUED)
         self.bus.shown.change(self.clear, None, self.work.outputs, cancels=[pushing], **UNQUEUED)
-        self.work.resume_with(opened, self._watch, self.work.outputs)
+        self.work.resume_with(opened, self.work.outputs)
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def push(
         self, key: str, dtype: str, repo: str | None, private: bool, request: gr.Request, login: gr.OAuthToken | None
     ) -> Iterator[Updates]:
         """Start a job that pushes the model of the run ``key`` to ``repo``, and watch it."""
-        try:
-            result = stored(self.studio, key)
-            if login is None:
-                raise InvalidSpecError("Sign in first: the model goes to your own account.")
-            from liar.save.push import Credential  # torch takes seconds to load
+        result = stored(self.studio, key)
+        if login is None:
+            raise InvalidSpecError("Sign in first: the model goes to your own account.")
+        from liar.save.push import Credential  # torch takes seconds to load
 
-            name = (repo or "").strip() or file_stem(result.spec)
-            title, credential = f"Pushing {file_stem(result.spec)}", Credential.of_login(login.token)
-            # The session is part of the key, so that nobody joins the push of another account.
-            key = f"{request.session_hash}:{key}:{dtype}:{name}:{private}"
-            job = self.work.submit(request, key, title, lambda: self._pushing(result, dtype, name, private, credential))
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        name = (repo or "").strip() or file_stem(result.spec)
+        title, credential = f"Pushing {file_stem(result.spec)}", Credential.of_login(login.token)
+        # The session is part of the key, so that nobody joins the push of another account.
+        key = f"{request.session_hash}:{key}:{dtype}:{name}:{private}"
+        yield from self.work.run(request, key, title, lambda: self._pushing(result, dtype, name, private, credential))
 
     def clear(self) -> Updates:
         """Clear the line when another run is shown."""
         return {**self.work.idle(""), self.work.job: ""}
-
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for _, line in self.work.follow(job, request, _pushed):
-            yield line
 
     # -- in the worker ------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, g
     last = ended(queue, job)
     assert (last.state, last.result, last.handed_out, last.error) == ("done", "value", ["first", "second"], None)
     assert queue.find("k") is job
-    assert queue.get(job.id) is job
+    assert queue.get(job.facts.id) is job
     assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
 
 
@@ -284,7 +284,7 @@ def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch
     assert queue.find("0") is None
     assert queue.find("1") is jobs[1]
     now += 31 * 60
-    assert queue.get(jobs[-1].id) is None
+    assert queue.get(jobs[-1].facts.id) is None
 
 
 def test_closing_ends_everything() -> None:
