@@ -15,7 +15,7 @@ from components.measured.verdict import VerdictPanel, is_of_another
 from components.rail.ratio_marks import marks
 from components.rail.recipe import Recipe, default_of
 from components.shared import status
-from components.shared.job_bodies import loaded_for
+from components.shared.job_bodies import loading
 from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
 from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, over, states_first
@@ -23,7 +23,7 @@ from components.shared.provenance import Provenance
 from components.shared.studio import Bus, Studio
 from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
-from liar.events import Event, Progress
+from liar.events import Event
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
 from liar.report.interpolation import meet_perplexity, of_other_ratios
@@ -232,8 +232,7 @@ class Explorer:
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.jobs.draw_atlas import atlas_steps  # torch takes seconds to load
 
-        yield Progress("load", 0, 1, f"Loading {spec.model}")
-        loaded = loaded_for(self.studio, spec)
+        loaded = yield from loading(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)
 

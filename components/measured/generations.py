@@ -176,14 +176,8 @@ class GenerationsPanel:
             steps = ask(variants, prompt, **choices)
             return relay(steps, lambda step: step if isinstance(step, Progress) else HandOut(step))
 
-        # The models of a run that could not be stored answer while they are in memory.
-        variants = self.studio.registry.variants(key)
-        if variants is not None:
-            yield from answers(variants)
-            return
         written: int = choices["max_new_tokens"]
-        result = stored(self.studio, key)
-        yield from with_models(self.studio, result, answers, lambda shape: 3 * shape.written(written), asked=True)
+        yield from with_models(self.studio, key, answers, lambda shape: 3 * shape.written(written), asked=True)
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.evaluate.answering.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""

@@ -37,8 +37,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned
     from liar.runtime.memory import PlannedWork
     from liar.runtime.offload import is_offloaded
 
-    yield Progress("load", 0, 1, f"Loading {asked.model}")
-    loaded = loaded_for(studio, asked, PlannedWork.of(asked))
+    loaded = yield from loading(studio, asked, PlannedWork.of(asked))
     spec = measured(asked, loaded)
     prompts = prompts_for(spec, loaded)
     reports: list[SiteReport] = []
@@ -68,19 +67,21 @@ def stored(studio: Studio, key: str) -> RunResult:
 
 def with_models(
     studio: Studio,
-    result: RunResult,
+    run: RunResult | str,
     then: Callable[[Variants], Generator[E, None, T]],
     cost: Callable[[Shape], float],
     asked: bool = False,
 ) -> Generator[E | Progress, None, T]:
-    """Run ``then`` in the worker with the models of a stored run, restored from its masks if they are not in memory.
+    """Run ``then`` in the worker with the models of a run, restored from its masks if they are not in memory.
 
-    Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.estimates`. Raises
-    :class:`InvalidSpecError` for a streamed model, and if the model is to be ``asked`` and has no head to answer with.
+    ``run`` is the run or its key; a key is looked up only if the models are not in memory, as they may be of a run that
+    could not be stored. Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.estimates`.
+    Raises :class:`InvalidSpecError` for a streamed model, and if the model is to be ``asked`` and has no head to answer with.
     """
-    variants = studio.registry.variants(result.spec.key)
+    variants = studio.registry.variants(run if isinstance(run, str) else run.spec.key)
     if variants is not None:
         return (yield from then(variants))
+    result = stored(studio, run) if isinstance(run, str) else run
     # All of these load torch, which takes seconds.
     from liar.evaluate.answering.reply import check_answers
     from liar.jobs.estimates import Amounts, Shape, prune_cost
@@ -88,8 +89,7 @@ def with_models(
     from liar.progress import Pace, Part
     from liar.runtime.offload import is_offloaded
 
-    yield Progress("load", 0, 1, f"Loading {result.spec.model}")
-    loaded = loaded_for(studio, result.spec)
+    loaded = yield from loading(studio, result.spec)
     if is_offloaded(loaded.model):
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
     if asked:
@@ -109,8 +109,14 @@ def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     return [prompt for prompt in preset_prompts(spec.model, loaded.kind) if fits(loaded, prompt)]
 
 
-def loaded_for(studio: Studio, spec: PruneSpec, work: PlannedWork | None = None) -> LoadedModel:
-    """Load the model of ``spec``; every load of the page goes through here, after the profile has checked the recipe."""
+def loading(
+    studio: Studio, spec: PruneSpec, work: PlannedWork | None = None, pieces: int = 1
+) -> Generator[Progress, None, LoadedModel]:
+    """Load the model of ``spec``; every load of the page goes through here, after the profile has checked the recipe.
+
+    ``pieces``: number of those that the job counts.
+    """
+    yield Progress("load", 0, pieces, f"Loading {spec.model}")
     studio.profile.check(spec)
     return studio.registry.get(spec.model, spec.device, spec.dtype, work)
 

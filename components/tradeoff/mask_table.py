@@ -13,7 +13,7 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.downloads import Content, Download
-from components.shared.job_bodies import loaded_for, measured
+from components.shared.job_bodies import loading, measured
 from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
@@ -136,8 +136,7 @@ class MaskTable:
         from liar.runtime.environment import describe
 
         yield HandOut((rows, columns))
-        yield Progress("load", 0, len(rows) * len(columns), f"Loading {asked.model}")
-        loaded = loaded_for(self.studio, asked)
+        loaded = yield from loading(self.studio, asked, pieces=len(rows) * len(columns))
         spec, named = measured(asked, loaded), spec_of_table(asked)
         table = Table(spec=named, environment=describe(loaded.model)).joined(self.tables.load(named.key))
         with closing(mask_table_steps(spec, rows, columns, loaded)) as steps:

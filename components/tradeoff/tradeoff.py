@@ -13,7 +13,7 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.browser import button_clicks, figure_clicks
-from components.shared.job_bodies import loaded_for, measured
+from components.shared.job_bodies import loading, measured
 from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
@@ -173,8 +173,7 @@ class TradeoffPanel:
         """Sweep in the worker; every finished run is stored at once."""
         from liar.jobs.sweep import sweep_steps
 
-        yield Progress("load", 0, len(sweep.specs), f"Loading {sweep.base.model}")
-        loaded = loaded_for(self.studio, sweep.base)
+        loaded = yield from loading(self.studio, sweep.base, pieces=len(sweep.specs))
         sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:
             for step in steps:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fastapi
 import gradio as gr
 import pytest
 
@@ -30,7 +29,7 @@ from server import login
 from server.model_registry import ModelRegistry
 from server.profile import LOCAL, PUBLIC
 from tests import tiny
-from tests.components.visitor import VISITOR
+from tests.components.visitor import VISITOR, request
 from tests.fakes import language_run
 
 
@@ -196,15 +195,11 @@ def panel(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> PushPanel:
         return PushPanel(studio, Bus(result.spec, View(), result.spec.key), dtype)
 
 
-def from_session(name: str) -> gr.Request:
-    return gr.Request(fastapi.Request({"type": "http", "headers": []}), session_hash=name)
-
-
 TOKEN = gr.OAuthToken("hf_ofTheVisitor", "contribute-repos", 0)
 
 
 def said(panel: PushPanel, key: str, repo: str, token: gr.OAuthToken | None) -> str:
-    *_, last = panel.push(key, "auto", repo, False, from_session("visitor"), token)
+    *_, last = panel.push(key, "auto", repo, False, VISITOR, token)
     return str(last[panel.work.status])
 
 
@@ -239,7 +234,7 @@ def test_two_visitors_never_share_a_push(panel: PushPanel, monkeypatch: pytest.M
 
     monkeypatch.setattr(panel.work.jobs, "submit", submit)
     for session in ("one", "other"):
-        list(panel.push(language_run().spec.key, "auto", "small", True, from_session(session), TOKEN))
+        list(panel.push(language_run().spec.key, "auto", "small", True, request(session), TOKEN))
     assert len(set(keys)) == 2
     assert not any("hf_" in key for key in keys)
 
