@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from liar.events import Event, Progress
+from liar.events import Progress
 
 T = TypeVar("T")
 
@@ -15,14 +15,7 @@ State = Literal["waiting", "running", "done", "stopped", "failed", "left"]
 """``left``: ended for the visitor who pressed Stop, while the job goes on for another visitor who wants the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandOut(Generic[T]):
-    """Item of a job: a value for the pages that watch it, kept however the job ends."""
-
-    value: T
-
-
-Make = Callable[[], Iterator[Event | HandOut[Any]]]
+Make = Callable[[], Iterator[Any]]
 """Function that is called in the worker and returns the generator of a job."""
 
 
@@ -33,7 +26,7 @@ class Snapshot:
     ``place``: number of jobs before it, the running one included; 0 once it runs. ``event``: latest progress.
     ``share``: finished part of the job (0..1, never falling; None if unknown). ``stopping``: the job ends after the
     current step. ``seconds_left``: estimate up to the end of the job, the wait included; None if unknown or ended.
-    ``result``: set if ``state`` is "done". ``handed_out``: values of the :class:`HandOut` so far, however the job ends.
+    ``result``: set if ``state`` is "done". ``handed_out``: what it has yielded besides events, however it ends.
     ``error``: one sentence if ``state`` is "failed". ``seconds``: time that it has run. ``version``: grows with every
     change. ``news``: whether a watcher has a value, or the end of the job, that its snapshot before did not have.
     """

@@ -17,9 +17,9 @@ from typing import Any
 from uuid import uuid4
 
 from liar.errors import LiarError
-from liar.events import Finished, Progress
+from liar.events import Event, Finished, Progress
 from server.fair_queue import Line
-from server.job import HandOut, Job, Make, Snapshot, State
+from server.job import Job, Make, Snapshot, State
 from server.rate import Rate
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,8 @@ class JobQueue:
         """Put a job in line, or join the waiting or running job of the same ``key``, which ``session`` then owns too.
 
         ``make`` is called in the worker and returns a generator. Progress that it yields becomes
-        :attr:`Snapshot.event`; the value of each :class:`HandOut` is appended to :attr:`Snapshot.handed_out`; other
-        events are not kept. The result is the generator's return value or, if that is None, that of its last Finished.
+        :attr:`Snapshot.event`, other events are not kept, and any other value is appended to
+        :attr:`Snapshot.handed_out`. The result is the generator's return value or, if that is None, that of its last Finished.
 
         Raises :class:`QueueFullError` if the session has three jobs waiting, the queue has ``max_waiting``, or the session
         or its address ``client`` has started too many.
@@ -299,15 +299,14 @@ class JobQueue:
                     step = next(steps)
                 except StopIteration as end:
                     return {"state": "done", "result": result if end.value is None else end.value}
-                match step:
-                    case Finished():
-                        result = step.result
-                        self._pass_on(step)
-                    case Progress(share=share):
-                        most = job.facts.share if share is None else max(job.facts.share or 0.0, share)
-                        self._notify(job, event=step, share=most)
-                    case HandOut():
-                        self._notify(job, handed_out=[*job.facts.handed_out, step.value])
+                if isinstance(step, Progress):
+                    share = job.facts.share if step.share is None else max(job.facts.share or 0.0, step.share)
+                    self._notify(job, event=step, share=share)
+                elif isinstance(step, Finished):
+                    result = step.result
+                    self._pass_on(step)
+                elif not isinstance(step, Event):
+                    self._notify(job, handed_out=[*job.facts.handed_out, step])
                 del step  # a Finished may hold models, and the next step may take long
             return {"state": "stopped"}
         finally:

@@ -17,19 +17,17 @@ from components.shared.prompts import is_preset, preset_prompts, read_prompt
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.presets import preset_of
-from liar.progress import relay
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
 from liar.tasks.registry import task_named
-from server.job import HandOut, Snapshot
+from server.job import Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
     from liar.evaluate.answering.ask import PartialAnswer
-    from liar.models.variants import Variants
 
-    Answers = Generator[Progress | HandOut[PartialAnswer | Generation], None, None]
+    Answers = Generator[Progress | PartialAnswer | Generation, None, None]
 
 MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
@@ -172,12 +170,13 @@ class GenerationsPanel:
         """Answer in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
         from liar.evaluate.answering.ask import ask
 
-        def answers(variants: Variants) -> Answers:
-            steps = ask(variants, prompt, **choices)
-            return relay(steps, lambda step: step if isinstance(step, Progress) else HandOut(step))
-
-        written: int = choices["max_new_tokens"]
-        yield from with_models(self.studio, key, answers, lambda shape: 3 * shape.written(written), asked=True)
+        yield from with_models(
+            self.studio,
+            key,
+            lambda variants: ask(variants, prompt, **choices),
+            lambda shape: 3 * shape.written(choices["max_new_tokens"]),
+            asked=True,
+        )
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.evaluate.answering.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""

@@ -13,7 +13,6 @@ from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.tasks.registry import usual_tasks
-from server.job import HandOut
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Studio
@@ -26,7 +25,7 @@ E = TypeVar("E")
 T = TypeVar("T")
 
 
-def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned]]:
+def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     """Run ``asked`` in the worker, with the prompts of the page; the result is stored even if no page is open.
 
     When the last site is done, all sites are handed out as :class:`Pruned` of the ``asked`` recipe, so that the heatmap is
@@ -52,7 +51,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned
         if isinstance(event, SiteDone):
             reports.append(event.report)
             if event.done == event.total:
-                yield HandOut(Pruned(asked, reports))
+                yield Pruned(asked, reports)
 
 
 def stored(studio: Studio, key: str) -> RunResult:

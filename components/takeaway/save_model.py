@@ -22,7 +22,7 @@ from liar.events import Progress
 from liar.files import check_new_folder
 from liar.report.export import file_stem
 from liar.results import RunResult
-from server.job import HandOut, Snapshot
+from server.job import Snapshot
 from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -114,9 +114,7 @@ class SavingPanel:
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
-    def _saving(
-        self, result: RunResult, dtype: str, target: Path | None
-    ) -> Generator[Progress | HandOut[Ready], None, None]:
+    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Progress | Ready, None, None]:
         stem = file_stem(result.spec)
         folder = target or served_folder(self.ready, "models", f"{result.spec.key}-{dtype}") / stem
         archive = None if target else folder.with_name(f"{stem}.zip")
@@ -136,7 +134,7 @@ class SavingPanel:
                 shutil.rmtree(folder, ignore_errors=True)
         if archive is not None:  # name the folder that the zip unpacks to, not the path on the server
             delivered = replace(delivered, saved=replace(delivered.saved, folder=Path(stem)))
-        yield HandOut(Ready(delivered.sentence, archive))
+        yield Ready(delivered.sentence, archive)
 
 
 def _written(
@@ -249,7 +247,7 @@ class PushPanel:
 
     def _pushing(
         self, result: RunResult, dtype: str, repo: str, private: bool, login: Credential
-    ) -> Generator[Progress | HandOut[str], None, None]:
+    ) -> Generator[Progress | str, None, None]:
         from liar.save.push import find_destination, push_checkpoint
 
         yield Progress("save", 0, 1, f"Asking the Hub about {repo}")
@@ -258,7 +256,7 @@ class PushPanel:
             folder = Path(place, file_stem(result.spec))
             yield from _written(self.studio, result, dtype, folder)
             yield Progress("save", 1, 1, f"Uploading to {destination.repo}")
-            yield HandOut(push_checkpoint(folder, destination, credential=login, again="press Push again"))
+            yield push_checkpoint(folder, destination, credential=login, again="press Push again")
 
 
 def _pushed(snapshot: Snapshot) -> str:

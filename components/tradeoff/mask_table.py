@@ -31,7 +31,7 @@ from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
 from liar.statistics.compare import differing
 from liar.store import MaskTableStore, spec_of_table
-from server.job import HandOut, Snapshot
+from server.job import Snapshot
 
 Format = Literal["json", "csv"]
 
@@ -130,12 +130,12 @@ class MaskTable:
 
     def _compute(
         self, asked: PruneSpec, rows: list[Criterion], columns: list[Reconstruction]
-    ) -> Iterator[Progress | HandOut[tuple[list[Criterion], list[Reconstruction]]] | HandOut[Table]]:
+    ) -> Iterator[Progress | tuple[list[Criterion], list[Reconstruction]] | Table]:
         """In the worker: hand out the rows and columns, then the table as it grows, and store it even if no page watches."""
         from liar.jobs.mask_table import mask_table_steps
         from liar.runtime.environment import describe
 
-        yield HandOut((rows, columns))
+        yield rows, columns
         loaded = yield from loading(self.studio, asked, pieces=len(rows) * len(columns))
         spec, named = measured(asked, loaded), spec_of_table(asked)
         table = Table(spec=named, environment=describe(loaded.model)).joined(self.tables.load(named.key))
@@ -148,7 +148,7 @@ class MaskTable:
                 table = table.model_copy(update=new).joined(table)
                 with suppress(StorageError):  # reported in the status line at the end
                     self.tables.save(table)
-                yield HandOut(table)
+                yield table
 
     def _end(self, snapshot: Snapshot) -> str:
         table, kept = snapshot.latest(Table), ""

@@ -30,7 +30,7 @@ from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
 from liar.statistics.compare import differing
 from liar.tasks.demo import PERPLEXITY
-from server.job import HandOut, Snapshot
+from server.job import Snapshot
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
@@ -169,7 +169,7 @@ class TradeoffPanel:
         runs = snapshot.all_of(RunResult)
         return {self.redraw_key: f"{len(runs)} of {snapshot.id}"} if runs else {}
 
-    def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | HandOut[RunResult]]:
+    def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | RunResult]:
         """Sweep in the worker; every finished run is stored at once."""
         from liar.jobs.sweep import sweep_steps
 
@@ -177,14 +177,11 @@ class TradeoffPanel:
         sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:
             for step in steps:
-                if isinstance(step, Progress):
-                    yield step
-                    continue
                 # A run that cannot be stored reaches the page from the job; the status line counts it as lost at the end.
                 with suppress(LiarError):
-                    if self.studio.store.find(step.spec) is None:
+                    if isinstance(step, RunResult) and self.studio.store.find(step.spec) is None:
                         self.studio.store.save(step)
-                yield HandOut(step)
+                yield step
 
     def _end(self, snapshot: Snapshot) -> str:
         runs = snapshot.all_of(RunResult)

@@ -15,7 +15,7 @@ import pytest
 import server.job_queue
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Finished
-from server.job import HandOut, Job, Snapshot
+from server.job import Job, Snapshot
 from server.job_queue import JobQueue
 from tests.fakes import language_run
 from tests.server.gate import HALF, Gate, at_gate, begun, ended, instant
@@ -63,7 +63,7 @@ def test_values_can_arrive_before_the_next_tick(queue: JobQueue, gate: Gate) -> 
 
     def make() -> Iterator[Any]:
         ready.wait(20)
-        yield HandOut("a part")
+        yield "a part"
         yield from gate()
 
     job = queue.submit("anna", "k", "", make)
@@ -167,7 +167,7 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
 
 def raising(error: BaseException) -> Callable[[], Iterator[Any]]:
     def make() -> Iterator[Any]:
-        yield HandOut("kept")
+        yield "kept"
         raise error
 
     return make
