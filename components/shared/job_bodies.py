@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.lookup import Pruned
 from components.shared.prompts import preset_prompts
@@ -127,10 +127,9 @@ def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
     """
     from liar.data.packing import longest_sequence  # torch takes seconds to load
 
-    choices: dict[str, Any] = {}
-    if not spec.evaluate:
-        choices["evaluate"] = usual_tasks(loaded.task, spec.data)
-    longest = longest_sequence(loaded)
-    if spec.sequence_length > longest:
-        choices["sequence_length"] = longest
-    return spec.model_copy(update=choices) if choices else spec
+    return spec.model_copy(
+        update={
+            "evaluate": spec.evaluate or usual_tasks(loaded.task, spec.data),
+            "sequence_length": min(spec.sequence_length, longest_sequence(loaded)),
+        }
+    )

@@ -122,10 +122,14 @@ class SavingPanel:
         def make_room(variants: Variants, loaded: LoadedModel) -> None:
             from liar.save.deliver import weight_bytes_as
 
-            _check_room(folder.parent, variants.bytes)
+            place, needed = folder.parent, 2.1 * variants.bytes  # of the model and its zip at the same time
+            if (free := shutil.disk_usage(place).free) < needed:
+                raise StorageError(
+                    f"Saving takes {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are free; make room there."
+                )
             if archive is not None:
-                needed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
-                _bound(folder.parent.parent, needed, self.studio.profile.saved_bytes)
+                packed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
+                _bound(folder.parent.parent, packed, self.studio.profile.saved_bytes)
 
         try:
             delivered = yield from _written(self.studio, result, dtype, folder, archive, make_room)
@@ -175,15 +179,6 @@ def _bound(folder: Path, needed: int, most: int) -> None:
         size += path.stat().st_size
         if size > most:
             path.unlink()
-
-
-def _check_room(folder: Path, weights: int) -> None:
-    """Raise :class:`StorageError` if ``folder`` lacks room for a model and its zip at the same time."""
-    free = shutil.disk_usage(folder).free
-    if free < 2.1 * weights:
-        raise StorageError(
-            f"Saving takes {2.1 * weights / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room there."
-        )
 
 
 def _end(snapshot: Snapshot) -> str:
