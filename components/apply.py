@@ -13,7 +13,7 @@ from components.rail.recipe import Recipe
 from components.shared import status
 from components.shared.browser import button_clicks
 from components.shared.job_bodies import pruning
-from components.shared.job_button import JobButton, status_line
+from components.shared.job_button import JobButton, in_one_sentence, status_line
 from components.shared.panel import QUEUED, Updates
 from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
@@ -21,8 +21,7 @@ from liar.report.view import View
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import differing
-from server.job import Job, Snapshot
-from server.job_queue import TICK
+from server.job import Snapshot
 
 
 class Drawing(NamedTuple):
@@ -51,7 +50,7 @@ class Apply:
         self.studio, self.bus, self.recipe = studio, bus, recipe
         # The keys of runs have no prefix, since panels look up the job of a recipe.
         line = status_line("status", script=button_clicks("again"))
-        self.work = JobButton(studio.jobs, "Apply", "apply", line=line)
+        self.work = JobButton(studio.jobs, "Apply", "apply", last_line=_end, line=line, at_once=True)
         self.drawing = gr.State(Drawing())
         # Components updated every second. Few, since each one takes interpreter time from the thread of the run.
         self.outputs: list[Block] = [*self.work.outputs, self.drawing]
@@ -69,27 +68,20 @@ class Apply:
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def apply(self, base: PruneSpec, request: gr.Request, *values: Any, again: bool = False) -> Iterator[Updates]:
         """Do the run of the current controls, or show it if it is stored and not asked for ``again``; every expected failure
         ends in one sentence.
 
         ``request`` stands before ``*values`` because Gradio passes it only there.
         """
-        try:
-            spec = self.recipe.read(base, *values)
-            stored = None if again else self.studio.store.find(spec)
-            if stored is None:
-                title = f"Applying the recipe to {spec.model}"
-                job = self.work.submit(
-                    request, spec.key, title, lambda: pruning(self.studio, spec), self._expected(spec)
-                )
-        except LiarError as error:
-            yield self._idle(status.problem(str(error)))
-            return
+        spec = self.recipe.read(base, *values)
+        stored = None if again else self.studio.store.find(spec)
         if stored is None:
-            yield from self._watch(job, request)
+            title, seconds = f"Applying the recipe to {spec.model}", self._expected(spec)
+            yield from self.work.run(request, spec.key, title, lambda: pruning(self.studio, spec), self._show, seconds)
         else:
-            yield self._idle(_DRAWING)  # also resets the state, so that the same run changes it
+            yield {**self.work.idle(_DRAWING), self.drawing: Drawing()}  # so that the same run changes the state
             yield {self.work.status: gr.skip(), self.drawing: Drawing("stored", stored.spec.key)}
 
     def rerun(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
@@ -98,11 +90,7 @@ class Apply:
 
     def resume(self, spec: PruneSpec, request: gr.Request) -> Iterator[Updates]:
         """Watch the job of the recipe again, if the page was reloaded while it went on."""
-        job = self.work.find(spec.key, request)
-        if job is None:
-            yield {self.work.status: gr.skip()}
-        else:
-            yield from self._watch(job, request)
+        yield from self.work.resume(self.studio.jobs.find(spec.key), request, self._show)
 
     def leave(self, request: gr.Request) -> None:
         """Leave the jobs of a page that was closed or reloaded; they go on."""
@@ -124,7 +112,7 @@ class Apply:
             job = self.studio.jobs.get(id) if what == "run" else None
             if job is None:
                 return self.explorer.redraw(view, shown, spec)
-            result = self.studio.jobs.snapshot(job).result
+            result = job.facts.result
             line = self._kept(result)
         return {**self.explorer.show(result.spec, view, spec), self.work.status: line}
 
@@ -139,10 +127,11 @@ class Apply:
 
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request, _end, poll=TICK, values_wait=False):
-            drawing = Drawing("sites", job.id) if snapshot.handed_out and not snapshot.ended else Drawing()
-            yield {**line, self.drawing: Drawing("run", job.id) if snapshot.state == "done" else drawing}
+    def _show(self, snapshot: Snapshot) -> Updates:
+        if snapshot.state == "done":
+            return {self.drawing: Drawing("run", snapshot.id)}
+        has_sites = snapshot.handed_out and not snapshot.ended
+        return {self.drawing: Drawing("sites", snapshot.id) if has_sites else Drawing()}
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds of the last run of this model here; None if its spec differs in more than :data:`_SAME_WORK`."""
@@ -150,9 +139,6 @@ class Apply:
         if found is None or found.saved is None:  # a shipped run was timed on another machine
             return None
         return sum(found.timings.values()) if set(differing([found.spec, spec])) <= _SAME_WORK else None
-
-    def _idle(self, line: str) -> Updates:
-        return {**self.work.idle(line), self.drawing: Drawing()}
 
 
 def _end(snapshot: Snapshot) -> str:

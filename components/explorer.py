@@ -15,15 +15,15 @@ from components.measured.verdict import VerdictPanel, is_of_another
 from components.rail.ratio_marks import marks
 from components.rail.recipe import Recipe, default_of
 from components.shared import status
-from components.shared.job_bodies import loaded_for
-from components.shared.job_button import JobButton
+from components.shared.job_bodies import loading
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
 from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, over, states_first
 from components.shared.provenance import Provenance
 from components.shared.studio import Bus, Studio
 from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
-from liar.events import Event, Progress
+from liar.events import Event
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
 from liar.report.interpolation import meet_perplexity, of_other_ratios
@@ -40,7 +40,7 @@ class Explorer:
 
     def __init__(self, studio: Studio, bus: Bus, recipe: Recipe, line: gr.HTML) -> None:
         self.studio, self.bus, self.recipe, self.line = studio, bus, recipe, line
-        self.work = JobButton(studio.jobs, "Calibrate", "calibrate", "atlas:", line=line)
+        self.work = JobButton(studio.jobs, "Calibrate", "calibrate", "atlas:", _end, line=line)
         self.work.row.visible = False
         self.calibrated = gr.State("")
         self.drawn = gr.State(bus.view.value)
@@ -218,23 +218,21 @@ class Explorer:
             return updates | self.layers.clear()
         return updates | self.layers.draw(run, view, self.studio.atlases.find(run.spec), "Measured", known.spec)
 
+    @in_one_sentence
     def calibrate(self, base: PruneSpec, request: gr.Request, *values: Any) -> Iterator[Updates]:
         """Draw the atlas of the recipe's calibration as a job of the queue, then draw the recipe again."""
-        try:
-            spec = self.recipe.read(base, *values)
-            key, title = AtlasKey.of(spec).digest, f"Calibrating {spec.model}"
-            job = self.work.submit(request, key, title, lambda: self._atlas(spec))
-        except LiarError as error:
-            yield {self.line: status.problem(str(error))}
-            return
-        for snapshot, line in self.work.follow(job, request, _end):
-            yield {**line, self.calibrated: job.id} if snapshot.state == "done" else line
+        spec = self.recipe.read(base, *values)
+
+        def show(snapshot: Snapshot) -> Updates:
+            return {self.calibrated: snapshot.id} if snapshot.state == "done" else {}
+
+        key, title = AtlasKey.of(spec).digest, f"Calibrating {spec.model}"
+        yield from self.work.run(request, key, title, lambda: self._atlas(spec), show)
 
     def _atlas(self, spec: PruneSpec) -> Iterator[Event]:
         from liar.jobs.draw_atlas import atlas_steps  # torch takes seconds to load
 
-        yield Progress("load", 0, 1, f"Loading {spec.model}")
-        loaded = loaded_for(self.studio, spec)
+        loaded = yield from loading(self.studio, spec)
         atlas = yield from atlas_steps(loaded, spec)
         self.studio.atlases.save(atlas)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import Any, Generic, Literal, TypeVar
-from uuid import uuid4
+from typing import Any, Literal, TypeVar
 
-from liar.events import Event, Progress
+from liar.events import Progress
 
 T = TypeVar("T")
 
@@ -16,14 +15,7 @@ State = Literal["waiting", "running", "done", "stopped", "failed", "left"]
 """``left``: ended for the visitor who pressed Stop, while the job goes on for another visitor who wants the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class HandOut(Generic[T]):
-    """Item of a job: a value for the pages that watch it, kept however the job ends."""
-
-    value: T
-
-
-Make = Callable[[], Iterator[Event | HandOut[Any]]]
+Make = Callable[[], Iterator[Any]]
 """Function that is called in the worker and returns the generator of a job."""
 
 
@@ -34,22 +26,25 @@ class Snapshot:
     ``place``: number of jobs before it, the running one included; 0 once it runs. ``event``: latest progress.
     ``share``: finished part of the job (0..1, never falling; None if unknown). ``stopping``: the job ends after the
     current step. ``seconds_left``: estimate up to the end of the job, the wait included; None if unknown or ended.
-    ``result``: set if ``state`` is "done". ``handed_out``: values of the :class:`HandOut` so far, however the job ends.
+    ``result``: set if ``state`` is "done". ``handed_out``: what it has yielded besides events, however it ends.
     ``error``: one sentence if ``state`` is "failed". ``seconds``: time that it has run. ``version``: grows with every
-    change.
+    change. ``news``: whether a watcher has a value, or the end of the job, that its snapshot before did not have.
     """
 
-    state: State
-    place: int
-    event: Progress | None
-    seconds_left: float | None
-    result: Any
-    handed_out: list[Any]
-    error: str | None
-    seconds: float
-    version: int
+    id: str
+    title: str
+    state: State = "waiting"
+    place: int = 0
+    event: Progress | None = None
+    seconds_left: float | None = None
+    result: Any = None
+    handed_out: list[Any] = field(default_factory=list)
+    error: str | None = None
+    seconds: float = 0.0
+    version: int = 0
     share: float | None = None
     stopping: bool = False
+    news: bool = False
 
     @property
     def ended(self) -> bool:
@@ -64,30 +59,27 @@ class Snapshot:
         return next(reversed(self.all_of(kind)), None)
 
 
+@dataclass(eq=False)
 class Job:
-    """Handle of a job: ``id``, ``key`` and ``title`` are public; all other attributes belong to the queue, under its lock.
+    """Handle of a job: ``key`` and ``facts`` are public; all other attributes belong to the queue, under its lock.
 
-    ``owners``: sessions that want it. ``absent``: owners whose page is closed; the job goes on, but they do not keep it
-    from being stopped.
+    ``facts``: its state, without its place and times. ``owners``: sessions that want it. ``absent``: owners whose page is
+    closed; the job goes on, but they do not keep it from being stopped.
     """
 
-    def __init__(self, key: str, title: str, make: Make, expected_seconds: float | None) -> None:
-        self.id = uuid4().hex
-        self.key, self.title = key, title
-        self.owners: set[str] = set()
-        self.absent: set[str] = set()
-        self.make: Make | None = make
-        self.expected_seconds = expected_seconds
-        self.state: State = "waiting"
-        self.stopping = False
-        self.started: float | None = None
-        self.ended: float | None = None
-        self.event: Progress | None = None
-        self.share: float | None = None
-        self.result: Any = None
-        self.handed_out: list[Any] = []
-        self.error: str | None = None
-        self.version = 0
+    key: str
+    make: Make | None
+    expected_seconds: float | None
+    facts: Snapshot
+    owners: set[str] = field(default_factory=set)
+    absent: set[str] = field(default_factory=set)
+    stopping: bool = False
+    started: float | None = None
+    ended: float | None = None
+
+    def change(self, **facts: Any) -> None:
+        """Replace some of the facts; the version grows also without any, as when the place changes."""
+        self.facts = replace(self.facts, version=self.facts.version + 1, **facts)
 
     @property
     def seconds(self) -> float:
@@ -104,8 +96,8 @@ class Job:
         """
         if self.ended is not None:
             return None
-        if self.event is not None and self.event.seconds_left is not None:
-            return self.event.seconds_left
+        if self.facts.event is not None and self.facts.event.seconds_left is not None:
+            return self.facts.event.seconds_left
         if self.expected_seconds is None:
             return None
         return max(self.expected_seconds - self.seconds, 0.0) or None

@@ -14,11 +14,12 @@ from statistics import median
 from threading import Condition, Thread
 from time import monotonic
 from typing import Any
+from uuid import uuid4
 
 from liar.errors import LiarError
 from liar.events import Event, Finished, Progress
 from server.fair_queue import Line
-from server.job import HandOut, Job, Make, Snapshot, State
+from server.job import Job, Make, Snapshot, State
 from server.rate import Rate
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,11 @@ class JobQueue:
     """
 
     def __init__(
-        self, max_waiting: int = 16, *, rate: Rate | None = None, on_finished: Callable[[Finished], None] | None = None
+        self,
+        max_waiting: int = 16,
+        *,
+        rate: Rate | None = None,
+        on_finished: Callable[[Finished], None] = lambda _: None,
     ) -> None:
         self._on_finished = on_finished
         self._rate = rate or Rate()
@@ -83,8 +88,8 @@ class JobQueue:
         """Put a job in line, or join the waiting or running job of the same ``key``, which ``session`` then owns too.
 
         ``make`` is called in the worker and returns a generator. Progress that it yields becomes
-        :attr:`Snapshot.event`; the value of each :class:`HandOut` is appended to :attr:`Snapshot.handed_out`; other
-        events are not kept. The result is the generator's return value or, if that is None, that of its last Finished.
+        :attr:`Snapshot.event`, other events are not kept, and any other value is appended to
+        :attr:`Snapshot.handed_out`. The result is the generator's return value or, if that is None, that of its last Finished.
 
         Raises :class:`QueueFullError` if the session has three jobs waiting, the queue has ``max_waiting``, or the session
         or its address ``client`` has started too many.
@@ -92,14 +97,13 @@ class JobQueue:
         with self._changed:
             if self._closed:
                 raise RuntimeError("The queue is closed.")
-            self._drop_expired()
-            job = next((job for job in self._live() if job.key == key and not job.stopping), None)
+            job = next((job for job in self._live() if job.key == key and self.join(job, session)), None)
             if job is None:
                 self._line.check_room(session)
                 self._rate.spend(session, client)
-                job = Job(key, title, make, expected_seconds)
+                job = Job(key, make, expected_seconds, Snapshot(uuid4().hex, title))
                 self._line.waiting.append(job)
-            self._add_owner(job, session)
+                self.join(job, session)
             self._notify(*self._line.waiting)
             if self._worker is None:
                 self._worker = Thread(target=self._work, name="jobs", daemon=True)
@@ -111,7 +115,8 @@ class JobQueue:
         with self._changed:
             if job.ended is not None or job.stopping:
                 return False
-            self._add_owner(job, session)
+            self._line.enter(session)
+            job.owners.add(session)
             return True
 
     def find(self, key: str) -> Job | None:
@@ -119,20 +124,28 @@ class JobQueue:
 
         Ended jobs are kept for 30 minutes, and no more than 50 of them.
         """
-        with self._changed:
-            self._drop_expired()
-            return next((job for job in [*self._live(), *reversed(self._ended)] if job.key == key), None)
+        return next((job for job in self._kept() if job.key == key), None)
 
-    def get(self, id: str) -> Job | None:
+    def get(self, id: str | None) -> Job | None:
         """The job of this ``id``, None if there is none or it is no longer kept."""
-        with self._changed:
-            self._drop_expired()
-            return next((job for job in [*self._live(), *self._ended] if job.id == id), None)
+        return next((job for job in self._kept() if job.facts.id == id), None)
 
     def snapshot(self, job: Job) -> Snapshot:
         """Current state of ``job``."""
         with self._changed:
-            return self._snapshot(job)
+            ahead: list[Job] = []
+            seconds_left = job.seconds_left
+            if job.facts.state == "waiting":
+                order = [*([self._running] if self._running else []), *self._line.order()]
+                ahead = order[: order.index(job)]
+                seconds_left = self._sum_left([*ahead, job])
+            return replace(
+                job.facts,
+                place=len(ahead),
+                seconds_left=seconds_left,
+                seconds=job.seconds,
+                stopping=job.stopping and job.ended is None,
+            )
 
     def watch(self, job: Job, *, session: str = "", poll: float = 0.25, values_wait: bool = True) -> Iterator[Snapshot]:
         """Snapshots of ``job``: one at once, one after each change, and a last one at its end.
@@ -143,16 +156,18 @@ class JobQueue:
         one comes without delay, as do values that the job hands out, unless ``values_wait``. Closing the iterator does
         not stop the job.
         """
+        seen = 0
         while True:
             with self._changed:
-                snapshot = self._snapshot(job)
+                snapshot = self.snapshot(job)
                 if session and session not in job.owners and (snapshot.ended or not job.stopping):
                     # A visitor who pressed Stop gets no result, even if the job still finishes.
                     state: State = "stopped" if job.stopping else "left"
                     snapshot = replace(snapshot, state=state, seconds_left=None, result=None, error=None)
-            yield snapshot
+            yield replace(snapshot, news=snapshot.ended or len(snapshot.handed_out) > seen)
             if snapshot.ended:
                 return
+            seen = len(snapshot.handed_out)
             self._pause(job, snapshot, poll, values_wait)
 
     def stop(self, job: Job, session: str) -> None:
@@ -189,72 +204,54 @@ class JobQueue:
         """Wait until the snapshot after ``seen`` is due: at a change, or after :data:`TICK`."""
 
         def cannot_wait() -> bool:
-            return job.ended is not None or (not values_wait and len(job.handed_out) > len(seen.handed_out))
+            return job.ended is not None or (not values_wait and len(job.facts.handed_out) > len(seen.handed_out))
 
         with self._changed:
             begin = monotonic()
             self._changed.wait_for(cannot_wait, poll)
             left = TICK - (monotonic() - begin)
-            self._changed.wait_for(lambda: job.version != seen.version, max(left, 0.0))
+            self._changed.wait_for(lambda: job.facts.version != seen.version, max(left, 0.0))
 
     # -- the line (called with the lock held) -------------------------------------------------------------------
 
     def _live(self) -> list[Job]:
         return [*self._line.waiting, *([self._running] if self._running else [])]
 
-    def _add_owner(self, job: Job, session: str) -> None:
-        self._line.enter(session)
-        job.owners.add(session)
+    def _kept(self) -> list[Job]:
+        """The jobs that have not ended, then the others, from the one that ended last."""
+        with self._changed:
+            self._drop_expired()
+            return [*self._live(), *reversed(self._ended)]
 
     def _give_up(self, job: Job) -> None:
         job.stopping = True
         if job in self._line.waiting:
             self._line.waiting.remove(job)
-            self._end(job, "stopped")
+            self._end(job, state="stopped")
 
-    def _end(self, job: Job, state: State, error: str | None = None) -> None:
-        job.state, job.error, job.ended, job.make = state, error, monotonic(), None
-        if state != "done":
-            job.result = None
+    def _end(self, job: Job, **facts: Any) -> None:
+        job.ended, job.make = monotonic(), None
+        job.change(**facts)
         if self._running is job:
             self._running = None
         self._ended.append(job)
         self._drop_expired()
-        self._notify(job, *self._line.waiting)
+        self._notify(*self._line.waiting)
 
     def _drop_expired(self) -> None:
         oldest = monotonic() - KEPT_SECONDS
         self._ended = [job for job in self._ended[-KEPT_JOBS:] if job.ended is not None and job.ended >= oldest]
 
-    def _notify(self, *jobs: Job) -> None:
-        for job in jobs:
-            job.version += 1
-        self._changed.notify_all()
-
-    # -- snapshots (called with the lock held) ------------------------------------------------------------------
-
-    def _snapshot(self, job: Job) -> Snapshot:
-        ahead: list[Job] = []
-        if job.state == "waiting":
-            order = self._line.order()
-            ahead = [*([self._running] if self._running else []), *order[: order.index(job)]]
-        return Snapshot(
-            state=job.state,
-            place=len(ahead),
-            event=job.event,
-            seconds_left=self._sum_left([*ahead, job]) if job.state == "waiting" else job.seconds_left,
-            result=job.result if job.state == "done" else None,
-            handed_out=list(job.handed_out),
-            error=job.error,
-            seconds=job.seconds,
-            version=job.version,
-            share=job.share,
-            stopping=job.stopping and job.ended is None,
-        )
+    def _notify(self, *jobs: Job, **facts: Any) -> None:
+        """Change ``facts`` of ``jobs``, or only their version, and wake those who watch."""
+        with self._changed:
+            for job in jobs:
+                job.change(**facts)
+            self._changed.notify_all()
 
     def _sum_left(self, jobs: list[Job]) -> float:
         """Seconds that ``jobs`` take in turn; one without an estimate takes what the jobs before it took."""
-        took = [job.seconds for job in self._ended if job.state == "done"]
+        took = [job.seconds for job in self._ended if job.facts.state == "done"]
         usual = median(took) if took else USUAL_SECONDS
         return sum(max(usual - job.seconds, 0.0) if job.seconds_left is None else job.seconds_left for job in jobs)
 
@@ -271,58 +268,53 @@ class JobQueue:
             if not self._line.waiting:
                 return False
             job = self._running = self._line.take()
-            job.state, job.started = "running", monotonic()
-            self._notify(job, *self._line.waiting)
-        state, error = self._outcome(job)
+            job.started = monotonic()
+            job.change(state="running")
+            self._notify(*self._line.waiting)
+        facts = self._outcome(job)
         with self._changed:
-            self._end(job, state, error)
+            self._end(job, **facts)
         return True
 
-    def _outcome(self, job: Job) -> tuple[State, str | None]:
+    def _outcome(self, job: Job) -> dict[str, Any]:
+        """Run the job; the facts of its end."""
         try:
-            return ("done" if self._drive(job) else "stopped"), None
+            return self._drive(job)
         except LiarError as failure:
             error = str(failure)
         except MemoryError:
             error = "Memory ran out; take fewer calibration tokens, a shorter sequence length or a smaller model."
         except BaseException:  # SystemExit too: no job may end the worker
-            log.exception("The job %r failed in a way that LIAR does not know", job.title)
+            log.exception("The job %r failed in a way that LIAR does not know", job.facts.title)
             error = "The job failed unexpectedly; the log of the server has more."
-        return ("stopped", None) if job.stopping else ("failed", error)
+        return {"state": "stopped"} if job.stopping else {"state": "failed", "error": error}
 
-    def _drive(self, job: Job) -> bool:
-        """Run the job's generator; True if it ran to its end, False if it was stopped."""
+    def _drive(self, job: Job) -> dict[str, Any]:
+        """Run the job's generator to its end, or until the job is stopped."""
         assert job.make is not None, "a job is taken once"
-        steps = job.make()
+        steps, result = job.make(), None
         try:
             while not job.stopping:
                 try:
                     step = next(steps)
                 except StopIteration as end:
-                    if end.value is not None:
-                        job.result = end.value
-                    return True
-                self._receive(job, step)
+                    return {"state": "done", "result": result if end.value is None else end.value}
+                if isinstance(step, Progress):
+                    share = job.facts.share if step.share is None else max(job.facts.share or 0.0, step.share)
+                    self._notify(job, event=step, share=share)
+                elif isinstance(step, Finished):
+                    result = step.result
+                    self._pass_on(step)
+                elif not isinstance(step, Event):
+                    self._notify(job, handed_out=[*job.facts.handed_out, step])
                 del step  # a Finished may hold models, and the next step may take long
-            return False
+            return {"state": "stopped"}
         finally:
             if close := getattr(steps, "close", None):
                 close()
 
-    def _receive(self, job: Job, step: Event | HandOut[Any]) -> None:
-        if isinstance(step, Finished) and self._on_finished is not None:
-            try:
-                self._on_finished(step)
-            except Exception:  # an error of the callback must not lose the result
-                log.exception("A finished job could not be passed on")
-        with self._changed:
-            match step:
-                case Finished():
-                    job.result = step.result
-                case Progress():
-                    job.event = step
-                    if step.share is not None:
-                        job.share = max(job.share or 0.0, step.share)
-                case HandOut():
-                    job.handed_out.append(step.value)
-            self._notify(job)
+    def _pass_on(self, finished: Finished) -> None:
+        try:
+            self._on_finished(finished)
+        except Exception:  # an error of the callback must not lose the result
+            log.exception("A finished job could not be passed on")

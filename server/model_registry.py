@@ -47,12 +47,16 @@ class ModelRegistry:
             found = self._find(key)
             if found is None:
                 found = self._load(model, device, dtype, *([work] if work else []))
-                self._keep(key, found)
+                self.keep(key, found)
             return found
 
-    def keep(self, key: str, variants: Variants) -> None:
-        """Keep the variants of the finished run ``key``, in place of earlier ones."""
-        self._keep(key, variants)
+    def keep(self, key: _Key, entry: LoadedModel | Variants) -> None:
+        """Keep a model, or the variants of the finished run ``key``, in place of earlier ones."""
+        with self._lock:
+            self._entries[key] = entry
+            self._entries.move_to_end(key)
+            while self._bytes() > self.max_bytes and (oldest := next(self._droppable(), None)) is not None:
+                del self._entries[oldest]
 
     def variants(self, key: str) -> Variants | None:
         """The variants of the finished run ``key``, None if they are not in memory."""
@@ -64,13 +68,6 @@ class ModelRegistry:
             if key in self._entries:
                 self._entries.move_to_end(key)
             return self._entries.get(key)
-
-    def _keep(self, key: _Key, entry: LoadedModel | Variants) -> None:
-        with self._lock:
-            self._entries[key] = entry
-            self._entries.move_to_end(key)
-            while self._bytes() > self.max_bytes and (oldest := next(self._droppable(), None)) is not None:
-                del self._entries[oldest]
 
     def _droppable(self) -> Iterator[_Key]:
         """Keys of entries that can be dropped to free memory, the least recently used first; never the newest."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -12,25 +11,23 @@ from gradio.blocks import Block
 from components.measured.answer_markup import legend, live_answers, stored_answers
 from components.shared import status
 from components.shared.job_bodies import stored, with_models
-from components.shared.job_button import JobButton, status_line
+from components.shared.job_button import JobButton, in_one_sentence, status_line
 from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates
 from components.shared.prompts import is_preset, preset_prompts, read_prompt
-from liar.errors import InvalidSpecError, LiarError
+from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.presets import preset_of
-from liar.progress import relay
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
 from liar.tasks.registry import task_named
-from server.job import HandOut
+from server.job import Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
     from liar.evaluate.answering.ask import PartialAnswer
-    from liar.models.variants import Variants
 
-    Answers = Generator[Progress | HandOut[PartialAnswer | Generation], None, None]
+    Answers = Generator[Progress | PartialAnswer | Generation, None, None]
 
 MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
@@ -139,6 +136,7 @@ class GenerationsPanel:
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def ask(
         self, key: str, text: str, tokens: float, temperature: float, seed: float, request: gr.Request
     ) -> Iterator[Updates]:
@@ -146,19 +144,16 @@ class GenerationsPanel:
 
         Models that are not in memory are restored first.
         """
-        try:
-            prompt = read_prompt(text, self.studio.profile.prompt_characters)
-            choices = self._settings(tokens, temperature, seed)
-            if self.studio.registry.variants(key) is None:
-                stored(self.studio, key)
-            job = self.work.submit(
-                request, f"{key} {choices} {prompt}", "Asking the models", lambda: self._ask(key, prompt, choices)
-            )
-        except LiarError as error:
-            yield {self.work.status: status.problem(str(error))}
-            return
-        for snapshot, line in self.work.follow(job, request, partial(status.end, done="Done.", stopped="Stopped.")):
-            yield {**line, self.live: live_answers(prompt, snapshot.handed_out)}
+        prompt = read_prompt(text, self.studio.profile.prompt_characters)
+        choices = self._settings(tokens, temperature, seed)
+        if self.studio.registry.variants(key) is None:
+            stored(self.studio, key)
+
+        def show(snapshot: Snapshot) -> Updates:
+            return {self.live: live_answers(prompt, snapshot.handed_out)}
+
+        about = f"{key} {choices} {prompt}"
+        yield from self.work.run(request, about, "Asking the models", lambda: self._ask(key, prompt, choices), show)
 
     def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
@@ -175,18 +170,13 @@ class GenerationsPanel:
         """Answer in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
         from liar.evaluate.answering.ask import ask
 
-        def answers(variants: Variants) -> Answers:
-            steps = ask(variants, prompt, **choices)
-            return relay(steps, lambda step: step if isinstance(step, Progress) else HandOut(step))
-
-        # The models of a run that could not be stored answer while they are in memory.
-        variants = self.studio.registry.variants(key)
-        if variants is not None:
-            yield from answers(variants)
-            return
-        written: int = choices["max_new_tokens"]
-        result = stored(self.studio, key)
-        yield from with_models(self.studio, result, answers, lambda shape: 3 * shape.written(written), asked=True)
+        yield from with_models(
+            self.studio,
+            key,
+            lambda variants: ask(variants, prompt, **choices),
+            lambda shape: 3 * shape.written(choices["max_new_tokens"]),
+            asked=True,
+        )
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.evaluate.answering.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.blocks import Block
 
-from components.shared import status
 from components.shared.job_bodies import stored, with_models
-from components.shared.job_button import JobButton
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from liar.errors import LiarError
 from liar.events import Progress
 from liar.report.costs import CostsResult
 from liar.report.words.cost_sentences import rows, sentences
 from liar.results import RunResult
-from server.job import Job
+from server.job import Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
@@ -52,23 +49,16 @@ class CostsPanel:
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def measure(self, key: str, request: gr.Request) -> Iterator[Updates]:
         """Start a job that measures both models of the run ``key``, and watch it."""
-        try:
-            result = stored(self.studio, key)
-            job = self.work.submit(request, key, "Measuring size and speed", lambda: self._measure(result))
-        except LiarError as error:
-            yield self._idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        result = stored(self.studio, key)
+        yield from self.work.run(request, key, "Measuring size and speed", lambda: self._measure(result), self._show)
 
     def resume(self, key: str, request: gr.Request) -> Iterator[Updates]:
         """Watch the job of a reloaded page if it has not ended, else show its table."""
-        job = self.work.find(key, request)
-        if job is None:
-            yield {self.table: self._known(key)}
-        else:
-            yield from self._watch(job, request)
+        job = self.studio.jobs.find(self.work.key_of(key))
+        yield from self.work.resume(job, request, self._show, {self.table: self._known(key)})
 
     def change_run(self, id: str, key: str, request: gr.Request) -> Updates:
         """Show the table of another run, if it is known, and stop the job of the former run."""
@@ -76,23 +66,18 @@ class CostsPanel:
         if job is not None and job.key == self.work.key_of(key):
             return {self.table: gr.skip()}
         self.work.end(id, request)
-        return {**self._idle(""), self.table: self._known(key)}
+        return {**self.work.idle(""), self.work.job: "", self.table: self._known(key)}
 
     # -- the job ------------------------------------------------------------------------------------------------
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request, partial(status.end, done="Done.", stopped="Stopped.")):
-            updates = {**line, self.work.job: ""} if snapshot.ended else line
-            yield {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
-
-    def _idle(self, words: str) -> Updates:
-        return {**self.work.idle(words), self.work.job: ""}
+    def _show(self, snapshot: Snapshot) -> Updates:
+        updates: Updates = {self.work.job: ""} if snapshot.ended else {}
+        return {**updates, self.table: costs_table(snapshot.result)} if snapshot.state == "done" else updates
 
     def _known(self, key: str) -> str:
         """Table of a run that was measured recently, else ""."""
         job = self.studio.jobs.find(self.work.key_of(key))
-        result = self.studio.jobs.snapshot(job).result if job else None
-        return costs_table(result) if result else ""
+        return costs_table(job.facts.result) if job and job.facts.result else ""
 
     def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
         """Measure in the worker; the models are looked up here, since a waiting job must not keep them in memory."""

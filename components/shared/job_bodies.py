@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.lookup import Pruned
 from components.shared.prompts import preset_prompts
@@ -13,7 +13,6 @@ from liar.events import Event, Finished, Progress, SiteDone
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.tasks.registry import usual_tasks
-from server.job import HandOut
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Studio
@@ -26,7 +25,7 @@ E = TypeVar("E")
 T = TypeVar("T")
 
 
-def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned]]:
+def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     """Run ``asked`` in the worker, with the prompts of the page; the result is stored even if no page is open.
 
     When the last site is done, all sites are handed out as :class:`Pruned` of the ``asked`` recipe, so that the heatmap is
@@ -37,8 +36,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned
     from liar.runtime.memory import PlannedWork
     from liar.runtime.offload import is_offloaded
 
-    yield Progress("load", 0, 1, f"Loading {asked.model}")
-    loaded = loaded_for(studio, asked, PlannedWork.of(asked))
+    loaded = yield from loading(studio, asked, PlannedWork.of(asked))
     spec = measured(asked, loaded)
     prompts = prompts_for(spec, loaded)
     reports: list[SiteReport] = []
@@ -53,7 +51,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | HandOut[Pruned
         if isinstance(event, SiteDone):
             reports.append(event.report)
             if event.done == event.total:
-                yield HandOut(Pruned(asked, reports))
+                yield Pruned(asked, reports)
 
 
 def stored(studio: Studio, key: str) -> RunResult:
@@ -68,19 +66,21 @@ def stored(studio: Studio, key: str) -> RunResult:
 
 def with_models(
     studio: Studio,
-    result: RunResult,
+    run: RunResult | str,
     then: Callable[[Variants], Generator[E, None, T]],
     cost: Callable[[Shape], float],
     asked: bool = False,
 ) -> Generator[E | Progress, None, T]:
-    """Run ``then`` in the worker with the models of a stored run, restored from its masks if they are not in memory.
+    """Run ``then`` in the worker with the models of a run, restored from its masks if they are not in memory.
 
-    Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.estimates`. Raises
-    :class:`InvalidSpecError` for a streamed model, and if the model is to be ``asked`` and has no head to answer with.
+    ``run`` is the run or its key; a key is looked up only if the models are not in memory, as they may be of a run that
+    could not be stored. Progress covers both parts: ``cost`` is that of ``then``, in the units of :mod:`liar.jobs.estimates`.
+    Raises :class:`InvalidSpecError` for a streamed model, and if the model is to be ``asked`` and has no head to answer with.
     """
-    variants = studio.registry.variants(result.spec.key)
+    variants = studio.registry.variants(run if isinstance(run, str) else run.spec.key)
     if variants is not None:
         return (yield from then(variants))
+    result = stored(studio, run) if isinstance(run, str) else run
     # All of these load torch, which takes seconds.
     from liar.evaluate.answering.reply import check_answers
     from liar.jobs.estimates import Amounts, Shape, prune_cost
@@ -88,8 +88,7 @@ def with_models(
     from liar.progress import Pace, Part
     from liar.runtime.offload import is_offloaded
 
-    yield Progress("load", 0, 1, f"Loading {result.spec.model}")
-    loaded = loaded_for(studio, result.spec)
+    loaded = yield from loading(studio, result.spec)
     if is_offloaded(loaded.model):
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
     if asked:
@@ -109,8 +108,14 @@ def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
     return [prompt for prompt in preset_prompts(spec.model, loaded.kind) if fits(loaded, prompt)]
 
 
-def loaded_for(studio: Studio, spec: PruneSpec, work: PlannedWork | None = None) -> LoadedModel:
-    """Load the model of ``spec``; every load of the page goes through here, after the profile has checked the recipe."""
+def loading(
+    studio: Studio, spec: PruneSpec, work: PlannedWork | None = None, pieces: int = 1
+) -> Generator[Progress, None, LoadedModel]:
+    """Load the model of ``spec``; every load of the page goes through here, after the profile has checked the recipe.
+
+    ``pieces``: number of those that the job counts.
+    """
+    yield Progress("load", 0, pieces, f"Loading {spec.model}")
     studio.profile.check(spec)
     return studio.registry.get(spec.model, spec.device, spec.dtype, work)
 
@@ -122,10 +127,9 @@ def measured(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
     """
     from liar.data.packing import longest_sequence  # torch takes seconds to load
 
-    choices: dict[str, Any] = {}
-    if not spec.evaluate:
-        choices["evaluate"] = usual_tasks(loaded.task, spec.data)
-    longest = longest_sequence(loaded)
-    if spec.sequence_length > longest:
-        choices["sequence_length"] = longest
-    return spec.model_copy(update=choices) if choices else spec
+    return spec.model_copy(
+        update={
+            "evaluate": spec.evaluate or usual_tasks(loaded.task, spec.data),
+            "sequence_length": min(spec.sequence_length, longest_sequence(loaded)),
+        }
+    )

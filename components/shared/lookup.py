@@ -65,8 +65,8 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
     """
     atlas, run, pruned = studio.atlases.find(spec), studio.store.find(spec), None
     if run is None and (job := studio.jobs.find(spec.key)) is not None:
-        snapshot = studio.jobs.snapshot(job)
-        run, pruned = snapshot.result, None if snapshot.ended else snapshot.latest(Pruned)
+        facts = job.facts  # read once, since the job may end meanwhile
+        run, pruned = facts.result, None if facts.ended else facts.latest(Pruned)
     spec = spec if run is None else run.spec
     known = Known(spec, atlas, run, pruned, measured=of_other_ratios(spec, studio.store.summaries()))
     if run is not None:
@@ -93,6 +93,4 @@ def _carried(studio: Studio, expected: Forecast, atlas: Atlas, measured: Mapping
 def run_of(studio: Studio, key: str) -> RunResult | None:
     """The stored run with this key, else the result of a recent job that could not be stored, else None."""
     run, job = studio.store.load(key), studio.jobs.find(key)
-    if run is None and job is not None:
-        run = studio.jobs.snapshot(job).result
-    return run
+    return job.facts.result if run is None and job is not None else run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from html import escape
 
-from liar.events import Progress
 from liar.report.words.sentences import duration
 from server.job import Snapshot
 
@@ -26,7 +25,7 @@ def problem(words: str) -> str:
     return f'<div role="alert" class="problem">{escape(words)}</div>'
 
 
-def follow(title: str, snapshot: Snapshot, pieces: str = "") -> str:
+def follow(snapshot: Snapshot, pieces: str = "") -> str:
     """Status line of a job that has not ended: its place in the queue or its current step, and the time left.
 
     If the job counts ``pieces`` ("runs"), the line has the number of those done.
@@ -34,24 +33,22 @@ def follow(title: str, snapshot: Snapshot, pieces: str = "") -> str:
     if snapshot.stopping:
         return running("Stopping after this step…", snapshot.share)
     left = f" {duration(snapshot.seconds_left).capitalize()} left in all." if snapshot.seconds_left else ""
+    title, event = snapshot.title, snapshot.event
     if snapshot.state == "waiting":
         before = "one job is" if snapshot.place == 1 else f"{snapshot.place} jobs are"
         return running(f"{title}: {before} before yours.{left}" if snapshot.place else f"{title} begins.{left}")
-    if snapshot.event is None:
+    if event is None:
         return running(f"{title}, {snapshot.seconds:.0f} s so far.{left}")
-    return running(f"{_step(snapshot.event, pieces)}.{left}", snapshot.share)
+    step = f"{event.message}, {event.done} of {event.total}" if event.total > 1 else event.message
+    if pieces:
+        step = f"{event.done} of {event.total} {pieces} done. {event.message}"
+    return running(f"{step}.{left}", snapshot.share)
 
 
-def end(snapshot: Snapshot, *, done: str, stopped: str) -> str:
+def end(snapshot: Snapshot, done: str = "Done.", stopped: str = "Stopped.") -> str:
     """Status line of a job that has ended, at least for this visitor."""
     if snapshot.state == "failed":
         return problem(snapshot.error or "The job failed; the log of the server has more.")
     if snapshot.state == "left":
         return note("Stopped for you; another visitor wants the same, so the job itself goes on.")
     return note(stopped if snapshot.state == "stopped" else done)
-
-
-def _step(event: Progress, pieces: str) -> str:
-    if pieces:
-        return f"{event.done} of {event.total} {pieces} done. {event.message}"
-    return f"{event.message}, {event.done} of {event.total}" if event.total > 1 else event.message

@@ -15,14 +15,14 @@ from gradio.blocks import Block
 from components.shared import status
 from components.shared.downloads import served_folder
 from components.shared.job_bodies import stored, with_models
-from components.shared.job_button import RememberedJobButton
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.panel import QUEUED, UNQUEUED, Updates
-from liar.errors import InvalidSpecError, LiarError, StorageError
+from liar.errors import InvalidSpecError, StorageError
 from liar.events import Progress
 from liar.files import check_new_folder
 from liar.report.export import file_stem
 from liar.results import RunResult
-from server.job import HandOut, Job, Snapshot
+from server.job import Snapshot
 from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -72,7 +72,7 @@ class SavingPanel:
                 visible=studio.profile.may_name_folder,
                 min_width=260,
             )
-        self.work = RememberedJobButton(studio.jobs, "Save the model", "save", "save:")
+        self.work = JobButton(studio.jobs, "Save the model", "save", "save:", _end, remembered=True)
         self.ready = gr.DownloadButton("Download", visible=False, size="md", elem_id="save-ready")
         self.pushing = PushPanel(studio, bus, self.dtype) if offers_login() else None
         self.outputs: list[Block] = [*self.work.outputs, self.ready]
@@ -83,43 +83,38 @@ class SavingPanel:
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **UNQUEUED)
-        self.work.resume_with(opened, self._watch, self.outputs)
+        self.work.resume_with(opened, self.outputs, self._show)
         if self.pushing is not None:
             self.pushing.wire(opened)
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def save(self, key: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
         """Start a job that saves the model of the run ``key``, and watch it."""
-        try:
-            result = stored(self.studio, key)
-            if dtype not in [name for _, name in _DTYPES]:
-                raise InvalidSpecError("Choose one of the number formats.")
-            named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
-            target = Path(named).expanduser() if named else None
-            check_new_folder(target)
-            title = f"Saving {file_stem(result.spec)}"
-            job = self.work.submit(
-                request, f"{key}:{dtype}:{target}", title, lambda: self._saving(result, dtype, target)
-            )
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        result = stored(self.studio, key)
+        if dtype not in [name for _, name in _DTYPES]:
+            raise InvalidSpecError("Choose one of the number formats.")
+        named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
+        target = Path(named).expanduser() if named else None
+        check_new_folder(target)
+        key, title = f"{key}:{dtype}:{target}", f"Saving {file_stem(result.spec)}"
+        yield from self.work.run(request, key, title, lambda: self._saving(result, dtype, target), self._show)
 
     def clear(self) -> Updates:
         """Clear line and download when another run is shown."""
         return {**self.work.idle(""), self.work.job: "", self.ready: gr.update(visible=False)}
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request, _end):
-            yield {**line, self.ready: _ready(snapshot)}
+    def _show(self, snapshot: Snapshot) -> Updates:
+        ready = snapshot.latest(Ready)
+        if ready is None or ready.archive is None:
+            return {self.ready: gr.update(visible=False)}
+        label = f"Download {ready.archive.name} ({ready.archive.stat().st_size / 1e6:,.1f} MB)"
+        return {self.ready: gr.update(value=str(ready.archive), label=label, visible=True)}
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
-    def _saving(
-        self, result: RunResult, dtype: str, target: Path | None
-    ) -> Generator[Progress | HandOut[Ready], None, None]:
+    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Progress | Ready, None, None]:
         stem = file_stem(result.spec)
         folder = target or served_folder(self.ready, "models", f"{result.spec.key}-{dtype}") / stem
         archive = None if target else folder.with_name(f"{stem}.zip")
@@ -127,10 +122,14 @@ class SavingPanel:
         def make_room(variants: Variants, loaded: LoadedModel) -> None:
             from liar.save.deliver import weight_bytes_as
 
-            _check_room(folder.parent, variants.bytes)
+            place, needed = folder.parent, 2.1 * variants.bytes  # of the model and its zip at the same time
+            if (free := shutil.disk_usage(place).free) < needed:
+                raise StorageError(
+                    f"Saving takes {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are free; make room there."
+                )
             if archive is not None:
-                needed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
-                _bound(folder.parent.parent, needed, self.studio.profile.saved_bytes)
+                packed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
+                _bound(folder.parent.parent, packed, self.studio.profile.saved_bytes)
 
         try:
             delivered = yield from _written(self.studio, result, dtype, folder, archive, make_room)
@@ -139,7 +138,7 @@ class SavingPanel:
                 shutil.rmtree(folder, ignore_errors=True)
         if archive is not None:  # name the folder that the zip unpacks to, not the path on the server
             delivered = replace(delivered, saved=replace(delivered.saved, folder=Path(stem)))
-        yield HandOut(Ready(delivered.sentence, archive))
+        yield Ready(delivered.sentence, archive)
 
 
 def _written(
@@ -182,27 +181,10 @@ def _bound(folder: Path, needed: int, most: int) -> None:
             path.unlink()
 
 
-def _check_room(folder: Path, weights: int) -> None:
-    """Raise :class:`StorageError` if ``folder`` lacks room for a model and its zip at the same time."""
-    free = shutil.disk_usage(folder).free
-    if free < 2.1 * weights:
-        raise StorageError(
-            f"Saving takes {2.1 * weights / 1e9:.1f} GB in {folder}, where {free / 1e9:.1f} GB are free; make room there."
-        )
-
-
 def _end(snapshot: Snapshot) -> str:
     ready = snapshot.latest(Ready)
     sentence = ready.sentence if ready else "Stopped. Nothing was saved."
     return status.end(snapshot, done=sentence, stopped=sentence)
-
-
-def _ready(snapshot: Snapshot) -> Any:
-    ready = snapshot.latest(Ready)
-    if ready is None or ready.archive is None:
-        return gr.update(visible=False)
-    size = ready.archive.stat().st_size / 1e6
-    return gr.update(value=str(ready.archive), label=f"Download {ready.archive.name} ({size:,.1f} MB)", visible=True)
 
 
 class PushPanel:
@@ -225,50 +207,42 @@ class PushPanel:
                 elem_id="push-repo",
             )
             self.private = gr.Checkbox(False, label="Private", min_width=120)
-        self.work = RememberedJobButton(studio.jobs, "Push to the Hub", "push", "push:")
+        self.work = JobButton(studio.jobs, "Push to the Hub", "push", "push:", _pushed, remembered=True)
 
     def wire(self, opened: Any) -> None:
         """Connect the button; after ``opened`` (the opening of the page), watch the push of this browser if it goes on."""
         inputs: list[Block] = [self.bus.shown, self.dtype, self.repo, self.private]
         pushing = self.work.button.click(self.push, inputs, self.work.outputs, trigger_mode="once", **QUEUED)
         self.bus.shown.change(self.clear, None, self.work.outputs, cancels=[pushing], **UNQUEUED)
-        self.work.resume_with(opened, self._watch, self.work.outputs)
+        self.work.resume_with(opened, self.work.outputs)
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def push(
         self, key: str, dtype: str, repo: str | None, private: bool, request: gr.Request, login: gr.OAuthToken | None
     ) -> Iterator[Updates]:
         """Start a job that pushes the model of the run ``key`` to ``repo``, and watch it."""
-        try:
-            result = stored(self.studio, key)
-            if login is None:
-                raise InvalidSpecError("Sign in first: the model goes to your own account.")
-            from liar.save.push import Credential  # torch takes seconds to load
+        result = stored(self.studio, key)
+        if login is None:
+            raise InvalidSpecError("Sign in first: the model goes to your own account.")
+        from liar.save.push import Credential  # torch takes seconds to load
 
-            name = (repo or "").strip() or file_stem(result.spec)
-            title, credential = f"Pushing {file_stem(result.spec)}", Credential.of_login(login.token)
-            # The session is part of the key, so that nobody joins the push of another account.
-            key = f"{request.session_hash}:{key}:{dtype}:{name}:{private}"
-            job = self.work.submit(request, key, title, lambda: self._pushing(result, dtype, name, private, credential))
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        name = (repo or "").strip() or file_stem(result.spec)
+        title, credential = f"Pushing {file_stem(result.spec)}", Credential.of_login(login.token)
+        # The session is part of the key, so that nobody joins the push of another account.
+        key = f"{request.session_hash}:{key}:{dtype}:{name}:{private}"
+        yield from self.work.run(request, key, title, lambda: self._pushing(result, dtype, name, private, credential))
 
     def clear(self) -> Updates:
         """Clear the line when another run is shown."""
         return {**self.work.idle(""), self.work.job: ""}
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for _, line in self.work.follow(job, request, _pushed):
-            yield line
-
     # -- in the worker ------------------------------------------------------------------------------------------
 
     def _pushing(
         self, result: RunResult, dtype: str, repo: str, private: bool, login: Credential
-    ) -> Generator[Progress | HandOut[str], None, None]:
+    ) -> Generator[Progress | str, None, None]:
         from liar.save.push import find_destination, push_checkpoint
 
         yield Progress("save", 0, 1, f"Asking the Hub about {repo}")
@@ -277,7 +251,7 @@ class PushPanel:
             folder = Path(place, file_stem(result.spec))
             yield from _written(self.studio, result, dtype, folder)
             yield Progress("save", 1, 1, f"Uploading to {destination.repo}")
-            yield HandOut(push_checkpoint(folder, destination, credential=login, again="press Push again"))
+            yield push_checkpoint(folder, destination, credential=login, again="press Push again")
 
 
 def _pushed(snapshot: Snapshot) -> str:

@@ -13,13 +13,13 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.downloads import Content, Download
-from components.shared.job_bodies import loaded_for, measured
-from components.shared.job_button import RememberedJobButton
+from components.shared.job_bodies import loading, measured
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.markup import cell, row, table
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
 from liar.choices import Criterion, Reconstruction
-from liar.errors import LiarError, StorageError
+from liar.errors import InvalidSpecError, StorageError
 from liar.events import Progress
 from liar.report.export import as_json, mask_table_csv
 from liar.report.plots.masks import cell_words, mask_heatmap
@@ -31,7 +31,7 @@ from liar.results import MaskTable as Table
 from liar.spec import CRITERIA, RECONSTRUCTIONS, PruneSpec
 from liar.statistics.compare import differing
 from liar.store import MaskTableStore, spec_of_table
-from server.job import HandOut, Job, Snapshot
+from server.job import Snapshot
 
 Format = Literal["json", "csv"]
 
@@ -61,7 +61,9 @@ class MaskTable:
         self.reconstructions = gr.CheckboxGroup(
             list(RECONSTRUCTIONS), value=list(RECONSTRUCTIONS), label="Reconstructions"
         )
-        self.work = RememberedJobButton(studio.jobs, "Compute the table", "tradeoff-masks", "masks:", pieces="cells")
+        self.work = JobButton(
+            studio.jobs, "Compute the table", "tradeoff-masks", "masks:", self._end, pieces="cells", remembered=True
+        )
         self.words = gr.HTML("", elem_id="mask-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="mask-table")
         with gr.Accordion("The same as a table", open=False, visible=False) as self.twin:
@@ -83,12 +85,12 @@ class MaskTable:
         gr.on([self.bus.view.change, self.bus.spec.change], self.show_stored, seen, self.picture, **UNQUEUED)
         for name, button in self.buttons.items():
             self.download.wire(button, partial(self.content, name), self.drawn)
-        self.work.resume_with(opened, self._watch, self.outputs)
+        self.work.resume_with(opened, self.outputs, self._show)
 
     def show_stored(self, view: View, spec: PruneSpec, id: str, drawn: str) -> Updates:
         """Show the recipe's stored table after a change of tab or recipe, unless a table is being computed."""
         job = self.studio.jobs.get(id)
-        at_work = job is not None and not self.studio.jobs.snapshot(job).ended
+        at_work = job is not None and not job.facts.ended
         if view.tab != "trade-off" or at_work:
             return {self.drawn: gr.skip()}
         table = self.tables.find(spec)
@@ -108,44 +110,33 @@ class MaskTable:
             raise StorageError("This table is not kept here any more; compute it again.")
         return Content(table.spec, f"-masks.{ending}", as_json(table) if ending == "json" else mask_table_csv(table))
 
+    @in_one_sentence
     def compute(
         self, spec: PruneSpec, criteria: list[Criterion], reconstructions: list[Reconstruction], request: gr.Request
     ) -> Iterator[Updates]:
         """Fill the table cell by cell as one job."""
         if not criteria or not reconstructions:
-            yield self.work.idle(status.problem("Choose at least one criterion and one reconstruction."))
-            return
+            raise InvalidSpecError("Choose at least one criterion and one reconstruction.")
         rows = [name for name in CRITERIA if name in criteria]
         columns = [name for name in RECONSTRUCTIONS if name in reconstructions]
+        self.studio.profile.check(spec)
         title = f"{len(rows)} criteria under {len(columns)} reconstructions"
         key = f"{spec.key}:{','.join(rows)}:{','.join(columns)}"
-        try:
-            self.studio.profile.check(spec)
-            job = self.work.submit(request, key, title, lambda: self._compute(spec, rows, columns))
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        yield from self.work.run(request, key, title, lambda: self._compute(spec, rows, columns), self._show)
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        drawn: Table | None = None
-        for snapshot, line in self.work.follow(job, request, partial(self._end, job.title)):
-            updates, table = {**line}, snapshot.latest(Table)
-            if table is not None and (table is not drawn or snapshot.ended):
-                drawn = table
-                updates |= self._draw(table, *(snapshot.latest(tuple) or ()))
-            yield updates
+    def _show(self, snapshot: Snapshot) -> Updates:
+        table = snapshot.latest(Table) if snapshot.news else None
+        return {} if table is None else self._draw(table, *(snapshot.latest(tuple) or ()))
 
     def _compute(
         self, asked: PruneSpec, rows: list[Criterion], columns: list[Reconstruction]
-    ) -> Iterator[Progress | HandOut[tuple[list[Criterion], list[Reconstruction]]] | HandOut[Table]]:
+    ) -> Iterator[Progress | tuple[list[Criterion], list[Reconstruction]] | Table]:
         """In the worker: hand out the rows and columns, then the table as it grows, and store it even if no page watches."""
         from liar.jobs.mask_table import mask_table_steps
         from liar.runtime.environment import describe
 
-        yield HandOut((rows, columns))
-        yield Progress("load", 0, len(rows) * len(columns), f"Loading {asked.model}")
-        loaded = loaded_for(self.studio, asked)
+        yield rows, columns
+        loaded = yield from loading(self.studio, asked, pieces=len(rows) * len(columns))
         spec, named = measured(asked, loaded), spec_of_table(asked)
         table = Table(spec=named, environment=describe(loaded.model)).joined(self.tables.load(named.key))
         with closing(mask_table_steps(spec, rows, columns, loaded)) as steps:
@@ -157,15 +148,17 @@ class MaskTable:
                 table = table.model_copy(update=new).joined(table)
                 with suppress(StorageError):  # reported in the status line at the end
                     self.tables.save(table)
-                yield HandOut(table)
+                yield table
 
-    def _end(self, title: str, snapshot: Snapshot) -> str:
+    def _end(self, snapshot: Snapshot) -> str:
         table, kept = snapshot.latest(Table), ""
         if table is not None and self.tables.load(table.spec.key) == table:
             kept = " The address of its recipe brings the table back."
         elif table is not None:
             kept = " It could not be stored and will be gone when this page is."
-        return status.end(snapshot, done=f"Done: {title}.{kept}", stopped=f"Stopped. The finished cells stay.{kept}")
+        return status.end(
+            snapshot, done=f"Done: {snapshot.title}.{kept}", stopped=f"Stopped. The finished cells stay.{kept}"
+        )
 
     def _draw(
         self, table: Table | None, criteria: Iterable[Criterion] = (), reconstructions: Iterable[Reconstruction] = ()

@@ -13,8 +13,8 @@ from gradio.blocks import Block
 
 from components.shared import status
 from components.shared.browser import button_clicks, figure_clicks
-from components.shared.job_bodies import loaded_for, measured
-from components.shared.job_button import RememberedJobButton
+from components.shared.job_bodies import loading, measured
+from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from components.shared.studio import Bus, Studio
 from components.takeaway.runs import picked, runs_table
@@ -31,7 +31,7 @@ from liar.results import RunResult
 from liar.spec import CRITERIA, MAX_RATIO, MAX_RATIOS, RECONSTRUCTIONS, PruneSpec, SweepSpec, ratios_between
 from liar.statistics.compare import differing
 from liar.tasks.demo import PERPLEXITY
-from server.job import HandOut, Job, Snapshot
+from server.job import Snapshot
 
 Compared = Literal["nothing", "reconstructions", "criteria"]
 
@@ -78,7 +78,9 @@ class TradeoffPanel:
         self.criteria = EveryCriterion(studio, bus)
         gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
         self.form = _sweep_form(studio.profile.runs)
-        self.work = RememberedJobButton(studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", pieces="runs")
+        self.work = JobButton(
+            studio.jobs, "Run at these ratios", "tradeoff-sweep", "sweep:", self._end, pieces="runs", remembered=True
+        )
         # Hidden box: writing it, from any handler, redraws the figures with the current values of the controls.
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
         self.masks = MaskTable(studio, bus)
@@ -110,7 +112,7 @@ class TradeoffPanel:
         inputs: list[Block] = [bus.spec, *self.form]
         working: list[Block] = [*self.work.outputs, self.redraw_key]
         self.work.button.click(self.sweep, inputs, working, trigger_mode="once", **QUEUED)
-        self.work.resume_with(opened, self._watch, working)
+        self.work.resume_with(opened, working, self._show)
         self.masks.wire(opened)
 
     # -- the figures --------------------------------------------------------------------------------------------
@@ -118,7 +120,7 @@ class TradeoffPanel:
     def redraw(self, spec: PruneSpec, shown: str, everything: bool, task: str | None, cost: Cost, job: str) -> Updates:
         """Draw sentence, figures and table of the runs for the values of the controls."""
         found = self.studio.jobs.get(job)
-        runs = self.studio.jobs.snapshot(found).all_of(RunResult) if found else []
+        runs = found.facts.all_of(RunResult) if found else []
         drawn = _DrawnRuns(self.studio.store.summaries(), runs, spec, shown, everything, task, cost)
         return {
             self.sentence: drawn.sentence,
@@ -137,6 +139,7 @@ class TradeoffPanel:
 
     # -- the sweep ----------------------------------------------------------------------------------------------
 
+    @in_one_sentence
     def sweep(
         self,
         spec: PruneSpec,
@@ -149,58 +152,46 @@ class TradeoffPanel:
         request: gr.Request,
     ) -> Iterator[Updates]:
         """Run the recipe at every ratio as one job; each finished run is drawn, and stays however the job ends."""
-        try:
-            sweep = SweepSpec.create(
-                base=spec,
-                ratios=ratios_between(first, last, int(ratios)),
-                reconstructions=tuple(reconstructions) if compared == "reconstructions" else (),
-                criteria=tuple(criteria) if compared == "criteria" else (),
-            )
-            number, most = len(sweep.specs), self.studio.profile.runs
-            if number > most:
-                raise InvalidSpecError(
-                    f"That makes {number} runs, and {most} is the most at once here; take fewer ratios."
-                )
-            self.studio.profile.check(spec)
-            title = f"{_runs_in_words(number)} of {spec.model}"
-            job = self.work.submit(request, sweep.key, title, lambda: self._sweep(sweep))
-        except LiarError as error:
-            yield self.work.idle(status.problem(str(error)))
-            return
-        yield from self._watch(job, request)
+        sweep = SweepSpec.create(
+            base=spec,
+            ratios=ratios_between(first, last, int(ratios)),
+            reconstructions=tuple(reconstructions) if compared == "reconstructions" else (),
+            criteria=tuple(criteria) if compared == "criteria" else (),
+        )
+        number, most = len(sweep.specs), self.studio.profile.runs
+        if number > most:
+            raise InvalidSpecError(f"That makes {number} runs, and {most} is the most at once here; take fewer ratios.")
+        self.studio.profile.check(spec)
+        title = f"{_runs_in_words(number)} of {spec.model}"
+        yield from self.work.run(request, sweep.key, title, lambda: self._sweep(sweep), self._show)
 
-    def _watch(self, job: Job, request: gr.Request) -> Iterator[Updates]:
-        for snapshot, line in self.work.follow(job, request, partial(self._end, job.title)):
-            if runs := snapshot.all_of(RunResult):  # a new value, and so a redraw, only when the number changes
-                line[self.redraw_key] = f"{len(runs)} of {job.id}"
-            yield line
+    def _show(self, snapshot: Snapshot) -> Updates:
+        """Redraw the figures: the value is a new one, and so takes effect, only when the number of runs changes."""
+        runs = snapshot.all_of(RunResult)
+        return {self.redraw_key: f"{len(runs)} of {snapshot.id}"} if runs else {}
 
-    def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | HandOut[RunResult]]:
+    def _sweep(self, sweep: SweepSpec) -> Iterator[Progress | RunResult]:
         """Sweep in the worker; every finished run is stored at once."""
         from liar.jobs.sweep import sweep_steps
 
-        yield Progress("load", 0, len(sweep.specs), f"Loading {sweep.base.model}")
-        loaded = loaded_for(self.studio, sweep.base)
+        loaded = yield from loading(self.studio, sweep.base, pieces=len(sweep.specs))
         sweep = sweep.model_copy(update={"base": measured(sweep.base, loaded)})
         with closing(sweep_steps(sweep, loaded, store=self.studio.store)) as steps:
             for step in steps:
-                if isinstance(step, Progress):
-                    yield step
-                    continue
                 # A run that cannot be stored reaches the page from the job; the status line counts it as lost at the end.
                 with suppress(LiarError):
-                    if self.studio.store.find(step.spec) is None:
+                    if isinstance(step, RunResult) and self.studio.store.find(step.spec) is None:
                         self.studio.store.save(step)
-                yield HandOut(step)
+                yield step
 
-    def _end(self, title: str, snapshot: Snapshot) -> str:
+    def _end(self, snapshot: Snapshot) -> str:
         runs = snapshot.all_of(RunResult)
         done, keys = _runs_in_words(len(runs)), {run.spec.key for run in self.studio.store.summaries()}
         lost = sum(run.spec.key not in keys for run in runs)
         unkept = f" {lost} of them could not be stored and will be gone when this page is." if lost else ""
         if snapshot.state == "failed":
             return status.problem(f"{snapshot.error} {done} done before that.{unkept}")
-        return status.end(snapshot, done=f"Done: {title}.{unkept}", stopped=f"Stopped; {done} done.{unkept}")
+        return status.end(snapshot, done=f"Done: {snapshot.title}.{unkept}", stopped=f"Stopped; {done} done.{unkept}")
 
 
 def _sweep_form(runs: int) -> list[Block]:

@@ -54,7 +54,7 @@ def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipelin
     )
     line = {page.apply.work.button, page.apply.work.stop, page.apply.work.status}
     messages = 0
-    for updates in page.apply._watch(job, VISITOR):
+    for updates in page.apply.work.watch(job, VISITOR, page.apply._show):
         assert line <= updates.keys()
         messages += 1
         if messages == 2:

@@ -241,7 +241,7 @@ def test_another_run_stops_the_questions_and_clears_the_answers_but_not_an_own_p
     preset, gate = preset_prompts("demo/minilm-topic")[0], Event()
     panel.studio.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     asked = panel.studio.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
-    cleared = panel.change_run(asked.id, preset_prompts("")[1], preset, VISITOR)
+    cleared = panel.change_run(asked.facts.id, preset_prompts("")[1], preset, VISITOR)
     assert panel.studio.jobs.snapshot(asked).state == "stopped"
     gate.set()
     assert cleared[panel.prompt] == preset

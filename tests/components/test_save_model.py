@@ -224,11 +224,11 @@ def test_a_refusal_of_the_hub_is_one_sentence_without_the_token(
 def test_two_visitors_never_share_a_push(panel: PushPanel, monkeypatch: pytest.MonkeyPatch) -> None:
     keys: list[str] = []
 
-    def submit(request: gr.Request, key: str, *_: Any) -> None:
+    def submit(session: str, key: str, *_: Any, **__: Any) -> None:
         keys.append(key)
         raise PushError("enough")
 
-    monkeypatch.setattr(panel.work, "submit", submit)
+    monkeypatch.setattr(panel.work.jobs, "submit", submit)
     for session in ("one", "other"):
         list(panel.push(language_run().spec.key, "auto", "small", True, request(session), TOKEN))
     assert len(set(keys)) == 2

@@ -95,17 +95,6 @@ def test_models_that_are_not_in_memory_are_pruned_once_more(panel: CostsPanel, m
     assert "texts of 64 tokens a second" in last[panel.table]
 
 
-def test_stop_ends_the_job(panel: CostsPanel, held: Event) -> None:
-    updates, work = Updates(), panel.work
-    for updates in panel.measure(KEY, VISITOR):
-        if "Both models work in turns, 2 of 16" in line(panel, updates):
-            assert {work.button, work.stop, work.status} <= updates.keys(), "all of the line"
-            work.end(updates[work.job], VISITOR)
-    assert "Stopped." in line(panel, updates)
-    assert updates[work.button]["interactive"]
-    assert panel.table not in updates
-
-
 def test_another_run_never_gets_the_figures_of_this_one(panel: CostsPanel, held: Event) -> None:
     """Two visitors wait for one job, and one of them opens another run."""
     one, two = (panel.measure(KEY, request(name)) for name in ("one", "two"))

@@ -14,24 +14,20 @@ NASTY = "<img src=x onerror=alert(1)>"
 STEP = Progress("prune", 12, 30, "Pruned and repaired layers.11.ffn")
 
 
-def snapshot(event: Progress | None = None, **facts: Any) -> Snapshot:
-    known: dict[str, Any] = {
-        **{"state": "running", "place": 0, "seconds_left": None, "result": None, "handed_out": [], "error": None},
-        **{"seconds": 7.0, "version": 1},
-    }
-    return Snapshot(event=event, **{**known, **facts})
+def snapshot(event: Progress | None = None, title: str = "Applying", **facts: Any) -> Snapshot:
+    return Snapshot("id", title, event=event, **{"state": "running", "seconds": 7.0, **facts})
 
 
 @pytest.mark.parametrize("step", [Progress("load", 0, 1, "Loading demo/smollm2-135m"), STEP])
 def test_the_bar_is_open_until_the_share_of_the_whole_job_is_known(step: Progress) -> None:
-    line = status.follow("Applying", snapshot(step))
+    line = status.follow(snapshot(step))
     assert "left" not in line
     assert "value=" not in line
 
 
 def test_pieces_of_a_job_are_counted_before_the_step() -> None:
     step = Progress("prune", 2, 4, "Ratio 50 %: Pruned and repaired layers.0.ffn", share=0.5)
-    line = status.follow("4 runs", snapshot(step, share=0.5, seconds_left=60.0), "runs")
+    line = status.follow(snapshot(step, share=0.5, seconds_left=60.0), "runs")
     assert "2 of 4 runs done. Ratio 50 %: Pruned and repaired layers.0.ffn. About 60 s left in all." in line
 
 
@@ -64,12 +60,12 @@ def test_the_end_of_a_job_is_one_sentence(state: str, words: str) -> None:
     ],
 )
 def test_the_line_of_a_job_has_its_place_or_step(facts: dict[str, Any], words: str) -> None:
-    assert words in status.follow("Applying", snapshot(**facts))
+    assert words in status.follow(snapshot(**facts))
 
 
 def test_a_message_is_escaped() -> None:
     lines = [status.problem(NASTY), status.note(NASTY), status.running(NASTY)]
-    lines += [status.follow(NASTY, snapshot()), status.follow("", snapshot(Progress("load", 1, 2, NASTY)))]
+    lines += [status.follow(snapshot(title=NASTY)), status.follow(snapshot(Progress("load", 1, 2, NASTY)))]
     for line in lines:
         assert "<img" not in line
         assert "&lt;img" in line

@@ -220,13 +220,16 @@ def test_a_browser_finds_again_only_what_this_button_began(page: Page, sweeps: A
     watching = page.sweep()
     id = next(updates[work.remembered] for updates in watching if work.remembered in updates)
     masks = page.panel.masks
-    assert list(masks.work.resume(masks._watch, id, VISITOR)) == [{masks.work.status: gr.skip()}], (
-        "another button's job"
-    )
+
+    def resumed(id: str | None) -> Iterator[Updates]:
+        return work.resume(work.jobs.get(id), VISITOR, page.panel._show)
+
+    elsewhere = masks.work.resume(work.jobs.get(id), VISITOR, masks._show)
+    assert list(elsewhere) == [{masks.work.status: gr.skip()}], "another button's job"
     for unknown in (None, "", "made up"):
-        assert list(work.resume(page.panel._watch, unknown, VISITOR)) == [{work.status: gr.skip()}]
-    again = work.resume(page.panel._watch, id, VISITOR)
+        assert list(resumed(unknown)) == [{work.status: gr.skip()}]
+    again = resumed(id)
     assert not next(again)[work.button]["interactive"]
     leave.set()
     assert "Done: 3 runs" in page.line(list(again)[-1])
-    assert list(work.resume(page.panel._watch, id, VISITOR)) == [{work.status: gr.skip()}], "it has ended"
+    assert list(resumed(id)) == [{work.status: gr.skip()}], "it has ended"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from liar.events import Progress
-from server.job import HandOut, Job, Snapshot
+from server.job import Job, Snapshot
 from server.job_queue import JobQueue
 from tests.studio import studio
 
@@ -21,17 +21,17 @@ HALF = Progress("prune", 1, 2, "Pruned and repaired layers.0.ffn")
 
 @dataclass
 class Gate:
-    """A job that hands out "first", then waits for ``open``, then hands out "second" and ends with "value"."""
+    """A job that yields ``begin``, then waits for ``open``, then hands out "second" and ends with "value"."""
 
+    begin: tuple[Any, ...] = ("first", HALF)
     open: Event = field(default_factory=Event)
     closed: Event = field(default_factory=Event)
 
     def __call__(self) -> Iterator[Any]:
         try:
-            yield HandOut("first")
-            yield HALF
+            yield from self.begin
             assert self.open.wait(10)
-            yield HandOut("second")
+            yield "second"
             return "value"
         finally:
             self.closed.set()
@@ -62,7 +62,7 @@ def begun(queue: JobQueue, gate: Gate, session: str = "anna", key: str = "k", **
 
 
 def instant() -> Iterator[Any]:
-    yield HandOut("only")
+    yield "only"
 
 
 @pytest.fixture

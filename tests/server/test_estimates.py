@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from threading import Event
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 import server.job
 import server.job_queue
 from liar.events import Calibrated, Progress
-from server.job import HandOut
 from server.job_queue import USUAL_SECONDS, JobQueue
-from tests.server.conftest import Gate, at_gate, begun, ended, instant, until
+from tests.server.conftest import Gate, begun, ended, instant, until
 
 
 @pytest.fixture
@@ -57,31 +54,19 @@ def test_a_job_in_line_says_about_how_long(queue: JobQueue, gate: Gate, later: C
 
 def test_the_estimate_of_the_job_itself_comes_first(queue: JobQueue, later: Callable[[float], None]) -> None:
     """The expected seconds do not count once the job gives an estimate of its own, higher or lower."""
-    gate = Event()
-
-    def make() -> Iterator[Any]:
-        yield Progress("evaluate", 32, 1_200, "Measuring", 240.0, 0.1)
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make, expected_seconds=30)
-    assert at_gate(queue, job).seconds_left == 240
+    gate = Gate((Progress("evaluate", 32, 1_200, "Measuring", 240.0, 0.1),))
+    job = begun(queue, gate, expected_seconds=30)
+    assert queue.snapshot(job).seconds_left == 240
     later(200)
     assert queue.snapshot(job).seconds_left == 240, "it falls with the work done, or would rise again at the next step"
-    gate.set()
+    gate.open.set()
 
 
 def test_the_bar_never_jumps_back_and_other_events_leave_it(queue: JobQueue) -> None:
-    gate = Event()
-
-    def make() -> Iterator[Any]:
-        yield Progress("prune", 9, 10, "Pruned", 9.0, 0.9)
-        yield Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
-        yield Calibrated(12_288)
-        yield HandOut("part")
-        assert gate.wait(10)
-
-    job = queue.submit("anna", "k", "", make)
+    steps = Progress("prune", 9, 10, "Pruned", 9.0, 0.9), Progress("evaluate", 0, 10, "Measuring", 60.0, 0.2)
+    gate = Gate((*steps, Calibrated(12_288), "part"))
+    job = queue.submit("anna", "k", "", gate)
     seen = until(queue, job, lambda snapshot: bool(snapshot.handed_out))
     assert seen.event is not None
     assert (seen.event.message, seen.share) == ("Measuring", 0.9)
-    gate.set()
+    gate.open.set()

@@ -16,7 +16,7 @@ import pytest
 import server.job_queue
 from liar.errors import CalibrationError, QueueFullError
 from liar.events import Finished
-from server.job import HandOut, Job
+from server.job import Job, Snapshot
 from server.job_queue import JobQueue
 from tests.fakes import language_run
 from tests.server.conftest import HALF, Gate, at_gate, begun, ended, instant
@@ -39,18 +39,14 @@ def test_a_job_ends_with_its_value_and_all_that_it_handed_out(queue: JobQueue, g
     last = ended(queue, job)
     assert (last.state, last.result, last.handed_out, last.error) == ("done", "value", ["first", "second"], None)
     assert queue.find("k") is job
-    assert queue.get(job.id) is job
+    assert queue.get(job.facts.id) is job
     assert [snapshot.state for snapshot in queue.watch(job)] == ["done"]
 
 
-def test_values_are_found_by_their_type(queue: JobQueue) -> None:
-    def make() -> Iterator[Any]:
-        for value in (1, "a", 2):
-            yield HandOut(value)
-
-    last = ended(queue, queue.submit("anna", "k", "", make))
-    assert (last.all_of(int), last.all_of(float)) == ([1, 2], [])
-    assert (last.latest(int), last.latest(str), last.latest(float)) == (2, "a", None)
+def test_values_are_found_by_their_type() -> None:
+    seen = Snapshot("id", "", handed_out=[1, "a", 2])
+    assert (seen.all_of(int), seen.all_of(float)) == ([1, 2], [])
+    assert (seen.latest(int), seen.latest(str), seen.latest(float)) == (2, "a", None)
 
 
 def test_a_second_submit_of_the_same_key_joins(queue: JobQueue, gate: Gate) -> None:
@@ -68,7 +64,7 @@ def test_values_can_arrive_before_the_next_tick(queue: JobQueue, gate: Gate) -> 
 
     def make() -> Iterator[Any]:
         ready.wait(20)
-        yield HandOut("a part")
+        yield "a part"
         yield from gate()
 
     job = queue.submit("anna", "k", "", make)
@@ -172,7 +168,7 @@ def test_only_the_last_owner_stops_a_job(queue: JobQueue, gate: Gate) -> None:
 
 def raising(error: BaseException) -> Callable[[], Iterator[Any]]:
     def make() -> Iterator[Any]:
-        yield HandOut("kept")
+        yield "kept"
         raise error
 
     return make
@@ -281,7 +277,7 @@ def test_ended_jobs_are_dropped(queue: JobQueue, monkeypatch: pytest.MonkeyPatch
     assert queue.find("0") is None
     assert queue.find("1") is jobs[1]
     now += 31 * 60
-    assert queue.get(jobs[-1].id) is None
+    assert queue.get(jobs[-1].facts.id) is None
 
 
 def test_closing_ends_everything() -> None:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import app
 import server.profile
 from components.rail.recipe import default_spec, measured_on_its_task
-from components.shared.job_bodies import loaded_for
+from components.shared.job_bodies import loading
 from components.shared.studio import Studio
 from liar.errors import DownloadError, InvalidSpecError
 from liar.presets import PRESETS
@@ -106,7 +106,7 @@ def test_a_model_that_cannot_be_preloaded_prints_one_line(studio: Studio, capsys
 def test_nothing_is_loaded_that_the_profile_refuses(studio: Studio) -> None:
     """The profile is checked before every load, whatever the source of the recipe."""
     with pytest.raises(InvalidSpecError, match="does not offer"):
-        loaded_for(replace(studio, profile=PUBLIC), PruneSpec(model="somebody/model"))
+        list(loading(replace(studio, profile=PUBLIC), PruneSpec(model="somebody/model")))
 
 
 def test_a_new_limit_is_strict_by_default() -> None:
