@@ -186,7 +186,7 @@ class GenerationsPanel:
             return
         written: int = choices["max_new_tokens"]
         result = stored(self.studio, key)
-        yield from with_models(self.studio, result, answers, lambda shape: 3 * shape.written(written), asked=True)
+        yield from with_models(self.studio, result, answers, lambda each: 3 * each.written(written), asked=True)
 
     def _settings(self, tokens: float | None, temperature: float | None, seed: float | None) -> dict[str, Any]:
         """Arguments of :func:`liar.evaluate.answering.ask.ask`; raises :class:`InvalidSpecError` for values out of range."""
