@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -111,15 +112,11 @@ def saving_parts(size: float, *, packed: bool) -> list[Part]:
 
 def adjusted(parts: Sequence[Part], earlier: Sequence[Part], seconds: Mapping[str, float]) -> list[Part]:
     """Scale the costs of ``parts`` by the ``seconds`` of each stage of an ``earlier`` run, relative to its plan."""
-    planned: dict[str, float] = {}
+    planned: defaultdict[str, float] = defaultdict(float)
     for part in earlier:
-        planned[_stage(part)] = planned.get(_stage(part), 0.0) + part.cost
-
-    def factor(part: Part) -> float:
-        stage = _stage(part)
-        return seconds[stage] / planned[stage] if planned.get(stage) and seconds.get(stage) else 1.0
-
-    return [replace(part, cost=part.cost * factor(part)) for part in parts]
+        planned[_stage(part)] += part.cost
+    factors = {stage: seconds[stage] / cost for stage, cost in planned.items() if cost and seconds.get(stage)}
+    return [replace(part, cost=part.cost * factors.get(_stage(part), 1.0)) for part in parts]
 
 
 def _stage(part: Part) -> str:
