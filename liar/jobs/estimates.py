@@ -135,8 +135,7 @@ class Estimate:
 
     def gradients(self, needs: Needs) -> float:
         """Passes for gradients, two sequences at a time; a backward pass costs as much as a forward one."""
-        has_signs = needs.outputs or needs.sensitivity
-        signed = sensitivity_tokens(self.widest, self.tokens) if has_signs else 0
+        signed = sensitivity_tokens(self.widest, self.tokens) if needs.signs else 0
         tokens = 2 * self.tokens + signed if needs.masks else 2 * signed
         return self.loss(tokens, self.length) + tokens / max(self.length, 1) * self.layers * _LAYER
 
@@ -192,17 +191,17 @@ def _text_of(name: str, spec: PruneSpec, loaded: LoadedModel) -> tuple[float, fl
     count = spec.evaluate_limit or task.count
     if task.head == "language-model":
         return count * longest, longest
-    if not isinstance(task.data, DemoData) or spec.data_of(task.name) is not None:
-        return count * longest / 2 * (task.choices or 1), longest / 2
-    samples = demo_samples(task.data, "test")
-    texts = [
-        " ".join([sample.text, sample.pair or "", ending])
-        for sample in samples[:_SAMPLE]
-        for ending in sample.endings or ("",)
-    ]
-    rows = loaded.tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
-    length = sum(map(len, rows)) / max(len(rows), 1)
-    return min(count, len(samples)) * (task.choices or 1) * length, length
+    length = longest / 2
+    if isinstance(task.data, DemoData) and spec.data_of(task.name) is None:
+        samples = demo_samples(task.data, "test")
+        texts = [
+            " ".join([sample.text, sample.pair or "", ending])
+            for sample in samples[:_SAMPLE]
+            for ending in sample.endings or ("",)
+        ]
+        rows = loaded.tokenizer(texts, truncation=True, max_length=longest)["input_ids"]
+        count, length = min(count, len(samples)), sum(map(len, rows)) / max(len(rows), 1)
+    return count * (task.choices or 1) * length, length
 
 
 _SAMPLE = 64

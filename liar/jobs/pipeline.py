@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration
+from liar.calibration.calibrate import Calibration, fits
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -31,7 +31,7 @@ from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_text
 from liar.jobs.stages import stages_of
-from liar.jobs.stages.reduction import is_calibrated, keeps_moments
+from liar.jobs.stages.reduction import is_calibrated
 from liar.jobs.stages.stage import Events
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
@@ -239,7 +239,7 @@ class _Run:
             prompts=len(measures.prompts),
             new_tokens=measures.max_new_tokens,
             calibrated=self.calibration is not None,
-            keeps=keeps_moments(self.spec, self.loaded, self.calibration),
+            keeps=fits(self.loaded, self.loaded.adapter.sites(self.spec.targets), norm_aware=True),
         )
         parts = run_parts(estimate, known=measures.known, dense_first=self.given is None)
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):

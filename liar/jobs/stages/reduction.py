@@ -58,11 +58,6 @@ def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
     return calibrated or spec.allocation != "uniform" or not spec.repairs_by_survey
 
 
-def keeps_moments(spec: PruneSpec, loaded: LoadedModel, calibration: Calibration | None) -> bool:
-    """Whether the moments of all sites were passed in or fit into memory."""
-    return is_calibrated(spec, calibration) or fits(loaded, loaded.adapter.sites(spec.targets), norm_aware=True)
-
-
 class Reduction(Stage):
     """Calibration, allocation, surgery and repair of the sites, which become smaller.
 
@@ -85,7 +80,7 @@ class Reduction(Stage):
             survey += 0.0 if calibrated else estimate.walk(norm_aware=spec.needs.norm_aware)
             parts.append(Part("survey", survey, "walk"))
         prune = sum(site.repair(spec.ratio) for site in sites)
-        prune += 0.0 if estimate.keeps and spec.repairs_by_survey else estimate.walk()
+        prune += 0.0 if spec.repairs_by_survey and (calibrated or estimate.keeps) else estimate.walk()
         prune += estimate.drift() if spec.walked == "corrective" else 0.0
         return [*parts, Part("prune", prune, "walk")]
 
@@ -159,7 +154,7 @@ class Reduction(Stage):
             yield from (visit.site for visit in self._revisit())
             return
         spec = self.spec
-        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, self.given)
+        keeps = spec.repairs_by_survey and fits(self.loaded, self.sites, norm_aware=True)
         norm_aware = CURVE_TOKENS * (keeps or spec.allocation == "error-curve")
         for visit in walk(self.adapter, self.batches, spec.targets, norm_aware=norm_aware):
             self.calibration.moments[visit.site] = visit.moments
