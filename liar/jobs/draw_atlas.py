@@ -56,13 +56,13 @@ def atlas_steps(
         batches, *_ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
         estimate = Estimate.of(spec.model_copy(update={"targets": "both"}), loaded, batches)
-        pace = Pace(atlas_parts(criteria, estimate, gradients=True))
+        pace = Pace(atlas_parts(criteria, estimate))
         try:
             steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             criteria = [name for name in criteria if IMPORTANCE[name].gradients is None]
-            pace = Pace(atlas_parts(criteria, estimate, gradients=False))
+            pace = Pace(atlas_parts(criteria, estimate))
         facts = kind_facts(adapter)
         drawn: dict[SiteKind, list[KindArrays]] = {kind: [] for kind in facts}
         sites = adapter.sites("both")

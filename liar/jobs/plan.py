@@ -92,16 +92,16 @@ def table_parts(specs: Sequence[PruneSpec], columns: Sequence[Reconstruction], e
     return parts
 
 
-def atlas_parts(criteria: Sequence[Criterion], estimate: Estimate, *, gradients: bool) -> list[Part]:
-    """Parts of an atlas: a backward pass if ``gradients``, then the curves of every criterion at every site."""
-    parts = [Part("gradients", estimate.gradients(Needs(masks=True, outputs=True)))] if gradients else []
+def atlas_parts(criteria: Sequence[Criterion], estimate: Estimate) -> list[Part]:
+    """Parts of an atlas: a backward pass, which may be passed over, then the curves of every criterion at every site."""
+    gradients = estimate.gradients(Needs(masks=True, outputs=True))
     curves = sum(
         len(criteria) * 2 * 3 * site.curve()
         + sum(site.scores(IMPORTANCE[criterion]) for criterion in criteria)
         + 8 * site.channels**3 / OPERATIONS  # the eigenvalues of the covariance
         for site in estimate.sites
     )
-    return [*parts, Part("curves", estimate.walk() + curves)]
+    return [Part("gradients", gradients), Part("curves", estimate.walk() + curves)]
 
 
 def saving_parts(size: float, *, packed: bool) -> list[Part]:
