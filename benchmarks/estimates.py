@@ -34,7 +34,7 @@ from components.shared.prompts import preset_prompts
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import text_steps
 from liar.events import Progress
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.jobs.plan import run_parts
 from liar.models.loaded import LoadedModel
 from liar.progress import Pace, Part, finish
@@ -90,7 +90,7 @@ def record(name: str) -> Timeline:
     spec, make, prompts = RUNS[name]
     loaded = make()
     batches, _, _ = finish(text_steps(spec, loaded))
-    amounts = Amounts.of(spec, loaded, batches, prompts=len(prompts))
+    estimate = replace(Estimate.of(spec, loaded, batches), prompts=len(prompts))
     steps: list[tuple[float, str, int, int]] = []
     begun = time.perf_counter()
     for event in stream(spec, loaded, prompts=prompts):
@@ -103,7 +103,7 @@ def record(name: str) -> Timeline:
     return Timeline(
         name,
         round(now - begun, 2),
-        [Part(part.name, round(part.cost, 3), part.kind) for part in run_parts(spec, Shape.of(loaded), amounts)],
+        [Part(part.name, round(part.cost, 3), part.kind) for part in run_parts(estimate)],
         [(round(at - begun, 2), *step) for at, *step in steps],  # type: ignore[misc]
     )
 

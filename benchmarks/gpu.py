@@ -28,8 +28,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from liar import LoadedModel, PruneSpec
-from liar.jobs import estimates
-from liar.jobs.estimates import Amounts, Shape, SiteShape
+from liar.jobs.estimates import OPERATIONS, Estimate, SiteShape
 from liar.jobs.plan import run_parts
 from liar.jobs.stages.reduction import Reduction
 from liar.maths.criteria import criterion_of
@@ -167,14 +166,14 @@ def text_of(sequences: int, length: int, vocabulary: int = LlamaConfig().vocab_s
 def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measured:
     """Do a run of ``recipe`` on ``loaded``, which becomes smaller."""
     spec = PruneSpec.create(model=loaded.id, ratio=0.5, **RECIPES[recipe])
-    shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
+    estimate = Estimate.of(spec, loaded, batches)
     device = loaded.model.device
     widest = loaded.adapter.widest
     rates = rates_of(device, loaded.model.dtype, loaded.model.config.hidden_size, widest)
-    floors = {name: work.seconds(rates) for name, work in work_of(spec, shape, amounts).items()}
+    floors = {name: work.seconds(rates) for name, work in work_of(estimate).items()}
     least = bytes_in_memory(loaded.model) + moment_bytes(widest, loaded.model.dtype)
     watch = Stopwatch()
-    pace = Pace(run_parts(spec, shape, amounts))
+    pace = Pace(run_parts(estimate))
     reduction = Reduction(spec, criterion_of(spec.criterion), loaded, pace, watch, None, batches)
     _forget_peak(device)
     for _ in reduction.events():
@@ -182,28 +181,26 @@ def measure(recipe: str, loaded: LoadedModel, batches: Sequence[Batch]) -> Measu
     seconds = {stage: watch.seconds.get(stage, 0.0) for stage in STAGES}
     seconds["calibrate"] += watch.seconds.get("allocate", 0.0)
     kept = [site.kept for site in reduction.reports]
-    return Measured(seconds, floors, amounts.tokens, _peak(device), least, kept)
+    return Measured(seconds, floors, estimate.tokens, _peak(device), least, kept)
 
 
-def work_of(spec: PruneSpec, shape: Shape, amounts: Amounts) -> dict[str, Operations]:
+def work_of(estimate: Estimate) -> dict[str, Operations]:
     """Operations of each stage: passes and moments of the estimates of its seconds, and one solve, order and curve a site."""
-    sample, sites = estimates.sample(shape, amounts), shape.chosen(spec.targets)
-    found, pace = dict.fromkeys(STAGES, Operations()), estimates.OPERATIONS
-    orders = sum(estimates.scores_cost(site, spec.importance) for site in sites) * pace
+    spec, sample, sites = estimate.spec, estimate.sampled, estimate.sites
+    found, pace = dict.fromkeys(STAGES, Operations()), OPERATIONS
+    orders = sum(site.scores(spec.importance) for site in sites) * pace
     solves = sum(_solve(site, 1 - spec.ratio) for site in sites)
     if spec.needs.gradients:
-        cost = estimates.gradients_cost(shape, amounts, spec.needs)
-        found["gradients"] = Operations(model=cost * pace)
+        found["gradients"] = Operations(model=estimate.gradients(spec.needs) * pace)
     if spec.allocation != "uniform":
-        forward = shape.forward(sample.tokens, sample.length, head=False)
-        walk = estimates.walk_cost(shape, sample, spec.targets, norm_aware=spec.needs.norm_aware)
+        forward, walk = sample.reading(), sample.walk(norm_aware=spec.needs.norm_aware)
         curves = sum(site.channels**3 / 3 + site.channels**2 * site.outputs for site in sites)
         found["calibrate"] = Operations(model=forward * pace, single=(walk - forward) * pace, double=orders + curves)
-    forward = shape.forward(amounts.tokens, amounts.length, head=False)
-    passes, moments = forward, estimates.walk_cost(shape, amounts, spec.targets) - forward
+    forward = estimate.reading()
+    passes, moments = forward, estimate.walk() - forward
     if spec.walked == "corrective":
         passes += forward
-        moments += estimates.drift_cost(shape, amounts, spec.targets) - forward
+        moments += estimate.drift() - forward
     found["prune"] = Operations(model=passes * pace, single=moments * pace, double=orders + solves)
     return found
 

@@ -25,8 +25,7 @@ from readme import ROOT, sections, table
 from transformers import LlamaConfig
 
 from liar import PruneSpec
-from liar.jobs import estimates
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import OPERATIONS, Estimate
 from liar.models.loaded import parameter_count
 from liar.presets import PRESETS
 from liar.results import RunResult
@@ -127,7 +126,7 @@ def paper() -> str:
         spec = SPEC.model_copy(update={"tokens": tokens, "sequence_length": 2048})
         loaded = model_of(config.num_hidden_layers, torch.device("meta"), config)
         dtype = loaded.model.dtype
-        shared, own = operations(spec, Shape.of(loaded))
+        shared, own = operations(Estimate.of(spec, loaded))
         number, sent = collectives(config)
         for processes in (1, 4, 8):
             part = spec.model_copy(update={"tokens": tokens // processes})
@@ -160,17 +159,12 @@ def paper() -> str:
     return f"{head}\n\n{table(columns, rows)}"
 
 
-def operations(spec: PruneSpec, shape: Shape) -> tuple[Operations, float]:
+def operations(estimate: Estimate) -> tuple[Operations, float]:
     """Operations of a run that measures nothing: those that processes share, and in fp64 those that each does for itself."""
-    stages = work_of(spec, shape, Amounts(tokens=int(spec.tokens), length=spec.sequence_length, tasks={})).values()
-    own = sum(
-        2 * estimates.scores_cost(site, spec.importance)
-        + estimates.curve_cost(site)
-        + estimates.repair_cost(site, spec.ratio)
-        for site in shape.chosen(spec.targets)
-    )
+    spec, stages = estimate.spec, work_of(estimate).values()
+    own = sum(2 * site.scores(spec.importance) + site.curve() + site.repair(spec.ratio) for site in estimate.sites)
     shared = Operations(sum(stage.model for stage in stages), sum(stage.single for stage in stages))
-    return shared, own * estimates.OPERATIONS
+    return shared, own * OPERATIONS
 
 
 def collectives(config: LlamaConfig) -> tuple[int, float]:

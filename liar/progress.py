@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -59,12 +59,11 @@ class Pace:
 
     def __init__(self, parts: Sequence[Part], *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._begun = self._seen = self._credited = clock()
+        self._begun = self._credited = clock()
         self._names = [part.name for part in parts]
         self._kinds = [part.kind or part.name for part in parts]
-        self._left = [part.cost for part in parts]
-        self._costs = list(self._left)
-        self._current = -1
+        self._costs = self._left = [part.cost for part in parts]
+        self._current: int | None = None
         self._share = 0.0
         self._most = math.inf
         self._seconds: dict[str, float] = defaultdict(float)  # spent on each kind
@@ -75,13 +74,14 @@ class Pace:
     ) -> Progress:
         """Progress of the job when ``fraction`` of ``part`` is done; by default ``done / total``."""
         reached = (done / total if total else 0.0) if fraction is None else fraction
-        self._move(part, min(max(reached, 0.0), 1.0))
+        now = self._clock()
+        self._move(part, min(max(reached, 0.0), 1.0), now)
         left = self.seconds_left
         if left is None:
             return Progress(stage, done, total, message, part=part)
         left = min(left, self._most)
         self._most = min(self._most, MOST_RISE * left)
-        elapsed = self._seen - self._begun
+        elapsed = now - self._begun
         self._share = max(self._share, elapsed / (elapsed + left) if elapsed + left > 0 else 1.0)
         return Progress(stage, done, total, message, left, self._share, part)
 
@@ -108,14 +108,13 @@ class Pace:
         yield self.at(part, stage, *(pieces or (0, 0)), message, fraction=0.0)
         return (yield from relay(steps, step))
 
-    def within(self, part: str, events: Generator[E, None, T]) -> Generator[E, None, T]:
+    def within(self, part: str, events: Generator[E, None, T]) -> Generator[E | Progress, None, T]:
         """Relay the events of a job that is a ``part`` of this one, with progress of the whole; returns its value."""
 
-        def of_the_whole(event: E) -> E:
+        def of_the_whole(event: E) -> E | Progress:
             if not isinstance(event, Progress):
                 return event
-            whole = self.at(part, event.stage, event.done, event.total, event.message, fraction=event.share or 0.0)
-            return replace(event, seconds_left=whole.seconds_left, share=whole.share, part=part)
+            return self.at(part, event.stage, event.done, event.total, event.message, fraction=event.share or 0.0)
 
         return (yield from relay(events, of_the_whole))
 
@@ -127,32 +126,27 @@ class Pace:
             return None
         overall = sum(self._seconds.values()) / done
         shrinkage = _SHRINKAGE * sum(self._costs)
-        left = 0.0
-        for kind, rest in zip(self._kinds, self._left, strict=True):
-            seconds, cost = self._seconds.get(kind, 0.0), self._done.get(kind, 0.0)
-            left += rest * (seconds + shrinkage * overall) / (cost + shrinkage) if rest else 0.0
-        return left
+        return sum(
+            rest * (self._seconds[kind] + shrinkage * overall) / (self._done[kind] + shrinkage)
+            for kind, rest in zip(self._kinds, self._left, strict=True)
+            if rest
+        )
 
-    def _move(self, part: str, reached: float) -> None:
+    def _move(self, part: str, reached: float, now: float) -> None:
         """Advance ``part`` to ``reached`` (0..1) and credit the time since the last step to the work done, by cost."""
-        self._seen = self._clock()
-        index = self._names.index(part)
-        spent: list[tuple[str, float]] = []
-        if index > self._current:
-            if self._current >= 0:
-                spent.append((self._kinds[self._current], self._left[self._current]))
-            self._left[:index] = [0.0] * index
-            self._current = index
-        rest = min((1 - reached) * self._costs[index], self._left[index])
-        spent.append((self._kinds[index], self._left[index] - rest))
-        self._left[index] = rest
-        whole = sum(cost for _, cost in spent)
+        index, before = self._names.index(part), self._left
+        rest = min((1 - reached) * self._costs[index], before[index])
+        self._left = [*[0.0] * index, rest, *before[index + 1 :]]
+        worked = {index if self._current is None else self._current, index}
+        self._current = max(worked)
+        spent = {i: before[i] - self._left[i] for i in worked}
+        whole = sum(spent.values())
         if whole <= 0:  # the time counts for the work that finishes next
             return
-        seconds, self._credited = self._seen - self._credited, self._seen
-        for kind, cost in spent:
-            self._seconds[kind] += seconds * cost / whole
-            self._done[kind] += cost
+        for i, cost in spent.items():
+            self._seconds[self._kinds[i]] += (now - self._credited) * cost / whole
+            self._done[self._kinds[i]] += cost
+        self._credited = now
 
 
 MOST_RISE = 4 / 3
@@ -202,8 +196,3 @@ def finished(steps: Callable[P, Generator[A, None, T]]) -> Callable[P, T]:
         return finish(steps(*arguments, **choices))
 
     return run
-
-
-def of_pair(on_progress: Callable[[int, int], None] | None) -> Callable[[tuple[int, int]], None] | None:
-    """``on_progress``, which takes done and total, as a callback of :func:`finish` for steps that yield both as a pair."""
-    return None if on_progress is None else lambda pair: on_progress(*pair)

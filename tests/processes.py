@@ -16,7 +16,7 @@ from liar import LoadedModel, PruneSpec
 from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
 from liar.errors import CalibrationError
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.jobs.plan import run_parts
 from liar.jobs.stages.layer_removal import LayerRemoval
 from liar.jobs.stages.reduction import Reduction
@@ -90,7 +90,7 @@ def shortened() -> tuple[list[TriedRun], list[SiteReport], torch.Tensor]:
     """Runs of layers that are tried, reports of the sites and weights that are left of a LLaMA of which a layer goes."""
     model = cut_models.loaded("llama")
     spec = PruneSpec(model=model.id, targets="layers", ratio=0.33)
-    pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
+    pace = Pace(run_parts(Estimate.of(spec, model, batches())))
     removal = LayerRemoval(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None, batches())
     for _ in removal.events():
         pass
@@ -101,7 +101,7 @@ def shortened() -> tuple[list[TriedRun], list[SiteReport], torch.Tensor]:
 def reduced(model: LoadedModel, **choices: Any) -> Reduction:
     """Half of the units of ``model`` removed."""
     spec = PruneSpec(model=model.id, targets="both", ratio=0.5, **choices)
-    pace = Pace(run_parts(spec, Shape.of(model), Amounts.of(spec, model, batches())))
+    pace = Pace(run_parts(Estimate.of(spec, model, batches())))
     reduction = Reduction(spec, criterion_of(spec.criterion), model, pace, Stopwatch(), None, batches())
     for _ in reduction.events():
         pass

@@ -174,7 +174,7 @@ class GenerationsPanel:
             self.studio,
             key,
             lambda variants: ask(variants, prompt, **choices),
-            lambda shape: 3 * shape.written(choices["max_new_tokens"]),
+            lambda each: 3 * each.written(choices["max_new_tokens"]),
             asked=True,
         )
 

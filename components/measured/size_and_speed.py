@@ -81,9 +81,7 @@ class CostsPanel:
 
     def _measure(self, run: RunResult) -> Generator[Progress, None, CostsResult]:
         """Measure in the worker; the models are looked up here, since a waiting job must not keep them in memory."""
-        from liar.jobs.estimates import turns_cost
-
-        return (yield from with_models(self.studio, run, _in_turns, turns_cost))
+        return (yield from with_models(self.studio, run, _in_turns, lambda estimate: estimate.turns()))
 
 
 def _in_turns(variants: Variants) -> Generator[Progress, None, CostsResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.lookup import Pruned
@@ -16,7 +17,7 @@ from liar.tasks.registry import usual_tasks
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Studio
-    from liar.jobs.estimates import Shape
+    from liar.jobs.estimates import Estimate
     from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
     from liar.runtime.memory import PlannedWork
@@ -68,7 +69,7 @@ def with_models(
     studio: Studio,
     run: RunResult | str,
     then: Callable[[Variants], Generator[E, None, T]],
-    cost: Callable[[Shape], float],
+    cost: Callable[[Estimate], float],
     asked: bool = False,
 ) -> Generator[E | Progress, None, T]:
     """Run ``then`` in the worker with the models of a run, restored from its masks if they are not in memory.
@@ -83,8 +84,9 @@ def with_models(
     result = stored(studio, run) if isinstance(run, str) else run
     # All of these load torch, which takes seconds.
     from liar.evaluate.answering.reply import check_answers
-    from liar.jobs.estimates import Amounts, Shape, prune_cost
+    from liar.jobs.estimates import Estimate
     from liar.jobs.pipeline import restore_steps
+    from liar.jobs.plan import stage_parts
     from liar.progress import Pace, Part
     from liar.runtime.offload import is_offloaded
 
@@ -93,9 +95,9 @@ def with_models(
         raise InvalidSpecError("This model is streamed, so its variants cannot stay in memory; choose a smaller one.")
     if asked:
         check_answers(loaded)
-    shape, amounts = Shape.of(loaded), Amounts.of(result.spec, loaded)
-    restoring = prune_cost(result.spec, shape, amounts, kept=False)
-    pace = Pace([Part("restore", restoring), Part("then", cost(shape))])
+    estimate = replace(Estimate.of(result.spec, loaded), keeps=False)
+    *_, pruning = stage_parts(estimate)
+    pace = Pace([Part("restore", pruning.cost), Part("then", cost(estimate))])
     variants = yield from pace.within("restore", restore_steps(result, loaded))
     studio.registry.keep(result.spec.key, variants)
     return (yield from pace.within("then", then(variants)))

@@ -27,7 +27,7 @@ from server.login import offers_login
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Bus, Studio
-    from liar.jobs.estimates import Shape
+    from liar.jobs.estimates import Estimate
     from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
     from liar.save.deliver import Delivered
@@ -158,8 +158,8 @@ def _written(
             check(variants, loaded)
             return (yield from saving_steps(loaded, folder, result, dtype=dtype, archive=archive))
 
-    def cost(shape: Shape) -> float:
-        return sum(part.cost for part in saving_parts(4 * shape.blocks, packed=archive is not None))
+    def cost(estimate: Estimate) -> float:
+        return sum(part.cost for part in saving_parts(4 * estimate.blocks, packed=archive is not None))
 
     return (yield from with_models(studio, result, write, cost))
 

@@ -30,7 +30,7 @@ from liar.maths.error_curves import error_curves
 from liar.maths.moments import SiteMoments
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
-from liar.progress import finish, of_pair, relay
+from liar.progress import finish, relay
 from liar.results import CalibrationText
 from liar.runtime.devices import execution_device
 from liar.runtime.distributed import everywhere
@@ -180,7 +180,7 @@ def calibrate(
     """
     spec = PruneSpec.create(model=loaded.id, calibration=source, **{"targets": "both", **choices})
     needs = Needs(masks=gradients, outputs=outputs, sensitivity=sensitivity)
-    return finish(calibration_steps(spec, loaded, needs), of_pair(on_progress))
+    return finish(calibration_steps(spec, loaded, needs), on_progress and (lambda step: on_progress(*step)))
 
 
 def calibration_steps(

@@ -59,10 +59,10 @@ def fraction(bar: Progress) -> Callable[[str, float], None]:
     return lambda message, fraction: bar.update(row, description=message, completed=fraction)
 
 
-def counted(bar: Progress, description: str) -> Callable[[int, int], None]:
+def counted(bar: Progress, description: str) -> Callable[[tuple[int, int]], None]:
     """Add a bar; return its callback of (done, total)."""
     row = bar.add_task(description, total=None)
-    return lambda done, total: bar.update(row, completed=done, total=total)
+    return lambda step: bar.update(row, completed=step[0], total=step[1])
 
 
 def whole(bar: Progress) -> Callable[[Step], None]:

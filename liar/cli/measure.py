@@ -32,7 +32,7 @@ def evaluate_command(
     from liar.evaluate.prepared_task import evaluate_steps
     from liar.loading.catalog import load_model
     from liar.models.loaded import model_info
-    from liar.progress import finish, of_pair
+    from liar.progress import finish
     from liar.report.words.metric_sentences import baseline, sample, with_error
     from liar.runtime.environment import describe, readable_failures
     from liar.runtime.memory import PlannedWork
@@ -45,7 +45,7 @@ def evaluate_command(
         steps = evaluate_steps(
             loaded, task, limit=limit, data=data, sequence_length=sequence_length, separator=separator
         )
-        evaluation = finish(steps, of_pair(counted(bar, f"Measuring {task}")))
+        evaluation = finish(steps, counted(bar, f"Measuring {task}"))
         timings = {"load": ready - start, "evaluate": time.perf_counter() - ready}
     result = EvaluationResult(
         model=model_info(loaded), evaluations=[evaluation], timings=timings, environment=describe(loaded.model)
@@ -77,7 +77,7 @@ def measure_command(
     check_writable(json)
     from liar.evaluate.timing.size_and_speed import compare_steps
     from liar.loading.catalog import bytes_on_disk, load_model
-    from liar.progress import finish, of_pair
+    from liar.progress import finish
     from liar.report.words.cost_sentences import rows, sentences
     from liar.runtime.environment import readable_failures
     from liar.runtime.memory import PlannedWork
@@ -92,7 +92,7 @@ def measure_command(
             repeats=repeats,
             on_disk=(bytes_on_disk(dense), bytes_on_disk(pruned)),
         )
-        result = finish(steps, of_pair(counted(bar, "Timing both in turns")))
+        result = finish(steps, counted(bar, "Timing both in turns"))
     table = Table("", "dense", "pruned", "change", box=None)
     for row in rows(result):
         table.add_row(*row)

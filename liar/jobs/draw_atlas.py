@@ -21,7 +21,7 @@ from liar.evaluate.prepared_task import settle_calibration
 from liar.events import Event
 from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.jobs.plan import atlas_parts
 from liar.jobs.read_text import read_text
 from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_few_choices
@@ -55,14 +55,14 @@ def atlas_steps(
         settle_calibration(loaded, spec)
         batches, *_ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
-        shape, amounts = Shape.of(loaded), Amounts.of(spec, loaded, batches)
-        pace = Pace(atlas_parts(criteria, shape, amounts, gradients=True))
+        estimate = Estimate.of(spec.model_copy(update={"targets": "both"}), loaded, batches)
+        pace = Pace(atlas_parts(criteria, estimate))
         try:
             steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             criteria = [name for name in criteria if IMPORTANCE[name].gradients is None]
-            pace = Pace(atlas_parts(criteria, shape, amounts, gradients=False))
+            pace = Pace(atlas_parts(criteria, estimate))
         facts = kind_facts(adapter)
         drawn: dict[SiteKind, list[KindArrays]] = {kind: [] for kind in facts}
         sites = adapter.sites("both")

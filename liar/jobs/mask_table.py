@@ -19,7 +19,7 @@ from liar.errors import InsufficientMemoryError
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.jobs.plan import table_parts
 from liar.jobs.stages.decide import decide
 from liar.models.loaded import LoadedModel, working_copy
@@ -61,7 +61,7 @@ def mask_table_steps(
                 "The moments of all sites do not fit into memory at once; choose a smaller model, or compare single runs."
             )
         done, total = 0, len(specs) * len(columns)
-        pace = Pace(table_parts(specs, columns, Shape.of(loaded), Amounts.of(measured_by, loaded)))
+        pace = Pace(table_parts(specs, columns, Estimate.of(measured_by, loaded)))
         reading = calibration_steps(spec, loaded, replace(Needs.of(*specs), norm_aware=norm_aware))
         words = "One calibration for all runs"
         calibration = yield from pace.along("calibrate", reading, "calibrate", words, pieces=(done, total))

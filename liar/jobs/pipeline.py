@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration
+from liar.calibration.calibrate import Calibration, fits
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -26,12 +26,12 @@ from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
 from liar.events import Finished, Loaded, Progress
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.read_text import read_text
 from liar.jobs.stages import stages_of
-from liar.jobs.stages.reduction import is_calibrated, keeps_moments
+from liar.jobs.stages.reduction import is_calibrated
 from liar.jobs.stages.stage import Events
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
@@ -233,20 +233,19 @@ class _Run:
 
     def _paced(self, batches: Sequence[Batch]) -> Pace:
         """Estimate of all work that follows the reading of the text."""
-        measures, shape, earlier = self.measures, Shape.of(self.loaded), self.earlier
-        prompts, new_tokens = len(measures.prompts), measures.max_new_tokens
-        parts = run_parts(
-            self.spec,
-            shape,
-            Amounts.of(self.spec, self.loaded, batches, prompts=prompts, new_tokens=new_tokens),
+        measures, earlier = self.measures, self.earlier
+        estimate = replace(
+            Estimate.of(self.spec, self.loaded, batches),
+            prompts=len(measures.prompts),
+            new_tokens=measures.max_new_tokens,
             calibrated=self.calibration is not None,
-            known=measures.known,
-            dense_first=self.given is None,
-            keeps=keeps_moments(self.spec, self.loaded, self.calibration),
+            keeps=fits(self.loaded, self.loaded.adapter.sites(self.spec.targets), norm_aware=True),
         )
+        parts = run_parts(estimate, known=measures.known, dense_first=self.given is None)
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
-            amounts = Amounts.of(earlier.spec, self.loaded, prompts=prompts, new_tokens=new_tokens)
-            parts = adjusted(parts, run_parts(earlier.spec, shape, amounts), earlier.timings)
+            before = Estimate.of(earlier.spec, self.loaded)
+            before = replace(before, prompts=estimate.prompts, new_tokens=estimate.new_tokens)
+            parts = adjusted(parts, run_parts(before), earlier.timings)
         return Pace(parts)
 
     # -- measuring ----------------------------------------------------------------------------------------------

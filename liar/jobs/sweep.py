@@ -21,7 +21,7 @@ from liar.calibration.calibrate import Calibration, calibration_steps, fits
 from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.jobs.pipeline import named_after, stream
 from liar.jobs.plan import sweep_parts
 from liar.jobs.stages import stages_of
@@ -62,7 +62,7 @@ def sweep_steps(
         base, given = sweep.base, None if is_offloaded(loaded.model) else loaded
         shared = len(missing) > 1 and base.cuts_width and given is not None
         shared = shared and fits(loaded, sites, norm_aware=base.needs.norm_aware)
-        pace = Pace(sweep_parts(missing, Shape.of(loaded), Amounts.of(base, loaded), shared=shared))
+        pace = Pace(sweep_parts(missing, Estimate.of(base, loaded), shared=shared))
         calibration: Calibration | None = None
         if shared:
             steps = calibration_steps(missing[0], loaded, Needs.of(*missing))

@@ -25,7 +25,7 @@ from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import UNITS_OF, nearest_removed, off_target
 from liar.explore.forecast import report_of
-from liar.jobs.estimates import Amounts, Shape, patches_cost, sample
+from liar.jobs.estimates import Estimate
 from liar.jobs.stages.stage import Events, Stage
 from liar.maths.patch import PATCHES
 from liar.models.adapter import Adapter
@@ -81,15 +81,11 @@ class LayerRemoval(Stage):
         blocks_to_remove(spec, adapter)
 
     @staticmethod
-    def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
+    def parts(estimate: Estimate) -> list[Part]:
         """Every run of up to as many layers on a sample, then the best one on all of the text."""
-        read, longest = sample(shape, amounts), round(spec.ratio * shape.layers)
-        lengths = [shape.layers - length for length in range(1, longest + 1)]
-        survey = patches_cost(shape, read, starts=max(lengths, default=0), runs=sum(lengths))
-        return [
-            Part("survey", survey, "walk"),
-            Part("prune", patches_cost(shape, amounts, starts=1, runs=1), "walk"),
-        ]
+        starts = [estimate.layers - length for length in range(1, round(estimate.spec.ratio * estimate.layers) + 1)]
+        survey = estimate.sampled.patches(starts=max(starts, default=0), runs=sum(starts))
+        return [Part("survey", survey, "walk"), Part("prune", estimate.patches(starts=1, runs=1), "walk")]
 
     @staticmethod
     def check_stored(result: RunResult, sites: Sequence[Site]) -> None:

@@ -19,7 +19,7 @@ from liar.errors import InvalidSpecError
 from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts, share_warning
 from liar.explore.forecast import report_of
-from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
+from liar.jobs.estimates import Estimate
 from liar.jobs.stages.decide import Decision, decide
 from liar.jobs.stages.stage import Events, Stage
 from liar.maths.criteria import units_of
@@ -34,7 +34,7 @@ from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import PruneSpec
+from liar.spec import CURVE_ALLOCATIONS, PruneSpec
 
 FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair recovers clearly less (docs/results/defaults.md)."""
@@ -58,11 +58,6 @@ def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
     return calibrated or spec.allocation != "uniform" or not spec.repairs_by_survey
 
 
-def keeps_moments(spec: PruneSpec, loaded: LoadedModel, calibration: Calibration | None) -> bool:
-    """Whether the moments of all sites were passed in or fit into memory."""
-    return is_calibrated(spec, calibration) or fits(loaded, loaded.adapter.sites(spec.targets), norm_aware=True)
-
-
 class Reduction(Stage):
     """Calibration, allocation, surgery and repair of the sites, which become smaller.
 
@@ -74,14 +69,20 @@ class Reduction(Stage):
         check_choices(spec, adapter.sites(spec.targets))
 
     @staticmethod
-    def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
+    def parts(estimate: Estimate) -> list[Part]:
         parts: list[Part] = []
+        spec, sites, calibrated = estimate.spec, estimate.sites, estimate.calibrated
         if spec.needs.gradients and not calibrated:
-            parts.append(Part("gradients", gradients_cost(shape, amounts, spec.needs)))
+            parts.append(Part("gradients", estimate.gradients(spec.needs)))
         if surveys(spec, calibrated=calibrated):
-            parts.append(Part("survey", survey_cost(spec, shape, amounts, calibrated=calibrated), "walk"))
-        kept = keeps and spec.repairs_by_survey
-        return [*parts, Part("prune", prune_cost(spec, shape, amounts, kept=kept), "walk")]
+            has_curves = spec.allocation in CURVE_ALLOCATIONS
+            survey = sum(site.scores(spec.importance) + has_curves * site.curve() for site in sites)
+            survey += 0.0 if calibrated else estimate.walk(norm_aware=spec.needs.norm_aware)
+            parts.append(Part("survey", survey, "walk"))
+        prune = sum(site.repair(spec.ratio) for site in sites)
+        prune += 0.0 if spec.repairs_by_survey and (calibrated or estimate.keeps) else estimate.walk()
+        prune += estimate.drift() if spec.walked == "corrective" else 0.0
+        return [*parts, Part("prune", prune, "walk")]
 
     @staticmethod
     def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
@@ -153,7 +154,7 @@ class Reduction(Stage):
             yield from (visit.site for visit in self._revisit())
             return
         spec = self.spec
-        keeps = spec.repairs_by_survey and keeps_moments(spec, self.loaded, self.given)
+        keeps = spec.repairs_by_survey and fits(self.loaded, self.sites, norm_aware=True)
         norm_aware = CURVE_TOKENS * (keeps or spec.allocation == "error-curve")
         for visit in walk(self.adapter, self.batches, spec.targets, norm_aware=norm_aware):
             self.calibration.moments[visit.site] = visit.moments

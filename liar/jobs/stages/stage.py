@@ -13,7 +13,7 @@ from functools import cached_property
 
 from liar.calibration.calibrate import Calibration
 from liar.events import Event, Progress, Warned
-from liar.jobs.estimates import Amounts, Shape
+from liar.jobs.estimates import Estimate
 from liar.maths.criteria import ScoreFunction
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
@@ -67,11 +67,8 @@ class Stage(ABC):
 
     @staticmethod
     @abstractmethod
-    def parts(spec: PruneSpec, shape: Shape, amounts: Amounts, *, calibrated: bool, keeps: bool) -> list[Part]:
-        """Parts of the work in order, for the time left.
-
-        ``calibrated``: a calibration was passed in. ``keeps``: there is memory for the moments of all sites.
-        """
+    def parts(estimate: Estimate) -> list[Part]:
+        """Parts of the work in order, for the time left; the last one is the pruning."""
 
     @abstractmethod
     def events(self) -> Events:
