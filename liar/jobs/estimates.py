@@ -17,7 +17,7 @@ from liar.data.packing import evaluation_length
 from liar.data.text_reader import demo_samples
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS
 from liar.evaluate.timing.speed import BATCH, PROMPT_TOKENS, REPEATS
-from liar.spec import CURVE_ALLOCATIONS, Needs, PruneSpec, SiteKind, Targets
+from liar.spec import CURVE_ALLOCATIONS, LEFT_OUT, Needs, PruneSpec, SiteKind, Targets
 from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 
@@ -86,8 +86,7 @@ class Shape:
         )
 
     def chosen(self, targets: Targets) -> list[SiteShape]:
-        left_out = {"ffn": "attention", "heads": "ffn"}.get(targets)
-        return [site for site in self.sites if site.kind != left_out]
+        return [site for site in self.sites if site.kind != LEFT_OUT.get(targets)]
 
     def forward(self, tokens: float, length: float, *, head: bool = True, removed: float = 0.0) -> float:
         """Seconds of a forward pass of ``tokens`` in sequences of ``length``, without the ``removed`` parameters."""
