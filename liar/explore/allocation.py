@@ -46,24 +46,19 @@ class Candidate:
 
 def allocate(allocation: str, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     """Kept bundles of each site, by name. Raises :class:`EmptySiteError` if a site would lose all its units."""
-    kept = [uniform_count(candidate.site, ratio) for candidate in candidates]
+    kept = [c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates]
+    if 0 in kept:
+        site = candidates[kept.index(0)].site
+        raise EmptySiteError(
+            f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
+            f"one); choose a ratio of at most {(site.bundles - 1) / site.bundles:.2f}."
+        )
     if allocation != "uniform":
         # The fewest bundles to keep: a share of the site, or the count of uniform if that is less.
         floors = [max(1, min(ceil(c.site.bundles / FLOOR), count)) for c, count in zip(candidates, kept, strict=True)]
         budget = ratio * sum(c.site.bundles * c.bundle_parameters for c in candidates)
         kept = (_global if allocation == "global" else _by_curve)(candidates, floors, budget)
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
-
-
-def uniform_count(site: Site, ratio: float) -> int:
-    """Bundles that the allocation uniform keeps of a site. Raises :class:`EmptySiteError` if there are none."""
-    count = site.bundles - nearest_removed(site.bundles, ratio)
-    if count < 1:
-        raise EmptySiteError(
-            f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
-            f"one); choose a ratio of at most {(site.bundles - 1) / site.bundles:.2f}."
-        )
-    return count
 
 
 def nearest_removed(bundles: int, ratio: float) -> int:
@@ -144,8 +139,7 @@ def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
             f"nothing over uniform. Choose {', '.join(names)} or {last}."
         )
     check_edits(merge(spec.edits), sites)
-    for site in sites:
-        uniform_count(site, spec.ratio)
+    allocate("uniform", [Candidate(site, 1) for site in sites], spec.ratio)
     for site in sites:
         if site.kind == "ffn" and site.bundles < spec.multiple:
             raise InvalidSpecError(

@@ -79,23 +79,15 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     edits = merge(spec.edits)
     check_choices(spec, sites)
     counts = kept_counts(spec, [candidate_of(chart, spec) for chart in charts], edits)
-    kept = {
-        chart.site: best_bundles(
-            chart.site,
-            -np.argsort(chart.order(spec.criterion)).astype(np.float64),  # minus the rank
-            counts[chart.site.name],
-            edits.get(chart.site.name),
-        )
-        for chart in charts
-    }
     # One repaired site gives biases to all modules of its kind; a kind that keeps all units gets none.
     shifts = REPAIRS[spec.reconstruction].changes_bias
-    cut = {site.kind for site in sites if len(kept[site]) < site.bundles and shifts}
+    cut = {site.kind for site in sites if counts[site.name] < site.bundles and shifts}
     reports: list[SiteReport] = []
     change = 0
     for chart in charts:
-        site, bundles = chart.site, kept[chart.site]
-        count = len(bundles)
+        site, count = chart.site, counts[chart.site.name]
+        minus_rank = -np.argsort(chart.order(spec.criterion)).astype(np.float64)
+        bundles = best_bundles(site, minus_rank, count, edits.get(site.name))
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
         reports.append(report_of(site, units.tolist(), plain, aware))
