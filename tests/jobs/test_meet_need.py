@@ -56,32 +56,24 @@ def losses(monkeypatch: pytest.MonkeyPatch, steepness: float) -> list[float]:
     return measured
 
 
-@pytest.mark.parametrize("steepness", [0.5, 2.0])
-def test_a_loss_is_tried_until_it_is_met(
-    spec: PruneSpec, model: LoadedModel, monkeypatch: pytest.MonkeyPatch, steepness: float
+@pytest.mark.parametrize(
+    ("targets", "steepness"), [("ffn", 0.5), ("ffn", 2.0), ("both", 2.0), ("both", 0.01), ("heads", 0.01)]
+)
+def test_a_loss_is_tried_until_it_is_met_at_ratios_that_leave_every_site_units(
+    spec: PruneSpec, model: LoadedModel, monkeypatch: pytest.MonkeyPatch, targets: str, steepness: float
 ) -> None:
     measured = losses(monkeypatch, steepness)
+    spec = spec.model_copy(update={"targets": targets})
     events: list[Progress] = []
     ratio, trials = finish(meet_steps(Need("loss", 1.1), spec, model), events.append)
     assert events[0].message == "Reading the curves of every site"
     assert any(event.message.startswith("Trying a ratio of 0.") for event in events)
     assert trials
     assert len(measured) == 1 + len(trials) <= 1 + meet_need.TRIES
+    assert steepness > 0.01 or ratio == 0.75, "of two groups of heads, more would round to both"
     assert ratio == max(trial.ratio for trial in trials if trial.measured <= 1.1)
     assert [trial.measured * DENSE for trial in trials] == pytest.approx(measured[1:])
     assert model.model.config.intermediate_size == 48, "the dense model stays"
-
-
-@pytest.mark.parametrize(("targets", "steepness"), [("both", 2.0), ("both", 0.01), ("heads", 0.01)])
-def test_a_loss_is_met_by_a_ratio_that_leaves_every_site_a_group_of_heads(
-    spec: PruneSpec, model: LoadedModel, monkeypatch: pytest.MonkeyPatch, targets: str, steepness: float
-) -> None:
-    losses(monkeypatch, steepness)
-    spec = spec.model_copy(update={"targets": targets})
-    ratio, trials = finish(meet_steps(Need("loss", 1.1), spec, model))
-    assert 0 < ratio <= 0.75, "of two groups of heads, more would round to both"
-    assert ratio == max(trial.ratio for trial in trials if trial.measured <= 1.1)
-    assert steepness > 0.01 or ratio == 0.75, "the greatest that is possible"
 
 
 def test_a_loss_that_no_ratio_keeps_names_the_nearest(
