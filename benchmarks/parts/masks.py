@@ -23,7 +23,7 @@ from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.choices import Criterion
 from liar.explore.allocation import Candidate, allocate, best_bundles
-from liar.jobs.stages.reduction import solve_repairs
+from liar.jobs.stages.decide import decide
 from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
@@ -80,9 +80,8 @@ def repair_of(
     consumer: nn.Linear, site: Site, bundles: Tensor, calibration: Calibration
 ) -> tuple[Tensor, ConsumerParameters]:
     """Kept channels of a site, and the parameters of its consumer by least-squares."""
-    moments = calibration.moments[site].plain
-    channels, found = solve_repairs(site, bundles, moments, consumer.weight.T, ("least-squares",))
-    return channels, ConsumerParameters.install_of(consumer, found["least-squares"])
+    decision = decide(site, bundles, calibration.moments[site].plain, consumer.weight.T, ("least-squares",))
+    return decision.channels, ConsumerParameters.install_of(consumer, decision.solutions["least-squares"])
 
 
 @lru_cache(maxsize=len(PRUNERS))

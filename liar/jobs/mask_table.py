@@ -21,8 +21,7 @@ from liar.events import Evaluated, Progress
 from liar.explore.allocation import Candidate, best_bundles, check_choices, kept_counts
 from liar.jobs.estimates import Amounts, Shape
 from liar.jobs.plan import table_parts
-from liar.jobs.stages.reduction import solve_repairs
-from liar.maths.relative_errors import relative_errors
+from liar.jobs.stages.decide import decide
 from liar.models.loaded import LoadedModel, working_copy
 from liar.models.surgery import ConsumerParameters, install, shrink
 from liar.progress import Pace
@@ -122,11 +121,11 @@ def repair_steps(
         consumer, moments = adapter.consumer(site), calibration.moments[site].plain
         weight = consumer.weight.T
         scores = calibration.scores(spec.criterion, site, weight, spec.seed).numpy()
-        bundles = torch.from_numpy(best_bundles(site, scores, kept[site.name], edits.get(site.name)))
-        channels, solutions = solve_repairs(site, bundles, moments, weight, reconstructions)
-        for name, error in relative_errors(moments, weight, channels, solutions).items():
-            repairs[name][site] = ConsumerParameters.install_of(consumer, solutions[name])
+        bundles = best_bundles(site, scores, kept[site.name], edits.get(site.name))
+        decision = decide(site, torch.from_numpy(bundles), moments, weight, reconstructions)
+        for name, error in decision.errors(moments, decision.solutions).items():
+            repairs[name][site] = ConsumerParameters.install_of(consumer, decision.solutions[name])
             errors[name].append(error)
-        shrink(adapter, site, bundles, repairs[reconstructions[0]][site])
+        shrink(adapter, site, decision.bundles, repairs[reconstructions[0]][site])
     adapter.after_surgery(sites)
     return repairs, errors

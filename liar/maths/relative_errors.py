@@ -19,7 +19,6 @@ _OUTPUTS = 1024
 """Outputs that :func:`relative_errors` looks at together."""
 
 
-@torch.no_grad()
 def relative_errors(
     moments: Moments, weight: Tensor, kept: Tensor, solutions: Mapping[Name, Solution]
 ) -> dict[Name, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import Calibration, fits
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
-from liar.choices import REPAIRS, Reconstruction
+from liar.choices import REPAIRS
 from liar.data.corpora import unseen_tokens
 from liar.edits import merge
 from liar.errors import InvalidSpecError
@@ -20,12 +20,10 @@ from liar.events import Calibrated, Event, Progress, SiteDone
 from liar.explore.allocation import Candidate, best_bundles, check_choices, kept_counts, share_warning
 from liar.explore.forecast import report_of
 from liar.jobs.estimates import Amounts, Shape, gradients_cost, prune_cost, survey_cost
+from liar.jobs.stages.decide import Decision, decide
 from liar.jobs.stages.stage import Events, Stage
-from liar.maths.criteria import channels_of, units_of
-from liar.maths.drift import LEAST_FACTOR, Drift
-from liar.maths.moments import Moments
-from liar.maths.reconstruct import Solution, reconstruct_all
-from liar.maths.relative_errors import relative_errors
+from liar.maths.criteria import units_of
+from liar.maths.drift import LEAST_FACTOR
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
@@ -36,7 +34,7 @@ from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import RECONSTRUCTIONS, PruneSpec
+from liar.spec import PruneSpec
 
 FEWEST_PER_CHANNEL = 3
 """Tokens for each channel below which a fitted repair recovers clearly less (docs/results/defaults.md)."""
@@ -106,12 +104,10 @@ class Reduction(Stage):
         )
         for done, visit in enumerate(visits, start=1):
             site, consumer = visit.site, adapter.consumer(visit.site)
-            visit.kept, found = solve_repairs(
-                site, masks[site], visit.moments.plain, consumer.weight.T, ("none", method), visit.drift
-            )
-            repaired = ConsumerParameters.install_of(consumer, found[method])
-            _shrink(adapter, site, masks[site], found["none"], repaired, variants)
-            del found, repaired  # before the moments of the next site are gathered
+            decision = decide(site, masks[site], visit.moments.plain, consumer.weight.T, ("none", method), visit.drift)
+            repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
+            _shrink(adapter, visit, decision, repaired, variants)
+            del decision, repaired  # before the moments of the next site are gathered
             yield pace.at("restore", "prune", done, len(sites), f"Pruned {site.name} to its stored mask")
         adapter.after_surgery(sites)
 
@@ -222,52 +218,26 @@ class Reduction(Stage):
         if not surveys(self.spec, calibrated=self.given is not None):
             calibration = replace(calibration, moments={site: moments})
         consumer, method = self.adapter.consumer(site), self.spec.reconstruction
-        weight = consumer.weight.T
-        scores = calibration.scores(self.criterion, site, weight, self.spec.seed).numpy()
+        scores = calibration.scores(self.criterion, site, consumer.weight.T, self.spec.seed).numpy()
         bundles = torch.from_numpy(best_bundles(site, scores, count, self.edits.get(site.name)))
-        kept, found = solve_repairs(site, bundles, moments.plain, weight, drift=visit.drift)
-        repaired = ConsumerParameters.install_of(consumer, found[method])
-        installed = found | {method: repaired.solution_of(consumer)}
-        errors, norm_aware = (
-            relative_errors(each, weight, kept, installed) for each in (moments.plain, moments.norm_aware)
-        )
-        exact = relative_errors(moments.plain, weight, kept, {method: found[method]})[method]
-        _shrink(self.adapter, site, bundles, found["none"], repaired, self.variants)
-        visit.kept = kept
-        return report_of(site, units_of(site, bundles).tolist(), errors, norm_aware, exact)
-
-
-@torch.no_grad()
-def solve_repairs(
-    site: Site,
-    bundles: Tensor,
-    moments: Moments,
-    weight: Tensor,
-    reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
-    drift: Drift | None = None,
-) -> tuple[Tensor, dict[Reconstruction, Solution]]:
-    """The channels of the ``bundles`` to keep (ascending), and the repairs of the consumer's ``weight`` (d, d_out) for them.
-
-    What is installed of least-squares compensates the ``drift`` too. Raises :class:`liar.errors.NonFiniteError` and
-    :class:`liar.errors.CalibrationError`, which name the site.
-    """
-    kept = channels_of(site, bundles).to(weight.device)
-    size = site.bundle_size
-    return kept, reconstruct_all(moments, weight, kept, reconstructions, bundle_size=size, drift=drift, site=site.name)
+        decision = decide(site, bundles, moments.plain, consumer.weight.T, drift=visit.drift)
+        repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
+        solutions = decision.solutions | {method: repaired.solution_of(consumer)}
+        errors, norm_aware = (decision.errors(each, solutions) for each in (moments.plain, moments.norm_aware))
+        exact = decision.errors(moments.plain, {method: decision.solutions[method]})[method]
+        _shrink(self.adapter, visit, decision, repaired, self.variants)
+        return report_of(site, decision.units, errors, norm_aware, exact)
 
 
 def _shrink(
-    adapter: Adapter,
-    site: Site,
-    bundles: Tensor,
-    unrepaired: Solution,
-    repaired: ConsumerParameters,
-    variants: Variants | None,
+    adapter: Adapter, visit: Visit, decision: Decision, repaired: ConsumerParameters, variants: Variants | None
 ) -> None:
-    """Prune and repair the site; ``variants`` receive its consumer without a repair."""
+    """Prune and repair the site of ``visit``; ``variants`` receive its consumer without a repair."""
     if variants is not None:
-        variants.park(site, ConsumerParameters.install_of(adapter.consumer(site), unrepaired))
-    shrink(adapter, site, bundles, repaired)
+        unrepaired = ConsumerParameters.install_of(adapter.consumer(visit.site), decision.solutions["none"])
+        variants.park(visit.site, unrepaired)
+    shrink(adapter, visit.site, decision.bundles, repaired)
+    visit.kept = decision.channels
 
 
 def stored_masks(reports: Sequence[SiteReport], sites: Sequence[Site]) -> dict[Site, Tensor]:
