@@ -22,7 +22,7 @@ from transformers import LlamaConfig
 from liar import PruneSpec
 from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.evaluate.timing.speed import comparison_steps
-from liar.explore.need import Counts
+from liar.explore.need import Need, ratio_for
 from liar.jobs.draw_atlas import kind_facts
 from liar.models.loaded import parameter_count
 from liar.progress import finish
@@ -44,12 +44,13 @@ BASE = PruneSpec(model=SMOLLM2, evaluate=usual_tasks(PERPLEXITY.name))
 def section() -> str:
     """A row for each number of layers, and beneath it one for as many parameters in neurons."""
     dense = loaded(SMOLLM2)
-    counts = Counts.of(BASE, parameter_count(dense.model), kind_facts(dense.adapter))
+    before, kinds = parameter_count(dense.model), kind_facts(dense.adapter)
     rows = []
     for number in REMOVED:
         layers = {"targets": "layers", "ratio": number / len(dense.adapter.layers)}
         short, cells = _run(BASE.model_copy(update=layers))
-        as_small = {"ratio": counts.ratio(short.totals.parameters_after, str)}
+        share = Need("parameters", short.totals.parameters_after / before)
+        as_small = {"ratio": ratio_for(share, BASE, before, kinds, 4)}
         rows += [cells, _run(BASE.model_copy(update=as_small), short)[1]]
     values = ", ".join(f"{task} {with_error(value_of(short, 'dense', task))}" for task in BASE.evaluate)
     head = (

@@ -142,7 +142,8 @@ class Explorer:
                 runs = of_other_ratios(spec, self.studio.store.summaries())
                 ratio, words = meet_perplexity(asked.amount, spec, atlas, runs)
             else:
-                ratio = ratio_for(asked, spec, atlas)
+                facts = atlas.facts
+                ratio = ratio_for(asked, spec, facts.model.parameters, facts.kinds, facts.parameter_bytes)
                 words = f"A ratio of {ratio:g} meets that."
         except LiarError as error:
             return {self.line: status.problem(str(error))}

@@ -41,6 +41,8 @@ Schedule = Literal["one-shot", "sequential", "corrective"]
 Quantize = Literal["none", "int8"]
 Separator = Literal["auto", "document", "newline", "blank-line", "end"]
 SiteKind = Literal["ffn", "attention"]
+LEFT_OUT: Mapping[Targets, SiteKind] = {"ffn": "attention", "heads": "ffn"}
+"""Sites that a target does not include; the others include both kinds."""
 
 SEPARATORS: tuple[Separator, ...] = get_args(Separator)
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)

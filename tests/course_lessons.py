@@ -8,7 +8,6 @@ from typing import Any
 from liar.course.figures import Shelf, evaluation_of
 from liar.course.lesson import Check, Lesson, Task, lesson_named
 from liar.course.lesson_figures import error_of
-from liar.explore.forecast import divergence
 
 
 def named(name: str) -> Lesson:
@@ -22,7 +21,7 @@ def value_of(check: Check, task: Task, shelf: Shelf, choices: Mapping[str, Any])
     if check.of == "metric":
         return evaluation_of(shelf.ran(task.model, **choices), "reconstructed", check.task).value
     if check.of == "divergence":
-        return divergence(shelf.expected(task.model, **choices), shelf.atlas(task.model, **choices))
+        return shelf.expected(task.model, **choices).divergence
     found = shelf.ran(task.model, **choices) if task.measured else shelf.expected(task.model, **choices)
     if check.of == "blocks":
         return found.totals.blocks_removed

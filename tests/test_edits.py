@@ -168,13 +168,6 @@ def test_heads_that_share_keys_and_values_stay_or_go_together() -> None:
     assert edited_scores(of(keep={5}, remove={1}), HEADS, np.array([3.0, 2.0, 1.0])).tolist() == [-np.inf, 2, np.inf]
 
 
-def test_the_criterion_decides_between_the_others() -> None:
-    scores = np.arange(12, dtype=np.float32)
-    edited = edited_scores(of(keep={0}, remove={11}), NEURONS, scores)
-    assert np.argsort(-edited, kind="stable").tolist() == [0, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 11]
-    assert scores.tolist() == list(range(12)), "the scores that were passed in stay as they are"
-
-
 @given(st.floats(0, 0.95), st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)), st.integers(1, 12))
 def test_what_is_kept_stays_and_what_is_removed_goes(
     ratio: float, keep: set[int], remove: set[int], count: int

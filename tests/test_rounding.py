@@ -27,7 +27,7 @@ def test_counts_become_multiples_that_meet_the_budget(units: list[int], multiple
     multiple = min(multiple, *units)
     sites = [Site(layer, "ffn", size) for layer, size in enumerate(units)]
     allocated = {site.name: data.draw(st.integers(1, site.units)) for site in sites}
-    kept = settled_counts(PruneSpec(multiple=multiple), sites, allocated)
+    kept = settled_counts(PruneSpec(multiple=multiple), sites, allocated, {})
     cut = [site for site in sites if allocated[site.name] < site.units]
     assert all(kept[site.name] == site.units for site in sites if site not in cut), "what is not pruned is not rounded"
     assert all(kept[site.name] in range(multiple, site.units + 1, multiple) for site in cut)
@@ -40,11 +40,11 @@ def test_counts_become_multiples_that_meet_the_budget(units: list[int], multiple
 def test_the_largest_remainders_are_rounded_up() -> None:
     sites = [Site(layer, "ffn", 48) for layer in range(4)]
     allocated = dict(zip((site.name for site in sites), (20, 31, 29, 17), strict=True))
-    assert list(settled_counts(PruneSpec(multiple=16), sites, allocated).values()) == [16, 32, 32, 16]
+    assert list(settled_counts(PruneSpec(multiple=16), sites, allocated, {}).values()) == [16, 32, 32, 16]
     even = dict.fromkeys(allocated, 24)
-    assert list(settled_counts(PruneSpec(multiple=16), sites, even).values()) == [32, 32, 16, 16]
+    assert list(settled_counts(PruneSpec(multiple=16), sites, even, {}).values()) == [32, 32, 16, 16]
     uniform = PruneSpec(multiple=16, allocation="uniform")
-    assert list(settled_counts(uniform, sites, even).values()) == [16] * 4, "layers of one size keep one size"
+    assert list(settled_counts(uniform, sites, even, {}).values()) == [16] * 4, "layers of one size keep one size"
 
 
 def test_heads_are_not_rounded_and_edits_take_precedence() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from components.shared.provenance import Origin
@@ -77,17 +76,8 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
         expected = forecast(spec, atlas)
     except LiarError as error:
         return replace(known, missing=str(error))
-    return replace(known, expected=_carried(studio, expected, atlas, known.measured))
-
-
-def _carried(studio: Studio, expected: Forecast, atlas: Atlas, measured: Mapping[float, RunSummary]) -> Forecast:
-    """The forecast, made to agree with the nearest ``measured`` runs of its recipe."""
-    marks: list[tuple[RunResult, Forecast]] = []
-    for summary in neighbours(expected.spec.ratio, measured):
-        run = studio.store.load(summary.spec.key)
-        with suppress(LiarError):
-            marks += [(run, forecast(run.spec, atlas))] if run else []
-    return carried(expected, marks)
+    near = (studio.store.load(summary.spec.key) for summary in neighbours(spec.ratio, known.measured))
+    return replace(known, expected=carried(expected, [run for run in near if run is not None], atlas))
 
 
 def run_of(studio: Studio, key: str) -> RunResult | None:

@@ -216,15 +216,15 @@ def _met(need: Need, spec: PruneSpec) -> float:
     from liar.loading.catalog import load_model
 
     with progress() as bar:
-        met = finish(meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)), whole(bar))
-    for trial in met.trials:
+        ratio, trials = finish(meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)), whole(bar))
+    for trial in trials:
         console.print(
             f"Ratio {trial.ratio:g}: {trial.predicted:.3g} x the dense perplexity predicted, {trial.measured:.3g} x measured "
             "on validation text",
             soft_wrap=True,
         )
-    console.print(f"A ratio of {met.ratio:g} meets that.")
-    return met.ratio
+    console.print(f"A ratio of {ratio:g} meets that.")
+    return ratio
 
 
 def watched_run(spec: PruneSpec) -> Finished:

@@ -47,14 +47,12 @@ class Candidate:
 def allocate(allocation: str, candidates: Sequence[Candidate], ratio: float) -> dict[str, int]:
     """Kept bundles of each site, by name. Raises :class:`EmptySiteError` if a site would lose all its units."""
     kept = [c.site.bundles - nearest_removed(c.site.bundles, ratio) for c in candidates]
-    for candidate, count in zip(candidates, kept, strict=True):
-        site = candidate.site
-        if count < 1:
-            most = (site.bundles - 1) / site.bundles
-            raise EmptySiteError(
-                f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
-                f"one); choose a ratio of at most {most:.2f}."
-            )
+    if 0 in kept:
+        site = candidates[kept.index(0)].site
+        raise EmptySiteError(
+            f"A ratio of {ratio:g} would leave {site.name} without units (it has {site.bundles} that can go one by "
+            f"one); choose a ratio of at most {(site.bundles - 1) / site.bundles:.2f}."
+        )
     if allocation != "uniform":
         # The fewest bundles to keep: a share of the site, or the count of uniform if that is less.
         floors = [max(1, min(ceil(c.site.bundles / FLOOR), count)) for c, count in zip(candidates, kept, strict=True)]
@@ -149,20 +147,22 @@ def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
             )
 
 
+def kept_counts(spec: PruneSpec, candidates: Sequence[Candidate], edits: Mapping[str, SiteEdit]) -> dict[str, int]:
+    """Kept bundles of each site, by name: :func:`settled_counts` of :func:`allocate`; ``edits`` are those of ``spec``."""
+    sites = [candidate.site for candidate in candidates]
+    return settled_counts(spec, sites, allocate(spec.allocation, candidates, spec.ratio), edits)
+
+
 def settled_counts(
-    spec: PruneSpec,
-    sites: Sequence[Site],
-    allocated: Mapping[str, int],
-    edits: Mapping[str, SiteEdit] | None = None,
+    spec: PruneSpec, sites: Sequence[Site], allocated: Mapping[str, int], edits: Mapping[str, SiteEdit]
 ) -> dict[str, int]:
     """Kept bundles of each site, by name: the ``allocated`` ones, or those of an edit's ratio, in legal numbers.
 
     Neurons of the sites that lose any become multiples of ``spec.multiple``, at least one each. Their sum is the largest
     within that of the counts: every count is rounded down, and the largest remainders are rounded up. For the allocation
-    uniform all are rounded down, so that sites of one size keep one size. ``edits``, by default those of ``spec``, may
-    change a count after that: what they keep stays, and what they remove goes.
+    uniform all are rounded down, so that sites of one size keep one size. ``edits`` may change a count after that:
+    what they keep stays, and what they remove goes.
     """
-    edits = merge(spec.edits) if edits is None else edits
     counts = dict(allocated)
     for site in sites:
         edit = edits.get(site.name)

@@ -90,6 +90,11 @@ class KindFacts(BaseModel):
     outputs: int
     layers: list[int]
 
+    @property
+    def bundles(self) -> int:
+        """Bundles of one site: groups of units that are removed together."""
+        return self.units // self.group
+
 
 class AtlasFacts(BaseModel):
     """Content of an atlas that is not an array; ``sensitive`` is whether sensitivities could be computed.
@@ -108,6 +113,11 @@ class AtlasFacts(BaseModel):
     tokens: int
     seconds: float
     environment: dict[str, str]
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of a parameter of the model."""
+        return {"float32": 4, "bfloat16": 2, "float16": 2}[self.environment.get("dtype", "float32")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import fmean
@@ -30,11 +30,11 @@ import numpy as np
 from liar.choices import REPAIRS, Reconstruction
 from liar.edits import merge
 from liar.errors import EmptySiteError, InvalidSpecError
-from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, check_units, settled_counts
+from liar.explore.allocation import Candidate, best_bundles, check_choices, check_units, kept_counts
 from liar.explore.atlas import WEIGHTINGS, Atlas, SiteAtlas, Weighting
 from liar.results import SiteReport, Totals
 from liar.sites import Site
-from liar.spec import PruneSpec, is_custom
+from liar.spec import LEFT_OUT, PruneSpec, is_custom
 
 RATIOS = tuple(percent / 100 for percent in range(5, 96, 5))
 """Ratios at which criteria are compared."""
@@ -44,7 +44,8 @@ _ALLOCATING: dict[str, Weighting] = {"error-curve": "norm-aware", "loss-curve": 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Sites as a run would report them, and the parameters that it would leave.
+    """Sites as a run would report them, the parameters that it would leave, and the nats of KL(dense || pruned) by the curves,
+    None without sensitivities.
 
     ``runs`` are the ratios of the measured runs that the errors were made to agree with, see
     :func:`liar.report.interpolation.carried`; empty for the curves alone.
@@ -53,6 +54,7 @@ class Forecast:
     spec: PruneSpec
     sites: list[SiteReport]
     totals: Totals
+    divergence: float | None
     runs: tuple[float, ...] = ()
 
     @property
@@ -76,25 +78,16 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     sites = [chart.site for chart in charts]
     edits = merge(spec.edits)
     check_choices(spec, sites)
-    allocated = allocate(spec.allocation, [candidate_of(chart, spec) for chart in charts], spec.ratio)
-    counts = settled_counts(spec, sites, allocated, edits)
-    kept = {
-        chart.site: best_bundles(
-            chart.site,
-            -np.argsort(chart.order(spec.criterion)).astype(np.float64),  # minus the rank
-            counts[chart.site.name],
-            edits.get(chart.site.name),
-        )
-        for chart in charts
-    }
+    counts = kept_counts(spec, [candidate_of(chart, spec) for chart in charts], edits)
     # One repaired site gives biases to all modules of its kind; a kind that keeps all units gets none.
     shifts = REPAIRS[spec.reconstruction].changes_bias
-    cut = {site.kind for site in sites if len(kept[site]) < site.bundles and shifts}
+    cut = {site.kind for site in sites if counts[site.name] < site.bundles and shifts}
     reports: list[SiteReport] = []
     change = 0
     for chart in charts:
-        site, bundles = chart.site, kept[chart.site]
-        count = len(bundles)
+        site, count = chart.site, counts[chart.site.name]
+        minus_rank = -np.argsort(chart.order(spec.criterion)).astype(np.float64)
+        bundles = best_bundles(site, minus_rank, count, edits.get(site.name))
         units = (bundles[:, None] * site.group + np.arange(site.group)).ravel()
         plain, aware = (chart.errors_of(spec.criterion, bundles.tolist(), weighting) for weighting in WEIGHTINGS)
         reports.append(report_of(site, units.tolist(), plain, aware))
@@ -108,7 +101,7 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
         block_parameters_before=blocks,
         block_parameters_after=blocks + change,
     )
-    return Forecast(spec, reports, totals)
+    return Forecast(spec, reports, totals, divergence(by_loss(spec, charts), counts) if atlas.facts.sensitive else None)
 
 
 def report_of(
@@ -143,22 +136,13 @@ def check_covered(spec: PruneSpec, atlas: Atlas) -> None:
         raise InvalidSpecError(f"No curves for {spec.allocation} are at hand; choose another allocation.")
 
 
-def divergence(expected: Forecast, atlas: Atlas) -> float:
-    """Nats of KL(dense || pruned) that the curves predict: half the sum over sites of sensitivity x E|error|^2.
+def divergence(candidates: Iterable[Candidate], kept: Mapping[str, int]) -> float:
+    """Nats of KL(dense || pruned) that the curves of loss-curve predict: half the sum over sites of sensitivity x E|error|^2.
 
-    Raises :class:`InvalidSpecError` if the atlas has no sensitivities.
+    ``kept`` bundles of each site, by name.
     """
-    if not atlas.facts.sensitive:
-        raise InvalidSpecError(
-            "The curves at hand predict no perplexity, because this model has none; ask by parameters or size."
-        )
-    spec, total = expected.spec, 0.0
-    charts = {chart.site.name: chart for chart in atlas.sites}
-    for report in expected.sites:
-        chart = charts[report.name]
-        damage = chart.damage(spec.criterion, spec.reconstruction, "plain")
-        total += float(damage[report.kept // chart.site.group]) * chart.sensitivity
-    return total / 2
+    damages = (c.damage[kept[c.site.name]] for c in candidates if c.damage is not None)
+    return sum(map(float, damages)) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,31 +164,29 @@ def every_criterion(
     or the allocation.
     """
     check_covered(spec, atlas)
-    edits, charts, known = merge(spec.edits), targeted(atlas, spec), atlas.facts.sensitive
-    sites = [chart.site for chart in charts]
+    edits, charts = merge(spec.edits), targeted(atlas, spec)
     found: dict[str, dict[float, Loss]] = {}
     for criterion in atlas.facts.criteria:
         chosen = spec.model_copy(update={"criterion": criterion})
         candidates = [candidate_of(chart, chosen) for chart in charts]
-        damages = [chart.damage(criterion, spec.reconstruction, "plain") * chart.sensitivity for chart in charts]
+        damages = by_loss(chosen, charts)
         losses = found.setdefault(criterion, {})
         for ratio in ratios:
             with suppress(EmptySiteError):
-                allocated = allocate(spec.allocation, candidates, ratio)
-                counts = settled_counts(spec, sites, allocated, edits)
-                kept = [counts[site.name] for site in sites]
-                errors = [
-                    chart.error_at(criterion, spec.reconstruction, k) for chart, k in zip(charts, kept, strict=True)
-                ]
-                damage = sum(float(damage[k]) for damage, k in zip(damages, kept, strict=True)) / 2
-                losses[ratio] = Loss(fmean(errors), damage if known else None)
+                kept = kept_counts(spec.model_copy(update={"ratio": ratio}), candidates, edits)
+                error = fmean(chart.error_at(criterion, spec.reconstruction, kept[chart.site.name]) for chart in charts)
+                losses[ratio] = Loss(error, divergence(damages, kept) if atlas.facts.sensitive else None)
     return found
 
 
 def targeted(atlas: Atlas, spec: PruneSpec) -> list[SiteAtlas]:
     """The sites that ``spec`` prunes."""
-    left_out = {"ffn": "attention", "heads": "ffn"}.get(spec.targets)
-    return [chart for chart in atlas.sites if chart.site.kind != left_out]
+    return [chart for chart in atlas.sites if chart.site.kind != LEFT_OUT.get(spec.targets)]
+
+
+def by_loss(spec: PruneSpec, charts: Sequence[SiteAtlas]) -> list[Candidate]:
+    """What the allocation loss-curve would compare of the sites of ``spec``."""
+    return [candidate_of(chart, spec.model_copy(update={"allocation": "loss-curve"})) for chart in charts]
 
 
 def candidate_of(chart: SiteAtlas, spec: PruneSpec) -> Candidate:

@@ -14,7 +14,8 @@ curves: half the sum over sites of sensitivity x E|error|^2 is the divergence fr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import TYPE_CHECKING, Literal, Self
@@ -24,18 +25,15 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from liar.choices import REPAIRS
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import check_units, nearest_removed
-from liar.explore.forecast import divergence, forecast
-from liar.spec import MAX_RATIO, PruneSpec, SiteKind
+from liar.explore.forecast import forecast
+from liar.spec import LEFT_OUT, MAX_RATIO, PruneSpec, SiteKind
 
 if TYPE_CHECKING:
     from liar.explore.atlas import Atlas, KindFacts
 
 NeedKind = Literal["parameters", "size", "loss"]
 
-_BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a parameter by its type."""
-
-_STEP = 100
+_RATIOS = tuple(percent / 100 for percent in range(1, round(100 * MAX_RATIO) + 1))
 """Ratios are whole percent, so that slider, links and stored runs can have the same ones."""
 
 
@@ -85,91 +83,82 @@ _LEAST_SIZE = 1_000
 """Fewest bytes that are a size; a bare small number is more likely a ratio or a share without its unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Parameters of a model ``before`` a cut and after it: ``kinds`` are (sites, bundles of each, what is common to them).
+def possible_ratios(bundles: Iterable[int]) -> list[float]:
+    """The ratios, in whole percent, at which sites of so many ``bundles`` keep some; the least first."""
+    fewest = min(bundles)
+    return [ratio for ratio in _RATIOS if nearest_removed(fewest, ratio) < fewest]
+
+
+def parameters_left(spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts], ratio: float) -> float:
+    """Parameters that ``spec`` leaves at ``ratio`` of a model that has so many ``before``, and sites of these ``kinds``.
 
     A uniform cut takes whole bundles from each site; others meet their budget to one bundle.
     """
+    change = 0.0
+    for facts in _targeted(spec, kinds):
+        removed = nearest_removed(facts.bundles, ratio) if spec.allocation == "uniform" else ratio * facts.bundles
+        change -= len(facts.layers) * removed * facts.bundle_parameters
+        if REPAIRS[spec.reconstruction].changes_bias and removed > 0:
+            change += len(facts.layers) * (facts.bias_fixed + (facts.bundles - removed) * facts.bias_per_bundle)
+    return before + change
 
-    before: int
-    kinds: tuple[tuple[int, int, KindFacts], ...]
-    is_uniform: bool
-    adds_biases: bool
 
-    @classmethod
-    def of(cls, spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts]) -> Self:
-        chosen = tuple(
-            (len(facts.layers), facts.units // facts.group, facts)
-            for kind, facts in kinds.items()
-            if spec.targets in ("both", "ffn" if kind == "ffn" else "heads")
+def _targeted(spec: PruneSpec, kinds: Mapping[SiteKind, KindFacts]) -> list[KindFacts]:
+    return [facts for kind, facts in kinds.items() if kind != LEFT_OUT.get(spec.targets)]
+
+
+def ratio_for(
+    need: Need, spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts], parameter_bytes: float
+) -> float:
+    """The least ratio, in whole percent, at which ``spec`` leaves a share of the parameters or a size, see
+    :func:`parameters_left`.
+
+    Raises :class:`InvalidSpecError` if none does, or if the whole model is no larger.
+    """
+    check_units(spec)
+
+    def words(left: float) -> str:
+        if need.kind == "size":
+            return f"{left * parameter_bytes / 1e6:.1f} MB"
+        return f"{100 * left / before:.1f} % of the parameters"
+
+    most = need.amount / parameter_bytes if need.kind == "size" else need.amount * before
+    if most >= before:
+        raise InvalidSpecError(f"The whole model is no larger: {words(before)}; ask for less.")
+    ratios = possible_ratios(facts.bundles for facts in _targeted(spec, kinds))
+    found = next((ratio for ratio in ratios if parameters_left(spec, before, kinds, ratio) <= most), None)
+    if found is None:
+        least = words(parameters_left(spec, before, kinds, ratios[-1]))
+        raise InvalidSpecError(
+            f"No ratio up to {ratios[-1]:g} of these units leaves less than {least}; ask for at least that, or choose other "
+            "targets."
         )
-        return cls(before, chosen, spec.allocation == "uniform", REPAIRS[spec.reconstruction].changes_bias)
-
-    def left(self, ratio: float) -> float:
-        """Parameters left by a cut."""
-        change = 0.0
-        for sites, bundles, facts in self.kinds:
-            removed = nearest_removed(bundles, ratio) if self.is_uniform else ratio * bundles
-            change -= sites * removed * facts.bundle_parameters
-            if self.adds_biases and removed > 0:
-                change += sites * (facts.bias_fixed + (bundles - removed) * facts.bias_per_bundle)
-        return self.before + change
-
-    def ratio(self, left: float, words: Callable[[float], str]) -> float:
-        """The least ratio, in whole percent, that leaves at most so many parameters; ``words`` describe a number of them.
-
-        Raises :class:`InvalidSpecError` if none does, or if all of them do.
-        """
-        if left >= self.before:
-            raise InvalidSpecError(f"The whole model is no larger: {words(self.before)}; ask for less.")
-        ratios = [each / _STEP for each in range(1, round(MAX_RATIO * _STEP) + 1)]
-        legal = [
-            ratio for ratio in ratios if all(nearest_removed(bundles, ratio) < bundles for _, bundles, _ in self.kinds)
-        ]
-        found = next((ratio for ratio in legal if self.left(ratio) <= left), None)
-        if found is None:
-            raise InvalidSpecError(
-                f"No ratio up to {legal[-1]:g} of these units leaves less than {words(self.left(legal[-1]))}; ask for at least "
-                "that, or choose other targets."
-            )
-        return found
+    return found
 
 
 def predicted_loss(spec: PruneSpec, atlas: Atlas) -> float:
-    """The perplexity beside the dense one that the curves predict, as a factor; raises the errors of a forecast."""
-    return exp(divergence(forecast(spec, atlas), atlas))
+    """The perplexity beside the dense one that the curves predict, as a factor.
+
+    Raises the errors of a forecast, and :class:`InvalidSpecError` if the atlas has no sensitivities.
+    """
+    divergence = forecast(spec, atlas).divergence
+    if divergence is None:
+        raise InvalidSpecError(
+            "The curves at hand predict no perplexity, because this model has none; ask by parameters or size."
+        )
+    return exp(divergence)
 
 
-def ratio_of_loss(most: float, predicted: Callable[[float], float]) -> float:
-    """The greatest ratio, in whole percent, at which ``predicted(ratio)`` is at most ``most``.
+def ratio_of_loss(most: float, predicted: Callable[[float], float], ratios: Sequence[float] = _RATIOS) -> float:
+    """The greatest of ``ratios``, rising and by default in whole percent, at which ``predicted(ratio)`` is at most ``most``.
 
     Raises :class:`InvalidSpecError` if none is.
     """
-    low, high = 0, round(MAX_RATIO * _STEP)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if predicted(middle / _STEP) <= most else (low, middle - 1)
-    if low == 0:
+    falling = ratios[::-1]
+    place = bisect_left(falling, True, key=lambda ratio: predicted(ratio) <= most)
+    if place == len(falling):
         raise InvalidSpecError(
-            f"The least cut already has more: {predicted(1 / _STEP):.3g} x the dense perplexity at a ratio of {1 / _STEP:g}; "
+            f"The least cut already has more: {predicted(ratios[0]):.3g} x the dense perplexity at a ratio of {ratios[0]:g}; "
             "ask for more than that."
         )
-    return low / _STEP
-
-
-def ratio_for(need: Need, spec: PruneSpec, atlas: Atlas) -> float:
-    """The ratio at which ``spec`` leaves a share of the parameters, or a size; raises :class:`InvalidSpecError`."""
-    check_units(spec)
-    facts = atlas.facts
-    counts = Counts.of(spec, facts.model.parameters, facts.kinds)
-    return ratio_of_parameters(need, counts, _BYTES[facts.environment.get("dtype", "float32")])
-
-
-def ratio_of_parameters(need: Need, counts: Counts, parameter_bytes: float) -> float:
-    """The ratio for a share of the parameters, or for a size at so many bytes a parameter."""
-    if need.kind == "size":
-        return counts.ratio(need.amount / parameter_bytes, lambda left: f"{left * parameter_bytes / 1e6:.1f} MB")
-    return counts.ratio(
-        need.amount * counts.before, lambda left: f"{100 * left / counts.before:.1f} % of the parameters"
-    )
+    return falling[place]

@@ -18,7 +18,7 @@ from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Evaluated, Progress
-from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts
+from liar.explore.allocation import Candidate, best_bundles, check_choices, kept_counts
 from liar.jobs.estimates import Estimate
 from liar.jobs.plan import table_parts
 from liar.jobs.stages.decide import decide
@@ -112,7 +112,7 @@ def repair_steps(
         reached = number / (2 * len(sites))
         yield pace.at(part, "calibrate", *pieces, f"Scoring {site.name} by {spec.criterion}", fraction=reached)
         candidates.append(calibration.candidate(spec, site, adapter))
-    kept = settled_counts(spec, sites, allocate(spec.allocation, candidates, spec.ratio), edits)
+    kept = kept_counts(spec, candidates, edits)
     repairs: Repairs = {name: {} for name in reconstructions}
     errors: dict[Reconstruction, list[float]] = {name: [] for name in reconstructions}
     for number, site in enumerate(sites, start=len(sites)):

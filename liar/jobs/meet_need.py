@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from math import exp, log
 
 import numpy as np
-import torch
 
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import evaluate_steps
 from liar.events import Finished, Progress
 from liar.explore.allocation import allocate, check_units
-from liar.explore.need import Counts, Need, ratio_of_loss, ratio_of_parameters
+from liar.explore.forecast import divergence
+from liar.explore.need import Need, possible_ratios, ratio_for, ratio_of_loss
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
 from liar.models.loaded import LoadedModel, parameter_count
@@ -39,16 +39,10 @@ class Trial:
     measured: float
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
-    """The ratio for a need, and what was tried on the way; ``trials`` are empty if it was counted."""
-
-    ratio: float
-    trials: list[Trial]
-
-
-def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, Met]:
-    """Find the greatest ratio of ``spec`` that meets ``need``.
+def meet_steps(
+    need: Need, spec: PruneSpec, loaded: LoadedModel
+) -> Generator[Progress, None, tuple[float, list[Trial]]]:
+    """Find the ratio of ``spec`` that meets ``need`` and removes least, or the greatest one for a loss, with its trials.
 
     A loss is measured on validation text, which neither calibrates nor is reported. Raises :class:`InvalidSpecError` if
     no ratio meets the need, with the nearest that one does, and the errors of a run.
@@ -56,19 +50,24 @@ def meet_steps(need: Need, spec: PruneSpec, loaded: LoadedModel) -> Generator[Pr
     with readable_failures():
         check_units(spec)
         if need.kind != "loss":
-            counts = Counts.of(spec, parameter_count(loaded.model), kind_facts(loaded.adapter))
-            return Met(ratio_of_parameters(need, counts, next(loaded.model.parameters()).element_size()), [])
+            before, kinds = parameter_count(loaded.model), kind_facts(loaded.adapter)
+            return ratio_for(need, spec, before, kinds, next(loaded.model.parameters()).element_size()), []
         if not loaded.is_language_model:
             raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")
         return (yield from _tried(need.amount, spec, loaded))
 
 
-def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, Met]:
+def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, tuple[float, list[Trial]]]:
     spec = spec.model_copy(update={"evaluate": (), "quantize": "none"})
     steps = calibration_steps(spec, loaded, replace(spec.needs, sensitivity=True))
     calibration = yield from relay(steps, lambda step: Progress("calibrate", *step, "Reading the curves of every site"))
     dense = yield from _perplexity(spec, loaded, "Measuring the dense model")
-    nats = {ratio / 100: _predicted(spec, ratio / 100, calibration, loaded) for ratio in range(1, 96)}
+    sites, by_loss = loaded.adapter.sites(spec.targets), spec.model_copy(update={"allocation": "loss-curve"})
+    candidates, damages = (
+        [calibration.candidate(each, site, loaded.adapter) for site in sites] for each in (spec, by_loss)
+    )
+    ratios = possible_ratios(site.bundles for site in sites)
+    nats = {ratio: divergence(damages, allocate(spec.allocation, candidates, ratio)) for ratio in ratios}
     trials: list[Trial] = []
     for _ in range(TRIES):
         expected = _expected(nats, trials)
@@ -76,7 +75,7 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
         # The more careful, the more often it was too much, until a trial met it: between the two the loss is known well.
         careful = 0.5 if missed < len(trials) else 1 + 4 * missed
         aim = most ** (1 - careful * (1 - CLOSE))
-        ratio = ratio_of_loss(aim, lambda at, expected=expected: expected[round(at, 2)])  # type: ignore[misc]
+        ratio = ratio_of_loss(aim, expected.__getitem__, ratios)
         ratio = min([ratio, *(round(trial.ratio - 0.01, 2) for trial in trials if trial.measured > most)])
         if ratio <= max((trial.ratio for trial in trials if trial.measured <= most), default=0.0):
             break
@@ -93,7 +92,7 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
             f"No ratio tried keeps the perplexity at {most:g} x the dense one; the nearest is {nearest.measured:.3g} x at a "
             f"ratio of {nearest.ratio:g}. Ask for that, or for a smaller cut."
         )
-    return Met(max(met), trials)
+    return max(met), trials
 
 
 def _expected(nats: Mapping[float, float], trials: Sequence[Trial]) -> dict[float, float]:
@@ -105,18 +104,6 @@ def _expected(nats: Mapping[float, float], trials: Sequence[Trial]) -> dict[floa
         ratio: exp(float(np.interp(each, known, found)) + steepness * max(each - known[-1], 0.0))
         for ratio, each in nats.items()
     }
-
-
-@torch.no_grad()
-def _predicted(spec: PruneSpec, ratio: float, calibration: Calibration, loaded: LoadedModel) -> float:
-    """Divergence in nats at ``ratio``, see :func:`liar.explore.forecast.divergence`."""
-    adapter = loaded.adapter
-    sites = adapter.sites(spec.targets)
-    by_loss = spec.model_copy(update={"allocation": "loss-curve"})
-    chosen = [calibration.candidate(spec, site, adapter) for site in sites]
-    damages = [calibration.candidate(by_loss, site, adapter).damage for site in sites]
-    kept = allocate(spec.allocation, chosen, ratio)
-    return sum(float(each[kept[site.name]]) for each, site in zip(damages, sites, strict=True) if each is not None) / 2
 
 
 def _perplexity(spec: PruneSpec, loaded: LoadedModel, words: str) -> Generator[Progress, None, float]:

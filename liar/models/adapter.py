@@ -27,7 +27,7 @@ from liar.errors import NonFiniteError, UnsupportedModelError
 from liar.runtime.devices import Batch, execution_device, without_labels
 from liar.runtime.offload import resident
 from liar.sites import Site
-from liar.spec import SiteKind, Targets
+from liar.spec import LEFT_OUT, SiteKind, Targets
 
 _HALVES: tuple[SiteKind, ...] = ("attention", "ffn")
 
@@ -112,8 +112,8 @@ class Adapter(ABC):
 
     def layout(self, targets: Targets = "both") -> list[Site]:
         """Sites of the chosen targets, also of a model that cannot be pruned."""
-        left_out = {"ffn": "attention", "heads": "ffn"}.get(targets)
-        return [site for layer in range(len(self.layers)) for site in self.halves(layer) if site.kind != left_out]
+        sites = (site for layer in range(len(self.layers)) for site in self.halves(layer))
+        return [site for site in sites if site.kind != LEFT_OUT.get(targets)]
 
     def halves(self, layer: int) -> Iterator[Site]:
         """The two sites of a block, in the order of the computation."""

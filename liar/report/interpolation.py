@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import exp, inf, log
 
 from liar.choices import Reconstruction
-from liar.errors import EmptySiteError, InvalidSpecError
+from liar.errors import EmptySiteError, InvalidSpecError, LiarError
 from liar.explore.atlas import Atlas
-from liar.explore.forecast import Forecast
+from liar.explore.forecast import Forecast, forecast
 from liar.explore.need import predicted_loss, ratio_of_loss
 from liar.report.words.metric_sentences import evaluation_of, metric_of
 from liar.results import RunResult, SiteReport, Variant
@@ -80,13 +81,17 @@ def ends_in_words(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:
     return f"the runs at {lower} and {upper}" if ends[0] else f"the dense model and the run at {upper}"
 
 
-def carried(expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]]) -> Forecast:
-    """``expected`` with its errors multiplied by what the ``marks`` measured over what their forecasts predict.
+def carried(expected: Forecast, runs: Iterable[RunResult], atlas: Atlas) -> Forecast:
+    """``expected`` with its errors multiplied by what the ``runs`` measured over what their forecasts by ``atlas`` predict.
 
-    ``marks`` are the nearest runs of the recipe below and above, see :func:`neighbours`; next to a single one its own factor
-    holds. The factor is one for all sites, of the mean error that the page states: those of single sites differ by orders of
-    magnitude, since a run may keep all of a site of which a forecast removes a little.
+    ``runs`` are the nearest of the recipe below and above, see :func:`neighbours`; next to a single one its own factor
+    holds, and one without a forecast has none. The factor is one for all sites, of the mean error that the page states: those
+    of single sites differ by orders of magnitude, since a run may keep all of a site of which a forecast removes a little.
     """
+    marks: list[tuple[RunResult, Forecast]] = []
+    for run in runs:
+        with suppress(LiarError):
+            marks.append((run, forecast(run.spec, atlas)))
     if not marks:
         return expected
     factors = {
@@ -122,13 +127,13 @@ def _factor(expected: Forecast, marks: Sequence[tuple[RunResult, Forecast]], kin
     def total(sites: Sequence[SiteReport]) -> float:
         return float(sum(getattr(site, kind).get(name, 0.0) for site in sites if site.name in known))
 
-    predicted = total(expected.sites)
-    found = [(total(forecast.sites), total(run.sites)) for run, forecast in marks]
+    here = total(expected.sites)
+    found = [(total(predicted.sites), total(run.sites)) for run, predicted in marks]
     points = [point for point in found if min(point) > 0]
-    if not points or predicted <= 0:
+    if not points or here <= 0:
         return 1.0
     (low, first), (high, last) = points[0], points[-1]
-    weight = min(1.0, max(0.0, log(predicted / low) / log(high / low))) if high > low else 0.0
+    weight = min(1.0, max(0.0, log(here / low) / log(high / low))) if high > low else 0.0
     return float((first / low) ** (1 - weight) * (last / high) ** weight)
 
 

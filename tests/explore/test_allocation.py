@@ -68,4 +68,6 @@ def test_the_nearest_legal_number(bundles: int, ratio: float, removed: int) -> N
 def test_edits_decide_before_the_scores_and_ties_go_to_the_lower_index(
     scores: np.ndarray, edit: SiteEdit | None, kept: Sequence[int]
 ) -> None:
+    before = scores.copy()
     assert best_bundles(Site(0, "ffn", 24), scores, 8, edit).tolist() == list(kept)
+    assert (scores == before).all()

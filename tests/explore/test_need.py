@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from liar import PruneSpec
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import nearest_removed
-from liar.explore.atlas import Atlas
+from liar.explore.atlas import Atlas, KindFacts
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.explore.forecast import forecast
-from liar.explore.need import Counts, Need, predicted_loss, ratio_for, ratio_of_loss
+from liar.explore.need import Need, parameters_left, predicted_loss, ratio_for, ratio_of_loss
 from liar.presets import DEMO, PRESETS
-from liar.spec import MAX_RATIO
+from liar.spec import MAX_RATIO, SiteKind
 from tests.fake_atlas import KINDS
 
 MODELS = [preset.id for preset in PRESETS if preset.id.startswith(DEMO) and preset.task is not None]
@@ -56,42 +56,49 @@ def atlas_of(model: str) -> tuple[PruneSpec, Atlas]:
 def test_parameters_are_those_of_the_forecast(model: str, targets: str, allocation: str) -> None:
     spec, atlas = atlas_of(model)
     spec = spec.model_copy(update={"targets": targets, "allocation": allocation})
-    before = atlas.facts.model.parameters
-    counts = Counts.of(spec, before, atlas.facts.kinds)
+    before, kinds = atlas.facts.model.parameters, atlas.facts.kinds
     for ratio in (0.25, 0.5):
         left = forecast(spec.model_copy(update={"ratio": ratio}), atlas).totals.parameters_after
-        assert counts.left(ratio) == pytest.approx(left, abs=1 if allocation == "uniform" else 0.002 * before)
-    share = counts.left(0.4) / before
-    found = ratio_for(Need("parameters", share * (1 + 1e-9)), spec, atlas)
+        assert parameters_left(spec, before, kinds, ratio) == pytest.approx(
+            left, abs=1 if allocation == "uniform" else 0.002 * before
+        )
+    share = parameters_left(spec, before, kinds, 0.4) / before
+    found = ratio_for(Need("parameters", share * (1 + 1e-9)), spec, before, kinds, 4)
     assert found <= 0.4
-    assert counts.left(found) <= share * before + 1
-    assert ratio_for(Need("size", 4 * share * before * (1 + 1e-9)), spec, atlas) == found
+    assert parameters_left(spec, before, kinds, found) <= share * before + 1
+    assert ratio_for(Need("size", 4 * share * before * (1 + 1e-9)), spec, before, kinds, 4) == found
 
 
-def counts_of(bundles: int) -> Counts:
-    """A model of 1,000 parameters, 600 of them in one site of so many bundles."""
+def kind_of(bundles: int) -> dict[SiteKind, KindFacts]:
+    """Of a model of 1,000 parameters, 600 of them in one site of so many bundles."""
     sizes = {"units": bundles, "bundle_parameters": 600 // bundles, "layers": [0]}
-    facts = KINDS["ffn"].model_copy(update={**sizes, "bias_fixed": 0, "bias_per_bundle": 0})
-    return Counts.of(PruneSpec(allocation="uniform"), 1000, {"ffn": facts})
+    return {"ffn": KINDS["ffn"].model_copy(update={**sizes, "bias_fixed": 0, "bias_per_bundle": 0})}
+
+
+UNIFORM = PruneSpec(allocation="uniform")
 
 
 @given(st.floats(0.01, 0.99), st.sampled_from([3, 10, 600]))
 def test_a_share_that_can_be_had_is_met_and_others_name_the_nearest(share: float, bundles: int) -> None:
-    counts = counts_of(bundles)
-    least = min(counts.left(ratio / 100) for ratio in range(1, 96) if nearest_removed(bundles, ratio / 100) < bundles)
+    need, kinds = Need("parameters", share), kind_of(bundles)
+
+    def left(ratio: float) -> float:
+        return parameters_left(UNIFORM, 1000, kinds, ratio)
+
+    least = min(left(ratio / 100) for ratio in range(1, 96) if nearest_removed(bundles, ratio / 100) < bundles)
     if share * 1000 < least:
-        with pytest.raises(InvalidSpecError, match=f"leaves less than {least:.0f};"):
-            counts.ratio(share * 1000, "{:.0f}".format)
+        with pytest.raises(InvalidSpecError, match=f"leaves less than {least / 10:.1f} % of the parameters;"):
+            ratio_for(need, UNIFORM, 1000, kinds, 4)
         return
-    found = counts.ratio(share * 1000, "{:.0f}".format)
-    assert counts.left(found) <= share * 1000
+    found = ratio_for(need, UNIFORM, 1000, kinds, 4)
+    assert left(found) <= share * 1000
     assert found == round(found, 2)
-    assert found == 0.01 or counts.left(round(found - 0.01, 2)) > share * 1000
+    assert found == 0.01 or left(round(found - 0.01, 2)) > share * 1000
 
 
 def test_the_whole_model_is_no_need() -> None:
     with pytest.raises(InvalidSpecError, match="no larger"):
-        counts_of(10).ratio(1000, str)
+        ratio_for(Need("parameters", 1.0), UNIFORM, 1000, kind_of(10), 4)
 
 
 @given(st.floats(1.01, 50), st.floats(0.1, 5))

@@ -77,15 +77,14 @@ def test_each_variant_is_interpolated_but_no_task_that_a_neighbour_lacks() -> No
 ATLAS = tiny_atlas()
 
 
-def mark(ratio: float, share: float) -> tuple[RunResult, Forecast]:
-    """A run whose errors are this share of those forecast, and its forecast."""
-    expected = forecast(at(ratio), ATLAS)
+def mark(ratio: float, share: float) -> RunResult:
+    """A run whose errors are this share of those forecast."""
 
     def shares(site: SiteReport) -> dict[str, Any]:
         return {kind: {name: share * error for name, error in getattr(site, kind).items()} for kind in KINDS}
 
-    sites = [site.model_copy(update=shares(site)) for site in expected.sites]
-    return language_run(ratio=ratio).model_copy(update={"sites": sites}), expected
+    sites = [site.model_copy(update=shares(site)) for site in forecast(at(ratio), ATLAS).sites]
+    return language_run(ratio=ratio).model_copy(update={"sites": sites})
 
 
 KINDS = ("error", "norm_aware_error")
@@ -95,7 +94,7 @@ MARKS = (mark(0.3, 0.9), mark(0.5, 0.6))
 def beside(ratio: float) -> Forecast:
     """Forecast made to agree with the nearest of the two runs."""
     near = [run.spec.ratio for run in neighbours(ratio, runs())]
-    return carried(forecast(at(ratio), ATLAS), [each for each in MARKS if each[0].spec.ratio in near])
+    return carried(forecast(at(ratio), ATLAS), [run for run in MARKS if run.spec.ratio in near], ATLAS)
 
 
 def mean(sites: list[SiteReport], name: Reconstruction, kind: str = "error") -> float:
@@ -108,7 +107,7 @@ def test_an_error_meets_the_runs_and_grows_over_the_slider(name: Reconstruction,
     percents = range(1, 66)  # beyond it a site would be left without heads
     errors = {percent: mean(beside(percent / 100).sites, name, kind) for percent in percents}
     assert list(errors.values()) == sorted(errors.values())
-    for run, _ in MARKS:
+    for run in MARKS:
         assert errors[round(100 * run.spec.ratio)] == pytest.approx(mean(run.sites, name, kind))
     for ratio, share in ((0.2, 0.9), (0.6, 0.6)):
         alone = mean(forecast(at(ratio), ATLAS).sites, name, kind)
@@ -121,7 +120,7 @@ def test_a_forecast_names_the_runs_that_it_agrees_with() -> None:
         ((0.3, 0.5), True),
         ((0.5,), False),
     ]
-    alone = carried(forecast(at(0.4), ATLAS), [])
+    alone = carried(forecast(at(0.4), ATLAS), [], ATLAS)
     assert (alone.runs, alone.is_between) == ((), False)
     assert alone == forecast(at(0.4), ATLAS)
 
@@ -138,13 +137,9 @@ def test_the_shipped_runs_have_no_step_at_their_marks(model: str, tmp_path: Path
         assert run is not None
         near = shipped.spec.model_copy(update={"ratio": round(ratio + 0.001, 3)})
         expected = forecast(near, atlas)
-        marks = [
-            (result, forecast(result.spec, atlas))
-            for other in neighbours(near.ratio, known)
-            if (result := store.load(other.spec.key)) is not None
-        ]
+        marks = [result for each in neighbours(near.ratio, known) if (result := store.load(each.spec.key)) is not None]
         measured = mean(run.sites, "least-squares")
-        steps.append(abs(mean(carried(expected, marks).sites, "least-squares") / measured - 1))
+        steps.append(abs(mean(carried(expected, marks, atlas).sites, "least-squares") / measured - 1))
         alone.append(abs(mean(expected.sites, "least-squares") / measured - 1))
     assert max(alone) > 0.1
     assert max(steps) < 0.03

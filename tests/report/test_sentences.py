@@ -96,7 +96,7 @@ def test_estimates_are_no_more_exact_than_they_deserve(seconds: float, expected:
 
 def predicted(run: RunResult, *runs: float) -> Forecast:
     """A forecast with the sites of ``run``, made to agree with runs at these ratios."""
-    return Forecast(run.spec, run.sites, run.totals, runs)
+    return Forecast(run.spec, run.sites, run.totals, None, runs)
 
 
 def test_an_outlook_next_to_runs_is_about() -> None:

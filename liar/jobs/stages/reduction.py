@@ -17,7 +17,7 @@ from liar.data.corpora import unseen_tokens
 from liar.edits import merge
 from liar.errors import InvalidSpecError
 from liar.events import Calibrated, Event, Progress, SiteDone
-from liar.explore.allocation import Candidate, allocate, best_bundles, check_choices, settled_counts, share_warning
+from liar.explore.allocation import Candidate, best_bundles, check_choices, kept_counts, share_warning
 from liar.explore.forecast import report_of
 from liar.jobs.estimates import Estimate
 from liar.jobs.stages.decide import Decision, decide
@@ -120,9 +120,7 @@ class Reduction(Stage):
                 steps = gradient_steps(self.adapter, self.batches, self.spec.targets, self.calibration.has)
                 words = "Computing gradients of the loss"
                 self.calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
-        allocated = yield from self._survey()
-        kept = settled_counts(self.spec, self.sites, allocated, self.edits)
-        candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in self.sites]
+        candidates, kept = yield from self._survey()
         if message := share_warning(self.spec, candidates, kept):
             yield self._warn(message)
         yield from self._prune(kept)
@@ -131,22 +129,23 @@ class Reduction(Stage):
 
     # -- allocation ---------------------------------------------------------------------------------------------
 
-    def _survey(self) -> Generator[Event, None, dict[str, int]]:
-        """Score all bundles and allocate by the dense model: the kept bundles of each site, by name.
+    def _survey(self) -> Generator[Event, None, tuple[list[Candidate], dict[str, int]]]:
+        """Score all bundles and allocate by the dense model: the candidates, and the kept bundles of each site, by name.
 
         Without a calibration passed in, that of the run is filled by a walk: with scores, and with moments if the run
         is one-shot and they fit into memory.
         """
         spec = self.spec
         if not surveys(spec, calibrated=self.given is not None):
-            return allocate("uniform", [Candidate(site, 1) for site in self.sites], spec.ratio)
-        candidates: list[Candidate] = []
+            candidates = [Candidate(site, self.adapter.bundle_parameters(site)) for site in self.sites]
+            return candidates, kept_counts(spec, candidates, self.edits)
+        candidates = []
         with self.watch.stage("calibrate"):
             for done, site in enumerate(self._dense_sites(), start=1):
                 candidates.append(self.calibration.candidate(spec, site, self.adapter, self.criterion))
                 yield self.pace.at("survey", "calibrate", done, len(self.sites), f"Reading {site.name}")
         with self.watch.stage("allocate"):
-            return allocate(spec.allocation, candidates, spec.ratio)
+            return candidates, kept_counts(spec, candidates, self.edits)
 
     def _dense_sites(self) -> Iterator[Site]:
         """Every site of the dense model, its block on the device and its moments in the calibration."""
