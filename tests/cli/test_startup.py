@@ -19,7 +19,7 @@ class Interrupted:
 
 Interrupted()
 try:
-    time.sleep(20)
+    time.sleep(1)
 except KeyboardInterrupt:
     print("stopped")
 """
