@@ -291,18 +291,6 @@ class PruneSpec(BaseModel):
         """Whether the moments of the dense model, by which units are chosen, repair as well."""
         return self.schedule == "one-shot" and self.cuts_width
 
-    def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no spaces, so that equal specs give equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Inverse of :meth:`to_json`; raises :class:`InvalidSpecError`."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise InvalidSpecError(_sentences(error)) from None
-
     @property
     def key(self) -> str:
         """Name of a run in a store: sha256 of the choices that differ from :data:`BASELINE`."""

@@ -122,7 +122,7 @@ def test_spans_name_each_unit_once(chosen: set[int]) -> None:
 def test_recipes_with_edits_survive_address_and_json(chosen: list[str]) -> None:
     spec = PruneSpec.create(edits=tuple(chosen))
     assert PruneSpec.from_query(spec.to_query()) == spec
-    assert PruneSpec.from_json(spec.to_json()) == spec
+    assert PruneSpec.model_validate_json(spec.model_dump_json()) == spec
     assert PruneSpec.create(**spec.model_dump()).key == spec.key
 
 

@@ -141,9 +141,9 @@ def test_only_least_squares_corrects() -> None:
 
 def test_specs_survive_json_and_query() -> None:
     chosen = PruneSpec.create(ratio=0.25, evaluate=("perplexity", "topic"), criterion="obs", seed=3)
-    assert PruneSpec.from_json(chosen.to_json()) == chosen
+    assert PruneSpec.model_validate_json(chosen.model_dump_json()) == chosen
     assert PruneSpec.from_query(chosen.to_query()) == chosen
-    assert chosen.key == PruneSpec.from_json(chosen.to_json()).key != PruneSpec().key
+    assert chosen.key == PruneSpec.model_validate_json(chosen.model_dump_json()).key != PruneSpec().key
     with pytest.raises(InvalidSpecError, match="There is no choice called 'colour'"):
         PruneSpec.from_query("?colour=red")
     with pytest.raises(InvalidSpecError, match="There is no choice called 'cls'"):

@@ -57,7 +57,7 @@ def test_a_mix_is_one_name(sources: list[str]) -> None:
     spec = PruneSpec.create(calibration=MIXED.join(sources))
     assert list(spec.sources) == sources
     assert PruneSpec.from_query(spec.to_query()) == spec
-    assert PruneSpec.from_json(spec.to_json()) == spec
+    assert PruneSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
 @pytest.mark.parametrize(
