@@ -97,13 +97,13 @@ class JobQueue:
         with self._changed:
             if self._closed:
                 raise RuntimeError("The queue is closed.")
-            job = next((job for job in self._live() if job.key == key and self.join(job, session)), None)
+            job = next((job for job in self._live() if job.key == key and not job.stopping), None)
             if job is None:
                 self._line.check_room(session)
                 self._rate.spend(session, client)
                 job = Job(key, make, expected_seconds, Snapshot(uuid4().hex, title))
                 self._line.waiting.append(job)
-                self.join(job, session)
+            self.join(job, session)
             self._notify(*self._line.waiting)
             if self._worker is None:
                 self._worker = Thread(target=self._work, name="jobs", daemon=True)

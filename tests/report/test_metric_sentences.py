@@ -31,7 +31,7 @@ from tests.fakes import classifier_run, language_run, with_answers, with_values
     ],
 )
 def test_recovery_is_the_share_of_what_pruning_broke(run: RunResult, task: str, share: float | None) -> None:
-    """There is none where nothing broke or was measured, or where the change may be chance."""
+    """None if pruning lost nothing, if nothing was measured, or if the change may be due to chance."""
     found = words.recovery(run, task)
     assert (found and found.share) == (share and pytest.approx(share))
 
