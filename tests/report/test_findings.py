@@ -16,7 +16,7 @@ from tests.fakes import classifier_run, language_run, quantized_run, run_of_laye
 
 
 def test_a_changed_gain_is_one_sentence() -> None:
-    assert findings(language_run()) == []
+    assert findings(language_run()) == findings(language_run().model_copy(update={"attenuation": 1.0})) == []
     (sentence,) = findings(language_run().model_copy(update={"attenuation": 0.9286}))
     assert sentence.startswith("The gain of the last norm is 0.93 times the dense one")
 

@@ -32,10 +32,10 @@ def findings(result: RunResult) -> list[str]:
     """
     found = [what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None]
     found.append(domains(result))
-    if result.attenuation is not None:
+    if result.attenuation is not None and round(result.attenuation, 2) != 1:
         found.append(
-            f"The gain of the last norm is {result.attenuation:.2f} times the dense one, so that the answers are as much "
-            "less sure as the noise that remains asks for."
+            f"The gain of the last norm is {result.attenuation:.2f} times the dense one, because the error that remains makes "
+            "the model over-confident."
         )
     return [sentence for sentence in (*found, *quantizations(result)) if sentence]
 
