@@ -32,7 +32,7 @@ def kept_of(found: Forecast | RunResult, name: str) -> int:
 
 
 def given_back(shelf: Shelf, model: str) -> Known:
-    """Share of the mean error of the FFN sites that a bias gives back."""
+    """Share of the mean error of the FFN sites that a bias recovers."""
     expected = shelf.expected(model, targets="ffn", allocation="uniform")
     return Known(1 - error_of(expected, "bias") / error_of(expected, "none"), "%")
 
