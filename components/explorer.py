@@ -127,7 +127,7 @@ class Explorer:
         """Draw a recipe of another model than the run shown, and remove that run from the page."""
         nothing: Updates = {self.bus.shown: ""}
         for panel in self.panels:
-            nothing |= panel.blank(spec)
+            nothing |= panel.show(spec, None)
         return over(nothing, {**self.draw(spec, view, ""), **self.recipe.fill(spec)})
 
     def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
@@ -198,7 +198,7 @@ class Explorer:
             updates[self.bus.shown] = spec.key
             if shown != spec.key:
                 for panel in self.panels:
-                    updates |= panel.show(known.run)
+                    updates |= panel.show(spec, known.run)
             shown = spec.key
         return updates | self._picture(known, view, shown)
 

@@ -12,7 +12,7 @@ from components.layers.inspector import Inspector
 from components.layers.maps import Mapped, map_of
 from components.rail.glossary import PICTURE
 from components.shared.browser import button_clicks, figure_clicks
-from components.shared.panel import QUEUED, Updates
+from components.shared.panel import QUEUED, Updates, begin_with
 from components.shared.provenance import Origin, of_another, pill
 from components.shared.studio import Bus, Studio
 from liar.explore.atlas import Atlas
@@ -58,17 +58,10 @@ class LayersPanel:
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.bus = bus
         view: View = bus.view.value
-        self.heading = gr.HTML(
-            _heading(result.spec, "Measured") if result else _heading(None, None),
-            elem_id="heatmap-heading",
-            elem_classes=["caption"],
-        )
+        self.heading = gr.HTML(_heading(None, None), elem_id="heatmap-heading", elem_classes=["caption"])
         gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
-        self.block = gr.HTML(block_picture(result.sites if result else []), elem_id="block-picture")
-        drawn = map_of(result.spec if result else None)
-        with gr.Row(
-            visible=drawn.has_controls, elem_id="heatmap-controls", elem_classes=["full-only"]
-        ) as self.controls:
+        self.block = gr.HTML(block_picture([]), elem_id="block-picture")
+        with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]) as self.controls:
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
             self.scale = gr.Radio(["log", "linear"], value=view.scale, label="Colour scale", min_width=160)
             self.weighting = gr.Radio(
@@ -86,22 +79,17 @@ class LayersPanel:
                 min_width=160,
                 elem_id="heatmap-fit",
             )
-        said = f"<p>{escape(drawn.sentence(result.sites, view, result.spec))}</p>" if result else ""
-        self.sentence = gr.HTML(said, elem_id="stands-out")
-        self.plot = gr.Plot(
-            drawn.picture(result, view, _about(result.spec, "Measured")) if result else None,
-            show_label=False,
-            container=False,
-            elem_id="heatmap",
-        )
+        self.sentence = gr.HTML("", elem_id="stands-out")
+        self.plot = gr.Plot(show_label=False, container=False, elem_id="heatmap")
         self.clicks = figure_clicks("heatmap-clicks", "site", "?.[1]", "heatmap", then=_SHOW_SITE)
-        with gr.Accordion(drawn.twin, open=False) as self.accordion:
-            twin = drawn.table(result, view) if result else ""
-            self.table = gr.HTML(twin, js_on_load=button_clicks("site"), elem_id="heatmap-table")
+        with gr.Accordion(map_of(None).twin, open=False) as self.accordion:
+            self.table = gr.HTML("", js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
         self._controls = self.show_control, self.scale, self.weighting, self.fit
         above: list[Block] = [self.heading, self.block, self.controls, *self._controls, self.sentence]
         self.outputs: list[Block] = [*above, self.plot, self.accordion, self.table, *self.inspector.outputs]
+        if result is not None:
+            begin_with(self.draw(result, view, None, "Measured", result.spec))
 
     def wire(self) -> None:
         bus = self.bus

@@ -10,7 +10,7 @@ from gradio.blocks import Block
 
 from components.measured.size_and_speed import CostsPanel
 from components.shared.markup import Markup, cell, element, table
-from components.shared.panel import NO_RUN, Updates
+from components.shared.panel import NO_RUN, Updates, begin_with
 from components.shared.studio import Bus, Studio
 from liar.report.plots.metric_bars import metric_bars
 from liar.report.view import View, query_of
@@ -49,20 +49,19 @@ class AccuracyPanel:
             "Whiskers are one standard error.</p>",
             elem_classes=["caption"],
         )
-        self.plot = gr.Plot(
-            metric_bars(result) if result else None, show_label=False, container=False, elem_id="metrics"
-        )
-        self.table = gr.HTML(_table(result) if result else "", elem_id="measures")
+        self.plot = gr.Plot(show_label=False, container=False, elem_id="metrics")
+        self.table = gr.HTML("", elem_id="measures")
         self.store = studio.store
-        self.changes = gr.HTML(self._what_changed(result) if result else "", elem_id="changes")
+        self.changes = gr.HTML("", elem_id="changes")
         self.costs = CostsPanel(studio, bus)
         self.outputs: list[Block] = [self.plot, self.table, self.changes]
+        if result is not None:
+            begin_with(self.show(result.spec, result))
 
-    def show(self, result: RunResult) -> Updates:
-        return {self.plot: metric_bars(result), self.table: _table(result), self.changes: self._what_changed(result)}
-
-    def blank(self, spec: PruneSpec) -> Updates:
-        return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
+    def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
+        if run is None:
+            return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
+        return {self.plot: metric_bars(run), self.table: _table(run), self.changes: self._what_changed(run)}
 
     def wire(self) -> None:
         self.costs.wire()

@@ -12,7 +12,7 @@ from components.measured.answer_markup import legend, live_answers, stored_answe
 from components.shared import status
 from components.shared.job_bodies import stored, with_models
 from components.shared.job_button import JobButton, in_one_sentence, status_line
-from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates
+from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates, begin_with
 from components.shared.prompts import is_preset, preset_prompts, read_prompt
 from liar.errors import InvalidSpecError
 from liar.events import Progress
@@ -47,17 +47,14 @@ class GenerationsPanel:
 
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
-        kind = "language-model" if result is None else _kind_of(result.spec, result)
-        writes = kind == "language-model"
-        presets = preset_prompts(result.spec.model if result else "", kind)
         gr.HTML(
             "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
             elem_classes=["caption"],
         )
-        self.prompt = gr.Textbox(presets[0], label=_PROMPTS[kind], lines=2, max_lines=8, elem_id="generations-prompt")
+        self.prompt = gr.Textbox(lines=2, max_lines=8, elem_id="generations-prompt")
         with gr.Row(elem_id="generations-presets"):
-            self.presets = [gr.Button(preset, size="sm", min_width=160) for preset in presets]
-        with gr.Row(visible=writes, elem_id="generations-settings") as self.settings:
+            self.presets = [gr.Button(size="sm", min_width=160) for _ in preset_prompts("")]
+        with gr.Row(elem_id="generations-settings") as self.settings:
             self.tokens = gr.Slider(
                 MIN_TOKENS, studio.profile.new_tokens, 48, step=1, label="New tokens", min_width=160
             )
@@ -65,53 +62,36 @@ class GenerationsPanel:
                 0, MAX_TEMPERATURE, 0, step=0.1, label="Temperature", info="0 takes the likeliest token.", min_width=160
             )
             self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=100)
-        line = status_line("generations-status", self._absence(result.spec.key) if result else "")
-        self.work = JobButton(studio.jobs, "Generate" if writes else "Ask", "generations-ask", "ask:", line=line)
+        line = status_line("generations-status")
+        self.work = JobButton(studio.jobs, "Generate", "generations-ask", "ask:", line=line)
         self.colour = gr.Checkbox(
             False,
             label="Colour tokens by their probability under the dense model",
-            visible=writes,
             container=False,
             elem_id="generations-colour",
             interactive=True,  # otherwise Gradio disables it, since no event reads it
         )
-        self.legend = gr.HTML(legend(), visible=writes, elem_id="generations-legend")
+        self.legend = gr.HTML(legend(), elem_id="generations-legend")
         self.live = gr.HTML("", elem_id="generations-live", elem_classes=["answers"])
-        self.stored = gr.HTML(
-            stored_answers(result) if result else "", elem_id="generations-stored", elem_classes=["answers"]
-        )
+        self.stored = gr.HTML("", elem_id="generations-stored", elem_classes=["answers"])
         by_kind: list[Block] = [self.prompt, self.settings, self.work.button, self.colour, self.legend]
         self.outputs: list[Block] = [*self.presets, *by_kind, self.work.status, self.live, self.stored]
+        begin_with(self.show(PruneSpec(), None) | {self.stored: ""})
+        if result is not None:
+            begin_with(self.show(result.spec, result))
+            self.prompt.value = self.presets[0].value
 
-    def show(self, result: RunResult) -> Updates:
+    def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
+        kind = _kind_of(spec, run)
+        presets, label, writes = preset_prompts(spec.model, kind), _PROMPTS[kind], kind == "language-model"
         return {
-            **self._controls(result.spec.model, _kind_of(result.spec, result)),
-            self.work.status: self._absence(result.spec.key),
-            self.live: "",
-            self.stored: stored_answers(result),
-        }
-
-    def blank(self, spec: PruneSpec) -> Updates:
-        kind = _kind_of(spec)
-        first = preset_prompts(spec.model, kind)[0]
-        return {
-            **self._controls(spec.model, kind),
-            self.prompt: gr.update(value=first, label=_PROMPTS[kind]),
-            self.work.status: "",
-            self.live: "",
-            self.stored: f"<p>{NO_RUN}</p>",
-        }
-
-    def _controls(self, model: str, kind: HeadKind) -> Updates:
-        """Updates of the controls for a model of this kind."""
-        writes = kind == "language-model"
-        return {
-            **dict(zip(self.presets, preset_prompts(model, kind), strict=True)),
-            self.prompt: gr.update(label=_PROMPTS[kind]),
+            **dict(zip(self.presets, presets, strict=True)),
+            self.prompt: gr.update(label=label) if run else gr.update(label=label, value=presets[0]),
             self.work.button: gr.update(value="Generate" if writes else "Ask"),
-            self.settings: gr.update(visible=writes),
-            self.colour: gr.update(visible=writes),
-            self.legend: gr.update(visible=writes),
+            **dict.fromkeys((self.settings, self.colour, self.legend), gr.update(visible=writes)),
+            self.work.status: self._absence(spec.key) if run else "",
+            self.live: "",
+            self.stored: stored_answers(run) if run else f"<p>{NO_RUN}</p>",
         }
 
     def wire(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.data_classes import GradioModel
 from gradio.utils import is_prop_update
 
 from liar.results import RunResult
@@ -45,11 +46,20 @@ class Panel(Protocol):
     def outputs(self) -> list[Block]:
         """Every component that :meth:`show` may fill."""
 
-    def show(self, result: RunResult) -> Updates:
-        """New values for the panel's components."""
+    def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
+        """New values for the panel's components; without a ``run`` of the model of ``spec``, nothing of another is left."""
 
-    def blank(self, spec: PruneSpec) -> Updates:
-        """New values for a model that has no run yet; nothing of another model is left."""
+
+def begin_with(updates: Updates) -> None:
+    """Give components of a page that is being built the values that an event with these ``updates`` would give them."""
+    component: Any
+    for component, new in updates.items():
+        properties = new if is_prop_update(new) else {"value": new}
+        for name in properties.keys() - {"__type__", "value"}:
+            setattr(component, name, properties[name])
+        if "value" in properties:
+            value = component.postprocess(properties["value"])
+            component.value = value.model_dump() if isinstance(value, GradioModel) else value
 
 
 def over(below: Updates, above: Updates) -> Updates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import uuid4
 
 import gradio as gr
@@ -12,7 +13,7 @@ from components.shared import status
 from components.shared.browser import button_clicks
 from components.shared.downloads import Content, Download
 from components.shared.markup import cell, element, row, table
-from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.panel import QUEUED, UNQUEUED, Updates, begin_with
 from components.shared.studio import Bus, Studio
 from liar.errors import LiarError, StorageError
 from liar.report.export import as_json
@@ -44,34 +45,27 @@ class RunsPanel:
             "one to open it in all panels.</p>",
             elem_classes=["caption"],
         )
-        runs = studio.store.summaries()
-        shown = result.spec.key if result else ""
-        self.table = gr.HTML(
-            _listing(runs, shown), js_on_load=button_clicks("key"), elem_id="runs-table", elem_classes=["runs-table"]
-        )
-        choices = _choices(runs)
+        self.table = gr.HTML("", js_on_load=button_clicks("key"), elem_id="runs-table", elem_classes=["runs-table"])
         with gr.Row(elem_id="runs-choice"):
-            self.a = gr.Dropdown(choices, value=_among(choices, shown), label="Run A", min_width=260, elem_id="run-a")
-            self.b = gr.Dropdown(
-                choices, value=None, label="Run B", info="To compare with run A.", min_width=260, elem_id="run-b"
-            )
+            menu = partial(gr.Dropdown, value=None, min_width=260)
+            self.a = menu(label="Run A", elem_id="run-a")
+            self.b = menu(label="Run B", info="To compare with run A.", elem_id="run-b")
         with gr.Row(elem_id="runs-actions"):
             self.open = gr.Button("Open run A", size="md", min_width=120)
             self.save = gr.Button("Download run A (JSON)", size="md", min_width=120)
-            self.delete = gr.Button(
-                "Delete run A", size="md", min_width=120, variant="stop", visible=self._may_go(runs, shown)
-            )
+            self.delete = gr.Button("Delete run A", size="md", min_width=120, variant="stop")
         self.message = gr.HTML("", elem_id="runs-said")
         self.comparison = gr.HTML("", elem_id="runs-comparison", elem_classes=["runs-table"])
         self.heatmap = gr.Plot(visible=False, show_label=False, container=False, elem_id="runs-heatmap")
         self.download = Download("runs", self.message)
         self.outputs: list[Block] = [self.table, self.a, self.b, self.delete]
+        shown = result.spec.key if result else ""
+        begin_with(self._listed(shown, shown))
 
-    def show(self, result: RunResult) -> Updates:
-        return self._listed(result.spec.key, result.spec.key)
-
-    def blank(self, spec: PruneSpec) -> Updates:
-        return {self.table: _listing(self.studio.store.summaries(), "")}
+    def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
+        if run is None:
+            return {self.table: _listing(self.studio.store.summaries(), "")}
+        return self._listed(spec.key, spec.key)
 
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store again each time the tab is opened."""

@@ -11,7 +11,7 @@ from gradio.blocks import Block
 from components.shared import status
 from components.shared.downloads import Content, Download
 from components.shared.job_bodies import stored
-from components.shared.panel import NO_RUN, UNQUEUED, Updates
+from components.shared.panel import NO_RUN, UNQUEUED, Updates, begin_with
 from components.shared.studio import Bus, Studio
 from liar.errors import LiarError
 from liar.report.export import as_command, as_json, as_python, program_here, sites_csv
@@ -92,42 +92,34 @@ class TakeawayPanel:
         self.studio, self.bus = studio, bus
         # Visitors of a public page run the command on their own machine.
         self.program = program_here() if studio.profile.name == "local" else "liar"
-        spec = result.spec if result else None
         gr.HTML(
             "<h3>Take away</h3><p>The link opens what is on the screen, where this page runs; the command and the script "
             "do the run again anywhere.</p>",
             elem_classes=["caption"],
         )
-        self.spec = gr.State(spec)
+        self.spec = gr.State(None)
         gr.HTML("", html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
-        self.command = _code(as_command(spec, self.program) if spec else "", "On the command line", "takeaway-command")
-        self.python = _code(as_python(spec) if spec else "", "In Python", "takeaway-python")
+        self.command = _code("On the command line", "takeaway-command")
+        self.python = _code("In Python", "takeaway-python")
         self.buttons: dict[Format, gr.Button] = {}
         with gr.Row(elem_id="takeaway-files"):
             for ending, words in _WORDS.items():
-                self.buttons[ending] = gr.Button(words, size="md", min_width=150, interactive=spec is not None)
-            self.picture = gr.Button("Heatmap (PNG)", size="md", min_width=150, interactive=spec is not None)
+                self.buttons[ending] = gr.Button(words, size="md", min_width=150)
+            self.picture = gr.Button("Heatmap (PNG)", size="md", min_width=150)
         self.difference = gr.HTML("", elem_id="takeaway-difference")
         self.problem = gr.HTML("", elem_id="takeaway-problem")
         self.download = Download("takeaway", self.problem)
         texts: list[Block] = [self.spec, self.command, self.python, self.problem]
         self.outputs: list[Block] = [*texts, *self.buttons.values(), self.picture]
+        begin_with(self.show(bus.spec.value, result) | {self.problem: ""})
 
-    def show(self, result: RunResult) -> Updates:
-        return self._filled(result.spec, "")
-
-    def blank(self, spec: PruneSpec) -> Updates:
-        return self._filled(None, status.note(NO_RUN))
-
-    def _filled(self, spec: PruneSpec | None, problem: str) -> Updates:
-        """Updates for the run of ``spec``, None if there is none."""
-        buttons = (*self.buttons.values(), self.picture)
+    def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
         return {
-            self.spec: spec,
-            self.command: as_command(spec, self.program) if spec else "",
-            self.python: as_python(spec) if spec else "",
-            self.problem: problem,
-            **{button: gr.update(interactive=spec is not None) for button in buttons},
+            self.spec: run.spec if run else None,
+            self.command: as_command(run.spec, self.program) if run else "",
+            self.python: as_python(run.spec) if run else "",
+            self.problem: "" if run else status.note(NO_RUN),
+            **dict.fromkeys((*self.buttons.values(), self.picture), gr.update(interactive=run is not None)),
         }
 
     def wire(self) -> None:
@@ -162,10 +154,9 @@ class TakeawayPanel:
         return Content(spec, f".{ending}", html_report(result, atlas, criteria))
 
 
-def _code(text: str, label: str, elem_id: str) -> gr.Code:
-    """Text to copy; without a language, since Gradio's syntax colours are too pale on white."""
+def _code(label: str, elem_id: str) -> gr.Code:
+    """Place of a text to copy; without a language, since Gradio's syntax colours are too pale on white."""
     return gr.Code(
-        text,
         label=label,
         lines=1,
         wrap_lines=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from html import escape
@@ -15,7 +15,7 @@ from components.shared import status
 from components.shared.browser import button_clicks, figure_clicks
 from components.shared.job_bodies import loading, measured
 from components.shared.job_button import JobButton, in_one_sentence
-from components.shared.panel import QUEUED, UNQUEUED, Updates
+from components.shared.panel import QUEUED, UNQUEUED, Updates, begin_with
 from components.shared.studio import Bus, Studio
 from components.takeaway.runs import picked, runs_table
 from components.tradeoff.every_criterion import EveryCriterion
@@ -55,26 +55,21 @@ class TradeoffPanel:
             "is a run of its own: click it, or choose it in the table, to open it.</p>",
             elem_classes=["caption"],
         )
-        drawn = _DrawnRuns(studio.store.summaries(), [], bus.spec.value, bus.shown.value)
-        self.sentence = gr.HTML(drawn.sentence, elem_id="tradeoff-sentence")
+        self.sentence = gr.HTML("", elem_id="tradeoff-sentence")
         with gr.Row(elem_id="tradeoff-controls"):
             self.everything = gr.Checkbox(
                 label="All runs of this model", info="Not only those like the recipe.", container=False, min_width=220
             )
-            self.task = gr.Dropdown(
-                drawn.tasks, value=drawn.task, label="Metric", visible=len(drawn.tasks) > 1, min_width=160
-            )
+            self.task = gr.Dropdown(label="Metric", min_width=160)
             self.cost = gr.Radio(
                 [(words, name) for name, words in COSTS.items()], value="parameters", label="Against", min_width=280
             )
         plot = partial(gr.Plot, show_label=False, container=False, min_width=300)
         with gr.Row():
-            self.ratio = plot(drawn.ratio, elem_id="tradeoff-ratio")
-            self.pareto = plot(drawn.pareto, elem_id="tradeoff-pareto")
+            self.ratio = plot(elem_id="tradeoff-ratio")
+            self.pareto = plot(elem_id="tradeoff-pareto")
         self.clicks = figure_clicks("tradeoff-clicks", "key", "", "tradeoff-ratio", "tradeoff-pareto")
-        self.table = gr.HTML(
-            drawn.table, js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"]
-        )
+        self.table = gr.HTML("", js_on_load=button_clicks("key"), elem_id="tradeoff-table", elem_classes=["runs-table"])
         self.criteria = EveryCriterion(studio, bus)
         gr.HTML("<h3>Other ratios</h3>", elem_classes=["caption"])
         self.form = _sweep_form(studio.profile.runs)
@@ -85,11 +80,9 @@ class TradeoffPanel:
         self.redraw_key = gr.Textbox("", visible="hidden", elem_id="tradeoff-news")
         self.masks = MaskTable(studio, bus)
         self.outputs: list[Block] = [self.redraw_key]
+        begin_with(self.redraw(bus.spec.value, bus.shown.value, False, None, "parameters", ""))
 
-    def show(self, result: RunResult) -> Updates:
-        return {self.redraw_key: result.spec.key}
-
-    def blank(self, spec: PruneSpec) -> Updates:
+    def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
         return {self.redraw_key: spec.key}
 
     def wire(self, opened: Any) -> None:
@@ -118,16 +111,33 @@ class TradeoffPanel:
     # -- the figures --------------------------------------------------------------------------------------------
 
     def redraw(self, spec: PruneSpec, shown: str, everything: bool, task: str | None, cost: Cost, job: str) -> Updates:
-        """Draw sentence, figures and table of the runs for the values of the controls."""
-        found = self.studio.jobs.get(job)
-        runs = found.facts.all_of(RunResult) if found else []
-        drawn = _DrawnRuns(self.studio.store.summaries(), runs, spec, shown, everything, task, cost)
+        """Draw sentence, figures and table for the values of the controls: of all runs of the model, or of those like ``spec``.
+
+        The runs are the stored ones, and those of the ``job`` that could not be stored.
+        """
+        kept, found = self.studio.store.summaries(), self.studio.jobs.get(job)
+        keys = {run.spec.key for run in kept}
+        handed_out = found.facts.all_of(RunResult) if found else []
+        all_runs: list[Run] = [*kept, *(run for run in handed_out if run.spec.key not in keys)]
+        of_model = [run for run in all_runs if run.spec.model == spec.model]
+        alike = [run for run in of_model if set(differing([run.spec, spec])) <= _SWEPT]
+        runs = of_model if everything else alike
+        tasks = tasks_of(runs)
+        named = task if task in tasks else next(iter(tasks), None)
+        chosen = named or PERPLEXITY.name
+        drawn = on_the_same_items(runs, chosen, shown)
+        sentence = _sentence(len(of_model), len(alike), spec.model, everything)
+        if others := sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn):
+            are = "is" if others == 1 else "are"
+            where = f"on other texts or lengths and {are} in the table alone"
+            sentence += f" {_runs_in_words(others)} of them measured {chosen} {where}."
+        ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
         return {
-            self.sentence: drawn.sentence,
-            self.task: gr.update(choices=drawn.tasks, value=drawn.task, visible=len(drawn.tasks) > 1),
-            self.ratio: drawn.ratio,
-            self.pareto: drawn.pareto,
-            self.table: drawn.table,
+            self.sentence: f"<p>{escape(sentence)}</p>",
+            self.task: gr.update(choices=[(name, name) for name in tasks], value=named, visible=len(tasks) > 1),
+            self.ratio: ratio_figure(drawn, chosen, selected=shown),
+            self.pareto: pareto_figure(drawn, chosen, cost, selected=shown),
+            self.table: runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else "",
         }
 
     def refresh(self, view: View, spec: PruneSpec, drawn: str) -> Updates:
@@ -217,43 +227,6 @@ def _sweep_form(runs: int) -> list[Block]:
 
 def _offer(compared: Compared) -> tuple[dict[str, Any], dict[str, Any]]:
     return gr.update(visible=compared == "reconstructions"), gr.update(visible=compared == "criteria")
-
-
-class _DrawnRuns:
-    """Figures, table and sentence of runs of the model of ``spec``: of ``everything``, else of those like ``spec``.
-
-    The runs are those ``kept``, and those ``handed_out`` by a job that could not be kept.
-    """
-
-    def __init__(
-        self,
-        kept: Sequence[Run],
-        handed_out: Sequence[Run],
-        spec: PruneSpec,
-        shown: str,
-        everything: bool = False,
-        task: str | None = None,
-        cost: Cost = "parameters",
-    ) -> None:
-        keys = {run.spec.key for run in kept}
-        all_runs = [*kept, *(run for run in handed_out if run.spec.key not in keys)]
-        stored = [run for run in all_runs if run.spec.model == spec.model]
-        alike = [run for run in stored if set(differing([run.spec, spec])) <= _SWEPT]
-        runs = stored if everything else alike
-        self.tasks = tasks_of(runs)
-        self.task = task if task in self.tasks else next(iter(self.tasks), None)
-        chosen = self.task or PERPLEXITY.name
-        drawn = on_the_same_items(runs, chosen, shown)
-        self.ratio = ratio_figure(drawn, chosen, selected=shown)
-        self.pareto = pareto_figure(drawn, chosen, cost, selected=shown)
-        ordered = sorted(runs, key=lambda run: (run.spec.criterion, run.spec.reconstruction, run.spec.ratio))
-        self.table = runs_table(ordered, shown, "The runs of the figures", wide=False) if runs else ""
-        sentence = _sentence(len(stored), len(alike), spec.model, everything)
-        if others := sum(any(item.task == chosen for item in run.evaluations) for run in runs) - len(drawn):
-            are = "is" if others == 1 else "are"
-            where = f"on other texts or lengths and {are} in the table alone"
-            sentence += f" {_runs_in_words(others)} of them measured {chosen} {where}."
-        self.sentence = f"<p>{escape(sentence)}</p>"
 
 
 def _sentence(stored: int, alike: int, model: str, everything: bool) -> str:

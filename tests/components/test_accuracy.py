@@ -41,11 +41,11 @@ def panel() -> AccuracyPanel:
 
 
 def table(panel: AccuracyPanel, run: RunResult) -> list[str]:
-    return pieces(panel.show(run)[panel.table])
+    return pieces(panel.show(run.spec, run)[panel.table])
 
 
 def changes(panel: AccuracyPanel, run: RunResult) -> Element:
-    return parsed(panel.show(run)[panel.changes])
+    return parsed(panel.show(run.spec, run)[panel.changes])
 
 
 def test_the_table_holds_every_figure_with_its_unit(panel: AccuracyPanel) -> None:
@@ -110,14 +110,14 @@ def test_shown_texts_have_their_authors_and_licence(
             "changes": [item.model_copy(update={"task": task}) for item in run.changes],
         }
     )
-    markup = panel.show(run)[panel.changes]
+    markup = panel.show(run.spec, run)[panel.changes]
     groups = [part.partition("</details>")[0] for part in markup.split("<details>")[1:]]
     assert len(groups) == 3
     for group in groups:
         assert group.count(f'href="{link}') == 1
         assert author in group
         assert f">{licence}</a>" in group
-    assert author not in panel.show(run.model_copy(update={"changes": []}))[panel.changes]
+    assert author not in panel.show(run.spec, run.model_copy(update={"changes": []}))[panel.changes]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_run_of_text_alone_leads_to_questions_and_to_the_run_that_asked_them(p
     asked = run.model_copy(
         update={"spec": run.spec.model_copy(update={"evaluate": (*run.spec.evaluate, "wiki-choice")})}
     )
-    markup = build(None, asked).show(run)
+    markup = build(None, asked).show(run.spec, run)
     [link] = re.findall(r'href="\?([^"]*)"', str(markup))
     spec, view, complaint = read_address(parse_qsl(unescape(link)))
     assert (spec, view.tab, complaint) == (asked.spec, "accuracy", None)

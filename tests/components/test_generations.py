@@ -71,7 +71,7 @@ def answer(variant: Variant, text: str, **more: Any) -> Generation:
 
 def stored(panel: GenerationsPanel, *generations: Generation) -> str:
     run = language_run().model_copy(update={"generations": list(generations)})
-    return str(panel.show(run)[panel.stored])
+    return str(panel.show(run.spec, run)[panel.stored])
 
 
 # -- stored answers -----------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_the_stored_answers_are_there_at_first_paint(panel: GenerationsPanel) ->
 
 def test_it_shows_the_controls_of_the_model(panel: GenerationsPanel) -> None:
     for run, writes in ((language_run(), True), (classifier_run(), False)):
-        updates = panel.show(run)
+        updates = panel.show(run.spec, run)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
         assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
     assert updates[panel.live] == "", "answers of another run are removed"
@@ -319,7 +319,7 @@ def test_a_head_that_no_task_knows_answers_all_the_same(panel: GenerationsPanel,
     assert dense.task is None
     result = pruned(dense)
     assert not result.evaluations
-    controls = panel.show(result)
+    controls = panel.show(result.spec, result)
     assert controls[panel.work.button]["value"] == "Ask"
     live = ask(panel, result)[-1][panel.live]
     assert live.count("<dt>entailment</dt>") + live.count("<strong>entailment</strong>") == 3

@@ -51,7 +51,7 @@ def filled(made: Any, run: RunResult) -> Updates:
         return made.show(Known(run.spec, None, run=run))
     if isinstance(made, LayersPanel):
         return made.draw(run, View(), None, "Measured", run.spec)
-    updates: Updates = made.show(run)
+    updates: Updates = made.show(run.spec, run)
     return updates
 
 

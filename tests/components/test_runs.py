@@ -75,9 +75,9 @@ def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: Ru
     built = panel(store)
     assert "press “Apply”" in str(built.table.value)
     first, second = language_run(), language_run(seed=1)
-    assert built.show(second)[built.a]["value"] is None, "a run that is not kept can still be shown"
+    assert built.show(second.spec, second)[built.a]["value"] is None, "a run that is not kept can still be shown"
     store.save(first)
-    updates = built.show(first)
+    updates = built.show(first.spec, first)
     assert set(updates) <= set(built.outputs)
     assert keys(updates[built.table]) == [first.spec.key]
     assert updates[built.a]["value"] == first.spec.key
@@ -151,7 +151,7 @@ def test_only_a_run_of_ones_own_is_offered_for_deletion(store: RunStore) -> None
         built, may_go = panel(store, result=first), first is own
         assert built.delete.visible is may_go
         assert built.compare(second.spec.key, None)[built.delete]["visible"] is not may_go
-        assert built.show(second)[built.delete]["visible"] is not may_go
+        assert built.show(second.spec, second)[built.delete]["visible"] is not may_go
     assert panel(store).delete.visible is False, "none is chosen"
     built = panel(store, shipped, result=shipped)
     assert built.delete.visible is True, "a run of one's own of a shipped recipe"

@@ -41,7 +41,7 @@ def page(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pag
 
 def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
     run = classifier_run(seed=3)
-    updates = page.panel.show(run)
+    updates = page.panel.show(run.spec, run)
     assert set(updates) <= set(page.panel.outputs)
     assert updates[page.panel.command] == as_command(run.spec, program_here())
     assert updates[page.panel.python] == as_python(run.spec)
@@ -49,13 +49,13 @@ def test_it_shows_how_to_repeat_the_run(page: Page) -> None:
 
 def test_a_public_page_names_none_of_its_folders(studio: Studio) -> None:
     run, panel = classifier_run(), visitor.Page(replace(studio, profile=PUBLIC)).takeaway
-    assert panel.show(run)[panel.command] == as_command(run.spec)
+    assert panel.show(run.spec, run)[panel.command] == as_command(run.spec)
 
 
 def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
     run = language_run(layers=30)
     page.store.save(run)
-    page.panel.show(run)
+    page.panel.show(run.spec, run)
     assert not list(page.files.rglob("*.*")), "files wait until they are asked for"
     files = {ending: Path(page.press(ending, run)[0]) for ending in page.panel.buttons}
     assert {path.name for path in files.values()} == {

@@ -131,7 +131,7 @@ def test_all_runs_are_shown_and_named_as_all_only_when_asked(page: Page) -> None
 
 def test_the_figures_follow_a_recipe_that_changes_in_more_than_the_ratio(page: Page) -> None:
     here, key = View(tab="trade-off"), page.panel.redraw_key
-    assert page.panel.show(language_run()) == {key: page.spec.key}
+    assert page.panel.show(page.spec, None) == {key: page.spec.key}
     picture = page.panel.refresh(here, page.spec, "")[key]
     moved = page.spec.model_copy(update={"ratio": 0.3})
     assert page.panel.refresh(here, moved, picture) == {key: gr.skip(), page.panel.criteria.key: moved.key}
