@@ -23,7 +23,7 @@ from components.measured.generations import GenerationsPanel
 from components.measured.verdict import VerdictPanel
 from components.rail.recipe import Recipe, default_spec
 from components.shared.panel import QUEUED, Panel
-from components.shared.provenance import Provenance
+from components.shared.provenance import provenance
 from components.shared.studio import Bus, Studio
 from components.shared.theme import HEAD, stylesheets, theme
 from components.simple_or_full import layout_marker, layout_switch, mark
@@ -75,20 +75,20 @@ LOOK_SECONDS = 0.02
 
 def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
     """Build the whole page, with a finished run in it if one is stored; the parts beside it lead to all others."""
-    spec = default_spec()
-    result = first_run(studio.store, spec)
+    result = first_run(studio.store, default_spec())
+    spec = result.spec if result else default_spec()
     view = View()
+    line = provenance(spec, spec.key, result) if result else ""
     page = Page(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
     with page:
-        bus = Bus(result.spec if result else spec, view, result.spec.key if result else "")
+        bus = Bus(spec, view, spec.key if result else "")
         with gr.Row(elem_id="header"):
             gr.HTML(TITLE, elem_id="title")
             layout, remembered = layout_switch(view.layout)
         address, marker, beside = address_bar(), layout_marker(view), LessonBeside(bus)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
-                opened = result.spec if result else spec
-                recipe = Recipe(opened, studio.profile, of_other_ratios(opened, studio.store.summaries()))
+                recipe = Recipe(spec, studio.profile, of_other_ratios(spec, studio.store.summaries()))
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe, apply.work.status)
@@ -100,7 +100,7 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                     with _tab("Layers", "layers"):
                         layers = LayersPanel(studio, bus, result)
                     with _tab("Accuracy", "accuracy"):
-                        provenances = [Provenance(result)]
+                        lines = [gr.HTML(line, elem_classes=["provenance"])]
                         accuracy = AccuracyPanel(studio, bus, result)
                     _tab("Generations", "generations")  # its panel is below the tabs: the simple layout shows it too
                     with _tab("Trade-off", "trade-off"):
@@ -111,19 +111,19 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                         takeaway = TakeawayPanel(studio, bus, result)
                         saving = SavingPanel(studio, bus)
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
-                    provenances.append(Provenance(result))
+                    lines.append(gr.HTML(line, elem_classes=["provenance"]))
                     generations = GenerationsPanel(studio, bus, result)
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
-        explorer.wire(verdict, before_after, layers, panels, provenances, address)
+        explorer.wire(verdict, before_after, layers, panels, lines, address)
         opening = Opening(explorer, tabs, layout, marker, beside)
-        for panel in (layers, accuracy, generations, runs, takeaway, beside, opening):
+        for panel in (layers, generations, runs, takeaway, beside, opening):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
         layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         apply.wire(explorer, loaded)
-        for wire in (tradeoff.wire, accuracy.costs.resume_with, saving.wire):
-            wire(loaded)
+        for watching in (tradeoff, accuracy.costs, saving):
+            watching.wire(loaded)
         page.unload(apply.leave)
         serve_api(studio)
     return page, apply, opening

@@ -19,7 +19,7 @@ from components.shared.job_bodies import loading
 from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.lookup import NO_ATLAS, Known, run_of, what_is_known
 from components.shared.panel import QUEUED, UNQUEUED, Panel, Updates, over, states_first
-from components.shared.provenance import Provenance
+from components.shared.provenance import provenance
 from components.shared.studio import Bus, Studio
 from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
@@ -53,7 +53,7 @@ class Explorer:
         before_after: BeforeAfterPanel,
         layers: LayersPanel,
         panels: list[Panel],
-        provenances: list[Provenance],
+        provenances: list[gr.HTML],
         address: gr.HTML,
     ) -> None:
         """Connect the controls, once every panel exists. ``panels`` are those that show nothing but one run, and
@@ -62,10 +62,9 @@ class Explorer:
         self.verdict, self.before_after, self.layers, self.panels = verdict, before_after, layers, panels
         self.provenances, self.address = provenances, address
         controls, by_hand = self.recipe.controls.values(), layers.inspector.by_hand
-        lines = [provenance.line for provenance in provenances]
         moving = [*verdict.outputs, *before_after.outputs, *layers.outputs]
         # Outputs of `redraw`.
-        self.pictures: list[Block] = [address, self.drawn, self.recipe.marks, *lines, *moving]
+        self.pictures: list[Block] = [address, self.drawn, self.recipe.marks, *provenances, *moving]
         hidden = [self.bus.spec, self.bus.shown, by_hand.taken, self.line, self.work.row]
         shown = [component for panel in panels for component in panel.outputs]
         # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
@@ -210,7 +209,7 @@ class Explorer:
         run = known.run or (run_of(self.studio, shown) if shown else None)
         updates = {**self.verdict.show(known), self.recipe.marks: marks(known.spec, known.measured), self.drawn: view}
         updates |= self.before_after.show(known, run)
-        updates |= {provenance.line: provenance.markup(known.spec, shown, run) for provenance in self.provenances}
+        updates |= dict.fromkeys(self.provenances, provenance(known.spec, shown, run))
         if known.pruned is not None:
             return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)
         if known.expected is not None:

@@ -63,9 +63,6 @@ class AccuracyPanel:
             return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
         return {self.plot: metric_bars(run), self.table: _table(run), self.changes: self._what_changed(run)}
 
-    def wire(self) -> None:
-        self.costs.wire()
-
     def _what_changed(self, result: RunResult) -> str:
         """Groups of changed texts for each task that has right and wrong answers; a sentence if there are none."""
         metrics = {item.task: METRICS[item.metric] for item in result.evaluations}

@@ -38,14 +38,11 @@ class CostsPanel:
         self.table = gr.HTML("", elem_id="costs", elem_classes=["runs-table"])
         self.outputs: list[Block] = [*self.work.outputs, self.table]
 
-    def wire(self) -> None:
-        """Connect the buttons, and change the table when another run is shown."""
+    def wire(self, opened: Any) -> None:
+        """Connect the parts; after ``opened`` (the opening of the page), watch the job of the run shown, if there is one."""
         self.work.button.click(self.measure, self.bus.shown, self.outputs, trigger_mode="once", **QUEUED)
         self.bus.shown.change(self.change_run, [self.work.job, self.bus.shown], self.outputs, **UNQUEUED)
-
-    def resume_with(self, event: Any) -> None:
-        """After ``event`` (the opening of the page), watch the job of the run shown, if there is one."""
-        event.then(self.resume, self.bus.shown, self.outputs, **QUEUED)
+        opened.then(self.resume, self.bus.shown, self.outputs, **QUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 

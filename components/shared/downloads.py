@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -18,13 +18,8 @@ from liar.files import write_atomically
 from liar.report.export import file_stem
 from liar.spec import PruneSpec
 
-
-class Content(NamedTuple):
-    """Text of a file about the run or table of ``spec``, and the ending of its name."""
-
-    spec: PruneSpec
-    ending: str
-    text: str
+Content = tuple[PruneSpec, str, str]
+"""Recipe of the run or table that a file is about, the ending of the file's name, and its text."""
 
 
 class Download:

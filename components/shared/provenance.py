@@ -8,8 +8,6 @@ from __future__ import annotations
 from html import escape
 from typing import Literal
 
-import gradio as gr
-
 from liar.report.words.sentences import recipe
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -27,20 +25,14 @@ def of_another(shown: PruneSpec | None) -> str:
     return f'<p class="stale">Still the run of another recipe ({escape(which)}). Press “Apply” to measure the chosen one.</p>'
 
 
-class Provenance:
-    """Line above a panel whose figures change only with a run; empty while they are of the chosen recipe."""
+def provenance(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
+    """Line above a panel whose figures change only with a run; it has no words while they are of the ``chosen`` recipe.
 
-    def __init__(self, run: RunResult | None) -> None:
-        self.line = gr.HTML(self.markup(run.spec, run.spec.key, run) if run else "", elem_classes=["provenance"])
-
-    @staticmethod
-    def markup(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:
-        """Markup of the line. ``chosen`` is the recipe on screen; ``shown`` is the key of the run in the panel, "" if
-        there is none; ``run`` is that run, None if it is deleted.
-        """
-        if not shown:
-            return ""
-        if shown == chosen.key:
-            return f'<div data-recipe="{shown}"></div>'
-        stale = of_another(run.spec if run else None)
-        return f'<div data-recipe="{shown}" data-chosen="{chosen.key}">{stale}</div>'
+    ``shown`` is the key of the run in the panel, "" if there is none; ``run`` is that run, None if it is deleted.
+    """
+    if not shown:
+        return ""
+    if shown == chosen.key:
+        return f'<div data-recipe="{shown}"></div>'
+    stale = of_another(run.spec if run else None)
+    return f'<div data-recipe="{shown}" data-chosen="{chosen.key}">{stale}</div>'

@@ -110,7 +110,7 @@ class RunsPanel:
         result = self.studio.store.load(key or "")
         if result is None:
             raise StorageError("Choose run A first." if not key else _GONE)
-        return Content(result.spec, ".json", as_json(result))
+        return result.spec, ".json", as_json(result)
 
     def drop(self, key: str | None, shown: str) -> Updates:
         """Delete run A; ``key`` is None if the confirmation was cancelled."""

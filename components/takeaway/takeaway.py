@@ -145,13 +145,13 @@ class TakeawayPanel:
         """
         result = stored(self.studio, spec.key)
         if ending in ("json", "csv"):
-            return Content(spec, f".{ending}", as_json(result) if ending == "json" else sites_csv(result))
+            return spec, f".{ending}", as_json(result) if ending == "json" else sites_csv(result)
         atlas, criteria = self.studio.atlases.curves_of(spec), []
         if ending == "criteria.html":
             if atlas is None:
                 raise LiarError(_NO_CURVES)
             criteria = atlas.facts.criteria
-        return Content(spec, f".{ending}", html_report(result, atlas, criteria))
+        return spec, f".{ending}", html_report(result, atlas, criteria)
 
 
 def _code(label: str, elem_id: str) -> gr.Code:

@@ -108,7 +108,7 @@ class MaskTable:
         table = self.tables.load(key)
         if table is None:
             raise StorageError("This table is not kept here any more; compute it again.")
-        return Content(table.spec, f"-masks.{ending}", as_json(table) if ending == "json" else mask_table_csv(table))
+        return table.spec, f"-masks.{ending}", as_json(table) if ending == "json" else mask_table_csv(table)
 
     @in_one_sentence
     def compute(

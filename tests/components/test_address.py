@@ -168,14 +168,14 @@ def test_a_link_opens_its_stored_run(page: Page) -> None:
     assert "sentiment accuracy" in visitor.sees(page.verdict.text)
     assert "sentiment" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.bus.shown) == run.spec.key
-    assert "another" not in visitor.sees(page.provenance.line)
+    assert "another" not in visitor.sees(page.provenance)
 
 
 def test_a_link_without_a_stored_run_fills_the_recipe_and_shows_its_forecast(page: Page) -> None:
     visitor = visit(page, "ratio=0.3")
     assert visitor.sees(page.recipe.ratio) == 0.3
     assert "Predicted" in visitor.sees(page.verdict.text)
-    assert "another recipe" in visitor.sees(page.provenance.line)
+    assert "another recipe" in visitor.sees(page.provenance)
     assert visitor.state(page.bus.spec) == PruneSpec.from_query("ratio=0.3&evaluate=perplexity&evaluate=out-of-domain")
     assert visitor.state(page.bus.shown) == language_run().spec.key
 

@@ -41,7 +41,7 @@ def test_a_run_shows_its_sites_before_its_metrics_and_ends_stored_and_in_every_p
     assert "110.7" in visitor.sees(page.verdict.text)
     assert "110.7" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.bus.shown) == spec.key
-    assert "another" not in visitor.sees(page.provenance.line)
+    assert "another" not in visitor.sees(page.provenance)
     assert visitor.sees(page.address) == spec.to_query()
     assert pipeline.asked == [(spec, preset_prompts(spec.model))]
     assert pipeline.closed == 1

@@ -26,14 +26,14 @@ def test_a_move_draws_the_forecast_and_the_way_back_the_run(studio: Studio, run:
     assert "A quarter of the neurons" in visitor.sees(page.verdict.text)
     assert visitor.state(page.bus.spec) == run.spec.model_copy(update={"ratio": 0.25})
     assert visitor.sees(page.address) == PruneSpec(ratio=0.25, evaluate=("perplexity",)).to_query()
-    assert "Still the run of another recipe" in visitor.sees(page.provenance.line)
+    assert "Still the run of another recipe" in visitor.sees(page.provenance)
     assert visitor.state(page.bus.shown) == run.spec.key, "the other panels show what they showed"
     assert visitor.sees(page.accuracy.table) == measures
     assert "the recipe differs" in visitor.sees(page.takeaway.difference), "the listeners to the recipe have run"
     assert models == []
     visitor.sets(page.recipe.ratio, run.spec.ratio)
     assert "Measured" in visitor.sees(page.verdict.text)
-    assert "another" not in visitor.sees(page.provenance.line)
+    assert "another" not in visitor.sees(page.provenance)
     assert visitor.sees(page.takeaway.difference) == ""
 
 
@@ -80,10 +80,10 @@ def test_figures_of_a_deleted_run_are_marked(studio: Studio, run: RunResult) -> 
     page, visitor = opened(studio)
     studio.store.delete(run.spec.key)
     visitor.sets(page.recipe.ratio, 0.25)
-    assert "its run is not kept here any more" in visitor.sees(page.provenance.line)
+    assert "its run is not kept here any more" in visitor.sees(page.provenance)
     visitor.sets(page.recipe.ratio, run.spec.ratio)
     assert "Predicted" in visitor.sees(page.verdict.text)
-    assert "another" not in visitor.sees(page.provenance.line), "its figures are of this recipe, kept or not"
+    assert "another" not in visitor.sees(page.provenance), "its figures are of this recipe, kept or not"
 
 
 def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
@@ -96,7 +96,7 @@ def test_a_stored_run_fills_every_panel(studio: Studio, run: RunResult) -> None:
     assert "77.7" in visitor.sees(page.accuracy.table)
     assert visitor.state(page.takeaway.spec) == other.spec
     assert visitor.sees(page.layers.table).count("data-site=") == 30
-    assert "another" not in visitor.sees(page.provenance.line)
+    assert "another" not in visitor.sees(page.provenance)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_cannot_be_is_a_sentence_and_nothing_else_changes(
     studio: Studio, run: RunResult, control: str, value: Any, event: str, words: str
 ) -> None:
     page, visitor = opened(studio)
-    seen = [page.verdict.text, page.layers.table, page.address, page.provenance.line, page.accuracy.table]
+    seen = [page.verdict.text, page.layers.table, page.address, page.provenance, page.accuracy.table]
     before = [visitor.sees(component) for component in seen]
     visitor.sets(page.recipe.controls[control], value, event)
     assert words in visitor.sees(page.line)

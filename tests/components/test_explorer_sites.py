@@ -48,7 +48,7 @@ def test_the_headline_is_never_of_another_recipe(studio: Studio, run: RunResult,
     assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
     assert "seed 7" in visitor.sees(page.verdict.text)
     assert "Measured" not in visitor.sees(page.verdict.text)
-    for below in (page.layers.heading, page.provenance.line):
+    for below in (page.layers.heading, page.provenance):
         assert f'data-recipe="{run.spec.key}" data-chosen="{spec.key}"' in visitor.sees(below)
         assert "Still the run of another recipe (demo/smollm2-135m" in visitor.sees(below)
 
@@ -63,7 +63,7 @@ def test_nothing_is_shown_of_an_unknown_model(studio: Studio, run: RunResult, qu
     assert visitor.sees(page.layers.plot) is None
     assert "No run of this recipe" in visitor.sees(page.generations.stored)
     assert visitor.state(page.bus.shown) == ""
-    for below in (page.layers.heading, page.layers.table, page.provenance.line):
+    for below in (page.layers.heading, page.layers.table, page.provenance):
         assert "data-recipe" not in visitor.sees(below)
 
 
