@@ -38,13 +38,13 @@ from liar.explore.atlas_store import AtlasStore
 from liar.report.interpolation import of_other_ratios
 from liar.report.view import View
 from liar.store import RunStore
-from server.course import COURSE_ROUTES, LessonLinks
 from server.headers import Headers
 from server.job_queue import JobQueue
 from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
 from server.rate import Rate
+from server.reading import COURSE_ROUTES, LessonLinks
 from server.request_filter import RequestFilter
 from server.strict_blocks import Page
 from server.study import STUDY_ROUTE

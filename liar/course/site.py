@@ -1,6 +1,6 @@
 """The course as a static site: a page for each lesson that any web host, or none, serves.
 
-A running page serves it too (``server/course.py``). A file loads nothing from anywhere; its script and its style are inline,
+A running page serves it too (``server/reading.py``). A file loads nothing from anywhere; its script and its style are inline,
 and their hashes are its content security policy.
 
 >>> from liar.course.site import pages

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from liar.course.lesson import lessons
 from liar.course.site import names
 from liar.errors import StorageError
-from server import course
-from server.course import COURSE_ROUTES, LessonLinks, lesson_of
+from server import reading
+from server.reading import COURSE_ROUTES, LessonLinks, lesson_of
 from server.study import STUDY, study_page
 
 CLIENT = TestClient(
@@ -66,7 +66,7 @@ def test_the_list_and_the_links() -> None:
 
 def test_a_run_that_is_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = StorageError("The run of a lesson does not come with this package; install it anew.")
-    monkeypatch.setattr(course, "_page", Mock(side_effect=missing))
+    monkeypatch.setattr(reading, "_page", Mock(side_effect=missing))
     answer = CLIENT.get("/course/01-units.html")
     assert (answer.status_code, answer.text.count(".")) == (503, 1)
 
