@@ -44,10 +44,9 @@ from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
 from server.rate import Rate
-from server.reading import COURSE_ROUTES, LessonLinks
+from server.reading import READING, LessonLinks
 from server.request_filter import RequestFilter
 from server.strict_blocks import Page
-from server.study import STUDY_ROUTE
 
 TITLE = (
     "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
@@ -221,7 +220,7 @@ def serve(profile: Profile) -> None:
                 Middleware(WholeTarget),
                 Middleware(Headers),
             ],
-            "routes": [STUDY_ROUTE, *COURSE_ROUTES],
+            "routes": READING,
         },
         prevent_thread_lock=True,
     )

@@ -15,11 +15,10 @@ from liar.course.lesson import lessons
 from liar.course.site import names
 from liar.errors import StorageError
 from server import reading
-from server.reading import COURSE_ROUTES, LessonLinks, lesson_of
-from server.study import STUDY, study_page
+from server.reading import READING, STUDY, LessonLinks, lesson_of, study_page
 
 CLIENT = TestClient(
-    Starlette(routes=COURSE_ROUTES, middleware=[Middleware(LessonLinks)]),
+    Starlette(routes=READING, middleware=[Middleware(LessonLinks)]),
     follow_redirects=False,
     base_url="http://page",
 )
