@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import LlamaConfig
 
-from components.shared.prompts import preset_prompts
+from components.shared.job_bodies import preset_prompts
 from liar import PruneSpec, load_model, stream
 from liar.data.corpora import text_steps
 from liar.events import Progress

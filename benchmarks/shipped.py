@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panel
 from figures import tenths_of
 
 from components.rail.recipe import default_spec
-from components.shared.prompts import preset_prompts
+from components.shared.job_bodies import preset_prompts
 from liar import PruneSpec, load_model
 from liar.explore.atlas import AtlasKey
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore

@@ -10,17 +10,16 @@ from gradio.blocks import Block
 
 from components.measured.answer_markup import legend, live_answers, stored_answers
 from components.shared import status
-from components.shared.job_bodies import stored, with_models
+from components.shared.job_bodies import preset_prompts, stored, with_models
 from components.shared.job_button import JobButton, in_one_sentence, status_line
 from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates, begin_with
-from components.shared.prompts import is_preset, preset_prompts, read_prompt
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.presets import preset_of
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
-from liar.tasks.registry import task_named
+from liar.tasks.registry import TASKS, task_named
 from server.job import Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -124,7 +123,7 @@ class GenerationsPanel:
 
         Models that are not in memory are restored first.
         """
-        prompt = read_prompt(text, self.studio.profile.prompt_characters)
+        prompt = _read_prompt(text, self.studio.profile.prompt_characters)
         choices = self._settings(tokens, temperature, seed)
         if self.studio.registry.variants(key) is None:
             stored(self.studio, key)
@@ -137,10 +136,12 @@ class GenerationsPanel:
 
     def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
         """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
+        written = (prompt or "").strip()
+        is_own = bool(written) and not any(written in task.prompts for task in TASKS)
         return {
             **self.work.end(id, request),
             self.work.button: gr.update(interactive=True),
-            self.prompt: preset if is_preset(prompt or "") else prompt,
+            self.prompt: prompt if is_own else preset,
             self.live: "",
         }
 
@@ -198,3 +199,13 @@ def _kind_of(spec: PruneSpec, run: RunResult | None = None) -> HeadKind:
         return task_named(preset.task).head or "sentence"
     family = run.model.family if run is not None else preset.family if preset is not None else None
     return "sentence" if family == "bert" else "language-model"
+
+
+def _read_prompt(text: str | None, most: int) -> str:
+    """One prompt of one or more lines; raises :class:`InvalidSpecError` if empty or longer than ``most`` characters."""
+    prompt = (text or "").strip()
+    if not prompt:
+        raise InvalidSpecError("The prompt is empty: write a sentence.")
+    if len(prompt) > most:
+        raise InvalidSpecError(f"The prompt is longer than {most:,} characters: shorten it.")
+    return prompt

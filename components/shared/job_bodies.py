@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.lookup import Pruned
-from components.shared.prompts import preset_prompts
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event, Finished, Progress, SiteDone
+from liar.presets import preset_of
 from liar.results import RunResult, SiteReport
 from liar.spec import PruneSpec
-from liar.tasks.registry import usual_tasks
+from liar.tasks.record import HeadKind
+from liar.tasks.registry import TASKS, task_named, usual_tasks
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
     from components.shared.studio import Studio
@@ -101,6 +102,14 @@ def with_models(
     variants = yield from pace.within("restore", restore_steps(result, loaded))
     studio.registry.keep(result.spec.key, variants)
     return (yield from pace.within("then", then(variants)))
+
+
+def preset_prompts(model: str, kind: HeadKind | None = None) -> list[str]:
+    """Three prompts of the model's task, if a preset has one; else those of the first task of this ``kind``."""
+    preset = preset_of(model)
+    named = task_named(preset.task) if preset is not None and preset.task is not None else None
+    first = next(task for task in TASKS if task.prompts and task.head == (kind or "language-model"))
+    return list((named or first).prompts)
 
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:

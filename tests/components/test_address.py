@@ -9,7 +9,7 @@ import pytest
 
 from components.address import first_run, read_address
 from components.rail.recipe import default_of, default_spec, measured_on_its_task
-from components.shared.prompts import preset_prompts
+from components.shared.job_bodies import preset_prompts
 from components.shared.studio import Studio
 from components.simple_or_full import mark
 from liar.report.view import View, query_of

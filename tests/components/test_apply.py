@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.rail.recipe import default_spec
-from components.shared.prompts import preset_prompts
+from components.shared.job_bodies import preset_prompts
 from components.shared.studio import Studio
 from liar.errors import CalibrationError
 from liar.events import Event, Finished

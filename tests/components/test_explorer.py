@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.shared.prompts import preset_prompts
+from components.shared.job_bodies import preset_prompts
 from components.shared.studio import Studio
 from liar.report.view import Layout, View
 from liar.results import RunResult

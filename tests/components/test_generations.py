@@ -15,9 +15,8 @@ import torch
 
 import liar.jobs.pipeline
 from components.measured.generations import MAX_SEED, GenerationsPanel
-from components.shared.job_bodies import measured, prompts_for
+from components.shared.job_bodies import measured, preset_prompts, prompts_for
 from components.shared.panel import Updates
-from components.shared.prompts import preset_prompts
 from components.shared.studio import Bus, Studio
 from liar.evaluate.answering import ask as asking
 from liar.evaluate.answering.ask import PartialAnswer
