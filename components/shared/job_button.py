@@ -142,6 +142,6 @@ def in_one_sentence(
     return handle
 
 
-def status_line(id: str, line: str = "", script: str | None = None) -> gr.HTML:
+def status_line(id: str, script: str | None = None) -> gr.HTML:
     """Status line that is not on the page yet; ``script`` runs in the browser when it is loaded."""
-    return gr.HTML(line, js_on_load=script, elem_id=id, elem_classes=["work-status"], render=False)
+    return gr.HTML("", js_on_load=script, elem_id=id, elem_classes=["work-status"], render=False)

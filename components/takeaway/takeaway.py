@@ -99,8 +99,10 @@ class TakeawayPanel:
         )
         self.spec = gr.State(None)
         gr.HTML("", html_template=_LINK_BODY, js_on_load=_LINK, elem_id="takeaway-address")
-        self.command = _code("On the command line", "takeaway-command")
-        self.python = _code("In Python", "takeaway-python")
+        # Without a language, since Gradio's syntax colours are too pale on white.
+        text = partial(gr.Code, lines=1, wrap_lines=True, show_line_numbers=False, interactive=False, buttons=["copy"])
+        self.command = text(label="On the command line", elem_id="takeaway-command")
+        self.python = text(label="In Python", elem_id="takeaway-python")
         self.buttons: dict[Format, gr.Button] = {}
         with gr.Row(elem_id="takeaway-files"):
             for ending, words in _WORDS.items():
@@ -152,16 +154,3 @@ class TakeawayPanel:
                 raise LiarError(_NO_CURVES)
             criteria = atlas.facts.criteria
         return spec, f".{ending}", html_report(result, atlas, criteria)
-
-
-def _code(label: str, elem_id: str) -> gr.Code:
-    """Place of a text to copy; without a language, since Gradio's syntax colours are too pale on white."""
-    return gr.Code(
-        label=label,
-        lines=1,
-        wrap_lines=True,
-        show_line_numbers=False,
-        interactive=False,
-        buttons=["copy"],
-        elem_id=elem_id,
-    )
