@@ -21,12 +21,13 @@ class Term:
     answer: str
     choices: Mapping[str, str] = field(default_factory=dict)
 
-    def markup(self) -> str:
-        """HTML disclosure, which can be opened with the keyboard."""
+    def markup(self, also: str = "") -> str:
+        """HTML disclosure behind a question mark, which can be opened with the keyboard; ``also`` follows the help."""
         rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())
         listed = f"<dl>{rows}</dl>" if rows else ""
-        question = f"<summary>{escape(self.question)}</summary>"
-        return f"<details class='term'>{question}<p>{escape(self.answer)}</p>{listed}</details>"
+        question = f"<summary title='{escape(self.question)}' aria-label='{escape(self.question)}'>?</summary>"
+        helped = f"<p>{escape(self.help + also)}</p>" if self.help else ""
+        return f"<details class='term'>{question}{helped}<p>{escape(self.answer)}</p>{listed}</details>"
 
 
 _OF_LANGUAGE_MODELS = [task.name for task in TASKS if task.head in OF_LANGUAGE_MODELS and task.is_bundled]
@@ -170,6 +171,22 @@ TERMS: Mapping[str, Term] = {
         "four saves memory; on a CPU it saves no time, since products are still taken in full precision.",
     ),
 }
+
+WORDS: Mapping[str, str] = {
+    "model": "Many numbers, learned from much text, with which a program reads or writes.",
+    "layer": "A model works in steps, one after the other; each step is a layer.",
+    "head": "A part of a layer that looks at the other words of the text.",
+    "neuron": "A part of a layer that reacts to one pattern.",
+    "accuracy": "The share of the answers that are right.",
+    "perplexity": "How many next words seem equally likely to the model, on average: fewer is better.",
+}
+"""Terms that the first view may use, in words of everyday language."""
+
+
+def word(term: str, shown: str = "") -> str:
+    """HTML of a term whose question mark opens what it means."""
+    return f"<details class='word'><summary>{escape(shown or term)}</summary><span>{escape(WORDS[term])}</span></details>"
+
 
 PICTURE = Term(
     "",
