@@ -109,7 +109,7 @@ def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, s
         _, parameters = repair_of(working.adapter.consumer(site), site, bundles, calibration)
         shrink(working.adapter, site, bundles, parameters)
     working.adapter.after_surgery(working.adapter.sites(subject.targets))
-    return finish(shared.exam.steps(working, "reconstructed"))
+    return shared.measured(working)
 
 
 def _copy(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
