@@ -133,6 +133,10 @@ class Examined:
     exam: Exam
     dense: Evaluation
 
+    def copy(self, spec: PruneSpec) -> LoadedModel:
+        """A model of one's own to prune by ``spec``, with one-shot moments."""
+        return working_copy(self.loaded, replace(PlannedWork.of(spec), gradients=False))
+
     def measured(self, model: LoadedModel) -> Evaluation:
         """Result of a smaller model on the same items."""
         return finish(self.exam.steps(model, "reconstructed"))
@@ -160,7 +164,7 @@ def with_each_repair(
     shared: Examined, spec: PruneSpec, reconstructions: Sequence[Reconstruction], calibration: Calibration
 ) -> dict[Reconstruction, Evaluation]:
     """Result of the masks of ``spec``, one-shot, under each of ``reconstructions``."""
-    working = working_copy(shared.loaded, replace(PlannedWork.of(spec), gradients=False))
+    working = shared.copy(spec)
     pace = Pace([PartOfJob(f"{spec.criterion} masks", 1.0)])
     repairs, _ = finish(repair_steps(spec, reconstructions, working, calibration, pace, (0, 1)))
     found: dict[Reconstruction, Evaluation] = {}
