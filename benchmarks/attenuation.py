@@ -9,12 +9,12 @@ depend on the factor, and the logits are proportional to it, so one model answer
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from figures import SMOLLM2, finished_run
+from parts.subjects import Gain
 from readme import command_line, show, table
 from torch import Tensor, no_grad
 from torch.nn.functional import cross_entropy
@@ -59,7 +59,7 @@ def row(loaded: LoadedModel, tokens: int) -> tuple[str, ...]:
     }
     means = [statistics.fmean(map(statistics.fmean, column)) for column in zip(*losses.values(), strict=True)]
     best = GRID[min(range(len(GRID)), key=lambda place: means[2 + place])]
-    changes = (change(by_unseen, by_own) for by_unseen, by_own, *_ in losses.values())
+    changes = (str(Gain.of_items(by_own, by_unseen)) for by_unseen, by_own, *_ in losses.values())
     print(tokens, own, unseen, best, flush=True)
     return f"{tokens:,}", f"{own:.3f}", f"{unseen:.3f}", f"{best:.2f}", *changes
 
@@ -87,11 +87,6 @@ def losses_at(loaded: LoadedModel, text: str, factors: Sequence[float]) -> list[
         for losses, factor in zip(found, factors, strict=True):
             losses.append(float(cross_entropy(logits * factor, ids[1:])))
     return found
-
-
-def change(after: Sequence[float], before: Sequence[float]) -> str:
-    pairs = [one - other for one, other in zip(after, before, strict=True)]
-    return f"{statistics.fmean(pairs):+.3f} ± {statistics.stdev(pairs) / math.sqrt(len(pairs)):.3f}"
 
 
 if __name__ == "__main__":
