@@ -16,7 +16,6 @@ from liar.data.own_text import own_text_steps
 from liar.data.packing import joining_of, pack
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
-from liar.results import CalibrationPart
 from liar.spec import PruneSpec, Separator
 from liar.tasks.mixes import OWN_TEXT, Share
 from liar.tasks.record import Task
@@ -31,48 +30,30 @@ _DRAWN_FROM = 1_000_000
 """Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
 
 
-def calibration_windows_steps(
-    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int, data: str | None
-) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[CalibrationPart], set[int]]]:
-    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, windows of ``beside`` tokens
-    of the same mix that are none of those, the parts of their sources, and the digests of the texts.
+def windows_steps(
+    spec: PruneSpec, source: str, loaded: LoadedModel, count: int, more: int, data: str | None
+) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, Samples]]:
+    """At most ``count`` windows of the training part of ``source``, drawn with the seed, at most ``more`` others, and that
+    part. The ``count`` do not depend on ``more``.
 
-    The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
-    while the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
+    Yields (tokens written, tokens in all) while the model writes text of its own.
     """
-    length = spec.sequence_length
-    count = sequences_of(tokens, length)
-    numbers = divided(count, shares)
-    if not all(numbers):
-        raise CalibrationError(
-            f"{tokens:,} tokens are {count} sequences, too few for a mix of {len(shares)} texts; take more tokens or shorter "
-            "sequences."
-        )
-    found: list[Tensor] = []
-    others: list[Tensor] = []
-    parts: list[CalibrationPart] = []
-    digests: set[int] = set()
-    for share, number, more in zip(shares, numbers, divided(sequences_of(beside, length), shares), strict=True):
-        if share.source == OWN_TEXT:
-            windows, split = (yield from own_text_steps(loaded, number, length, spec.seed)), None
-            its_others = (yield from own_text_steps(loaded, more, length, -1 - spec.seed)) if more else windows[:0]
-        else:
-            windows, its_others, samples = _windows(spec, share.source, loaded, number, more, data)
-            split, digests = samples.split, digests | samples.digests
-        check_amount(share.source, windows.numel(), min(number * length, tokens), whole=tokens)
-        check_beside(share.source, its_others.numel(), more * length, "tokens")
-        found.append(windows)
-        others.append(its_others)
-        parts.append(CalibrationPart(source=share.source, split=split))
-    windows = torch.cat(found)
-    if len(shares) > 1:
-        windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(spec.seed))]
-    return windows, torch.cat(others), parts, digests
-
-
-def sequences_of(tokens: int, sequence_length: int) -> int:
-    """Number of whole sequences that hold at least ``tokens``."""
-    return math.ceil(tokens / sequence_length)
+    length, seed = spec.sequence_length, spec.seed
+    if source == OWN_TEXT:
+        windows = yield from own_text_steps(loaded, count, length, seed)
+        beside = (yield from own_text_steps(loaded, more, length, -1 - seed)) if more else windows[:0]
+        return windows, beside, Samples(source, None, iter(()))
+    joining = joining_of(source, spec.separator)
+    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
+    pool = max(count, _DRAWN_FROM // length) if joining.is_running else count
+    windows = pack((sample.joined for sample in samples), loaded.tokenizer, length, pool + more, joining)
+    if not joining.is_running:
+        return windows[:count], windows[count:], samples
+    among = range(min(pool, len(windows)))
+    drawn = random.Random(seed).sample(among, min(count, len(among)))
+    left = sorted({*range(len(windows))}.difference(drawn))
+    others = random.Random(seed).sample(left, min(more, len(left)))
+    return windows[sorted(drawn)], windows[sorted(others)], samples
 
 
 def divided(count: int, shares: Sequence[Share]) -> list[int]:
@@ -140,24 +121,4 @@ def held_out_windows(
             f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
             f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
         )
-    source = samples.source if len(sources) == 1 else ", ".join(sources)
-    return torch.stack(in_turn), replace(samples, source=source, digests=digests)
-
-
-def _windows(
-    spec: PruneSpec, source: str, loaded: LoadedModel, count: int, more: int, data: str | None
-) -> tuple[Tensor, Tensor, Samples]:
-    """At most ``count`` windows of the training part of ``source``, drawn with the seed, at most ``more`` others, and that
-    part. The ``count`` do not depend on ``more``.
-    """
-    joining, seed = joining_of(source, spec.separator), spec.seed
-    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
-    pool = max(count, _DRAWN_FROM // spec.sequence_length) if joining.is_running else count
-    windows = pack((sample.joined for sample in samples), loaded.tokenizer, spec.sequence_length, pool + more, joining)
-    if not joining.is_running:
-        return windows[:count], windows[count:], samples
-    among = range(min(pool, len(windows)))
-    drawn = random.Random(seed).sample(among, min(count, len(among)))
-    left = sorted({*range(len(windows))}.difference(drawn))
-    others = random.Random(seed).sample(left, min(more, len(left)))
-    return windows[sorted(drawn)], windows[sorted(others)], samples
+    return torch.stack(in_turn), replace(samples, source=", ".join(sources), digests=digests, number=None)
