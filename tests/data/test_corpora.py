@@ -16,7 +16,7 @@ from liar.data import text_reader
 from liar.data.corpora import text_steps
 from liar.data.hub import Part
 from liar.data.packing import Joining, joining_of, longest_sequence, token_between
-from liar.data.text_reader import read_samples, rows_of, text_samples
+from liar.data.text_reader import demo_samples, read_samples, rows_of
 from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.prepared_task import prepare
@@ -29,6 +29,7 @@ from liar.runtime.memory import BATCH
 from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
+from liar.tasks.record import DemoData
 from liar.tasks.samples import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
@@ -329,7 +330,7 @@ def test_windows_of_several_texts_are_taken_in_turn() -> None:
     assert len(found) == 5
     assert read.source == "editorials, products, tweets"
     for place, text in enumerate(OUT_OF_DOMAIN.texts):
-        documents = " ".join(sample.text for sample in text_samples(text, "test"))
+        documents = " ".join(sample.text for sample in demo_samples(DemoData((text,)), "test"))
         for window in found[place :: len(OUT_OF_DOMAIN.texts)]:
             pieces = loaded.tokenizer.decode(window).split("<|endoftext|>")
             assert all(piece.strip() in documents for piece in pieces), text.id
