@@ -117,16 +117,8 @@ def _windows(request: Request) -> Exam:
         sequence_length=request.length,
         separator=request.separator,
     )
-    separator = joining_of(request.source, request.separator).separator
-    return Exam(
-        task=request.task,
-        source=read.source,
-        split=read.split,
-        length=windows.shape[1],
-        ask=lambda loaded: window_steps(loaded.model, windows),
-        separator=separator,
-        digests=frozenset(read.digests),
-    )
+    exam = _exam(request, read, lambda model, _: window_steps(model, windows))
+    return replace(exam, separator=joining_of(request.source, request.separator).separator)
 
 
 def _classes(request: Request) -> Exam:
