@@ -1,30 +1,23 @@
-"""Windows of text for a language model: of calibration text, also of several sources at once, and held-out ones."""
+"""Windows of calibration text for a language model, and the shares of several texts."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Generator, Sequence
-from dataclasses import replace
-from itertools import accumulate, pairwise, zip_longest
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from liar.data.own_text import own_text_steps
 from liar.data.packing import joining_of, pack
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
-from liar.spec import PruneSpec, Separator
+from liar.spec import PruneSpec
 from liar.tasks.mixes import OWN_TEXT, Share
-from liar.tasks.record import Task
-from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
-
-_MIN_WINDOWS = 2  # a single window has no standard error
 
 _DRAWN_FROM = 1_000_000
 """Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
@@ -87,38 +80,3 @@ def check_beside(source: str, found: int, wanted: int, unit: str) -> None:
             f"{wanted:,} {unit} of {source!r} are wanted that the calibration does not have, and there are {found:,}; give "
             "more text, or take fewer calibration tokens."
         )
-
-
-def held_out_windows(
-    loaded: LoadedModel,
-    task: Task,
-    split: Split,
-    *,
-    data: str | None,
-    limit: int,
-    sequence_length: int,
-    separator: Separator,
-) -> tuple[Tensor, Samples]:
-    """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
-
-    The text is ``data`` (see :func:`liar.data.text_reader.read_samples`), else those of the task; of several texts windows are
-    taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
-    :class:`CalibrationError` for text of fewer than two windows.
-    """
-    sources = [data] if data is not None else [text.id for text in task.texts]
-    count = max(limit, _MIN_WINDOWS)
-    found: list[Tensor] = []
-    digests: set[int] = set()
-    for source in sources:
-        joining = joining_of(source, separator)
-        samples = read_samples(source, split, raw=joining.is_running)
-        texts = (sample.joined for sample in samples)
-        found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
-        digests |= samples.digests
-    in_turn = [window for windows in zip_longest(*found) for window in windows if window is not None][:count]
-    if len(in_turn) < _MIN_WINDOWS:
-        raise CalibrationError(
-            f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
-            f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
-        )
-    return torch.stack(in_turn), replace(samples, source=", ".join(sources), digests=digests, number=None)
