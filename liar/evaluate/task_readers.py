@@ -24,7 +24,7 @@ from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.multiple_choice import choose_steps
-from liar.evaluate.outcome import Comparison, Steps
+from liar.evaluate.outcome import Outcomes, Steps
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import LabelOrder, class_names, classes_of, number_of
@@ -61,16 +61,14 @@ class Exam:
     note: str | None = None
     digests: frozenset[int] = frozenset()
 
-    def steps(
-        self, loaded: LoadedModel, variant: MeasuredVariant, comparison: Comparison | None = None
-    ) -> EvaluationSteps:
+    def steps(self, loaded: LoadedModel, variant: MeasuredVariant, outcomes: Outcomes | None = None) -> EvaluationSteps:
         """Measure the metrics of the task, or those that the outcome names.
 
-        ``comparison`` records the answer to each item. ``variant`` only labels the result.
+        ``outcomes`` records the answer to each item. ``variant`` only labels the result.
         """
         outcome = yield from self.ask(loaded)
-        if comparison is not None:
-            comparison.note(self.task.name, variant, outcome)
+        if outcomes is not None:
+            outcomes.setdefault(self.task.name, {})[variant] = outcome
         main, *further = outcome.figures(outcome.metrics or self.task.metrics)
         return Evaluation(
             task=self.task.name,
