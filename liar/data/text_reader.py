@@ -98,19 +98,12 @@ def read_samples(
             raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
         name = own.parts[split]
         part = open_copy(data, own, name) if data is not None else open_part(own, name)
-        return _of_part(source, Selection(source, task.columns), part, seed, task)
-    asked = selection(source)
-    path = Path(asked.source).expanduser()
-    part = _open_file(path) if _is_file_name(asked.source) else open_named(asked.source, split)
-    return _of_part(source, asked, part, seed, raw=raw)
-
-
-def _of_part(
-    source: str, asked: Selection, part: Part, seed: int | None, task: Task | None = None, *, raw: bool = False
-) -> Samples:
-    dataset = part.dataset
-    if seed is not None:
-        dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
+        asked = Selection(source, task.columns)
+    else:
+        asked = selection(source)
+        path = Path(asked.source).expanduser()
+        part = _open_file(path) if _is_file_name(asked.source) else open_named(asked.source, split)
+    dataset = part.dataset if seed is None else part.dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
     rows = _rows(asked, replace(part, dataset=dataset), task)
     names = task.labels if task is not None else label_names(part.dataset, asked.label)
     return Samples(source, part.name, rows if raw else _written(rows), names, part.number)
