@@ -56,14 +56,12 @@ def score_steps(
     """
     items = _branched(pairs, positions)
     scores: dict[int, list[Score]] = {}
-    done, total = 0, sum(len(item.endings) for item in items)
+    total = sum(len(item.endings) for item in items)
     batches = list(by_length(items, tokens=_TOKENS))
     random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
     for batch in batches:
-        for position, found in zip(batch, _scores(model, [items[position] for position in batch]), strict=True):
-            scores[position] = found
-            done += len(found)
-        yield done, total
+        scores |= zip(batch, _scores(model, [items[position] for position in batch]), strict=True)
+        yield sum(map(len, scores.values())), total
     return [score for position in range(len(items)) for score in scores[position]]
 
 
