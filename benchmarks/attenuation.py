@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from liar import LoadedModel, PruneSpec, load_model
 from liar.data import corpora
 from liar.data.packing import evaluation_length
-from liar.data.text_windows import held_out_windows
+from liar.evaluate.task_readers import Request, held_out_windows
 from liar.spec import AUTO
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.texts import TEXTS
@@ -78,9 +78,7 @@ def no_text_beside() -> Iterator[None]:
 def losses_at(loaded: LoadedModel, text: str, factors: Sequence[float]) -> list[list[float]]:
     """Mean nats of each validation window of ``text``, with the logits multiplied by each of ``factors``."""
     length = evaluation_length(None, loaded, PERPLEXITY.length)
-    windows, _ = held_out_windows(
-        loaded, PERPLEXITY, "validation", data=text, limit=PERPLEXITY.count, sequence_length=length, separator=AUTO
-    )
+    windows, _ = held_out_windows(Request(loaded, PERPLEXITY, "validation", PERPLEXITY.count, text, length, AUTO))
     found: list[list[float]] = [[] for _ in factors]
     for ids in windows:
         logits: Tensor = loaded.model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0, :-1].float()

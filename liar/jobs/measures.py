@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.answering.generate import generate
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes
 from liar.evaluate.task_readers import Exam
 from liar.evaluate.timing.speed import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
@@ -25,7 +25,7 @@ from liar.spec import PruneSpec
 class Measures:
     """Collected measurements of a run, one variant after the other.
 
-    ``known`` are earlier evaluations of the dense model or its quantized copy, which are not repeated; ``comparison``
+    ``known`` are earlier evaluations of the dense model or its quantized copy, which are not repeated; ``outcomes``
     records the answer to every item. ``exams``, one for each task of the recipe, and the ``pace`` of the run must be set before
     anything is measured.
     """
@@ -34,7 +34,7 @@ class Measures:
     prompts: Sequence[str]
     max_new_tokens: int
     known: Mapping[tuple[str, MeasuredVariant], Evaluation]
-    comparison: Comparison
+    outcomes: Outcomes
     watch: Stopwatch = field(default_factory=Stopwatch)
     pace: Pace = field(init=False)
     exams: Mapping[str, Exam] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Measures:
             evaluation = self.known.get((task, variant))
             if evaluation is None:
                 with self.watch.stage("evaluate"):
-                    steps = self.exams[task].steps(loaded, variant, self.comparison)
+                    steps = self.exams[task].steps(loaded, variant, self.outcomes)
                     words = f"Measuring {task} of the {variant_name(variant)} model"
                     evaluation = yield from self.pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)

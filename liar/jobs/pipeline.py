@@ -23,7 +23,7 @@ from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes, changes_of
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
 from liar.events import Finished, Loaded, Progress
 from liar.jobs.estimates import Estimate
@@ -86,7 +86,7 @@ def stream(
     criterion: ScoreFunction | None = None,
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
-    comparison: Comparison | None = None,
+    comparison: Outcomes | None = None,
     earlier: RunSummary | None = None,
 ) -> Events:
     """Run ``spec`` and yield typed events; the last is :class:`Finished`.
@@ -111,7 +111,7 @@ def stream(
         spec = spec.model_copy(update={"criterion": name_of(criterion)})
         spec = spec if loaded is None else named_after(spec, loaded)
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
-        measures = Measures(spec, prompts, max_new_tokens, known, comparison or Comparison())
+        measures = Measures(spec, prompts, max_new_tokens, known, {} if comparison is None else comparison)
         job = _Run(spec, loaded, measures, criterion, calibration, earlier)
         yield from job.events()
 
@@ -194,7 +194,7 @@ class _Run:
                 calibration=text and text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
-                changes=self.measures.comparison.changes(),
+                changes=changes_of(self.measures.outcomes),
                 speeds=self.measures.speeds,
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,

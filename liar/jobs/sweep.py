@@ -18,7 +18,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Estimate
@@ -69,7 +69,7 @@ def sweep_steps(
             words = "One calibration for all runs"
             calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=(stored, len(specs)))
         dense: list[Evaluation] = []
-        comparison = Comparison()
+        comparison: Outcomes = {}
         for number, spec in enumerate(missing):
             part = str(number)
             run = stream(spec, given, prompts=prompts, calibration=calibration, dense=dense, comparison=comparison)
