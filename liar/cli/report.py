@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from liar.cli.console import console, progress, whole
+from liar.cli.console import console, watched
 from liar.errors import LiarError
-from liar.events import Progress
 from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import AtlasStore
 from liar.files import check_new_folder, check_writable, whole_folder, write_atomically
@@ -66,12 +65,9 @@ def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
         return stored
     from liar.jobs.draw_atlas import atlas_steps
     from liar.loading.catalog import load_model
-    from liar.progress import finish
 
-    with progress() as bar:
-        loaded, move = load_model(spec.model, spec.device, spec.dtype), whole(bar)
-        steps = atlas_steps(loaded, spec, [name for name in CRITERIA if name in criteria])
-        return finish(steps, lambda event: move(event) if isinstance(event, Progress) else None)
+    chosen = [name for name in CRITERIA if name in criteria]
+    return watched(lambda: atlas_steps(load_model(spec.model, spec.device, spec.dtype), spec, chosen))
 
 
 def _read_run(path: Path) -> RunResult:

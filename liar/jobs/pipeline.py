@@ -25,7 +25,7 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.outcome import Comparison
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
-from liar.events import Finished, Loaded, Progress
+from liar.events import Event, Finished, Loaded, Progress
 from liar.jobs.estimates import Estimate
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
@@ -40,7 +40,7 @@ from liar.models.heads import check_gradients
 from liar.models.loaded import LoadedModel, model_info, parameter_count, working_copy
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
-from liar.progress import Pace
+from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
 from liar.results import DENSE, Evaluation, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
@@ -71,10 +71,8 @@ def run(
     dense: Sequence[Evaluation] = (),
 ) -> RunResult:
     """Do the whole run and return its result; arguments and errors are those of :func:`stream`."""
-    for event in stream(spec, loaded, prompts=prompts, criterion=criterion, calibration=calibration, dense=dense):
-        if isinstance(event, Finished):
-            return event.result
-    raise AssertionError("a run ends with Finished or with an error")
+    events = stream(spec, loaded, prompts=prompts, criterion=criterion, calibration=calibration, dense=dense)
+    return finish(events).result
 
 
 def stream(
@@ -88,8 +86,8 @@ def stream(
     dense: Sequence[Evaluation] = (),
     comparison: Comparison | None = None,
     earlier: RunSummary | None = None,
-) -> Events:
-    """Run ``spec`` and yield typed events; the last is :class:`Finished`.
+) -> Generator[Event, None, Finished]:
+    """Run ``spec`` and yield typed events; the last is :class:`Finished`, which is returned too.
 
     ``loaded`` is the model to prune in place of loading ``spec.model``; it is copied, never changed, and the spec of
     the result names it. All three variants continue (language models) or label (classifiers) the ``prompts``.
@@ -113,7 +111,7 @@ def stream(
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
         measures = Measures(spec, prompts, max_new_tokens, known, comparison or Comparison())
         job = _Run(spec, loaded, measures, criterion, calibration, earlier)
-        yield from job.events()
+        return (yield from job.events())
 
 
 def _check_kinds(**arguments: Any) -> None:
@@ -135,7 +133,7 @@ class _Run:
     calibration: Calibration | None
     earlier: RunSummary | None
 
-    def events(self) -> Events:
+    def events(self) -> Generator[Event, None, Finished]:
         given, watch = self.given, self.measures.watch
         with watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
@@ -185,7 +183,7 @@ class _Run:
             yield from self._measure("reconstructed")
             yield from self.measures.of_speed(loaded, given, partial(self._load, PlannedWork.of_evaluation()))
         shared: Mapping[Shared, object] = {"calibration": self.calibration, "dense": self.measures.known}
-        yield Finished(
+        finished = Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
@@ -208,6 +206,8 @@ class _Run:
             variants if variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+        yield finished
+        return finished
 
     def _load(self, work: PlannedWork) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
