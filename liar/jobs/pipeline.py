@@ -106,8 +106,9 @@ def stream(
     with readable_failures():
         _check_kinds(spec=spec, loaded=loaded, prompts=prompts, criterion=criterion, calibration=calibration)
         criterion = criterion or criterion_of(spec.criterion)
-        spec = spec.model_copy(update={"criterion": name_of(criterion)})
-        spec = spec if loaded is None else named_after(spec, loaded)
+        # The result names the model that was pruned.
+        model = spec.model if loaded is None else loaded.id
+        spec = spec.model_copy(update={"criterion": name_of(criterion), "model": model})
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
         measures = Measures(spec, prompts, max_new_tokens, known, comparison or Comparison())
         job = _Run(spec, loaded, measures, criterion, calibration, earlier)
@@ -276,8 +277,3 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         for stage in stages_of(spec):
             yield from stage.restore(result, batches, working, variants)
         return variants
-
-
-def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with the id of ``loaded`` as its model, so that a result names the pruned model."""
-    return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})

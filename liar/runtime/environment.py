@@ -57,12 +57,14 @@ def readable_failures() -> Iterator[None]:
     """Turn a full memory or disk into :class:`InsufficientMemoryError` or :class:`StorageError` with advice."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise InsufficientMemoryError(_OUT_OF_MEMORY) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # message of the CPU allocator
-            raise InsufficientMemoryError(_OUT_OF_MEMORY) from error
-        raise
+    except (MemoryError, RuntimeError) as error:
+        is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_named and "can't allocate memory" not in str(error):  # message of the CPU allocator
+            raise
+        raise InsufficientMemoryError(
+            "Memory ran out; take fewer calibration tokens or a shorter sequence length, the one-shot schedule with uniform "
+            "allocation, or a smaller model."
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError("The disk is full; free some space and run again.") from error
@@ -70,7 +72,3 @@ def readable_failures() -> Iterator[None]:
 
 
 _MACHINE = ("device", "device_name", "dtype", "threads", "processes")
-_OUT_OF_MEMORY = (
-    "Memory ran out; take fewer calibration tokens or a shorter sequence length, the one-shot schedule with uniform "
-    "allocation, or a smaller model."
-)
