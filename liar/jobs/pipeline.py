@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration, fits
+from liar.calibration.calibrate import Calibration, fits, read_text
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -29,7 +29,6 @@ from liar.events import Event, Finished, Loaded, Progress
 from liar.jobs.estimates import Estimate
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
-from liar.jobs.read_text import read_text
 from liar.jobs.stages import stages_of
 from liar.jobs.stages.reduction import is_calibrated
 from liar.jobs.stages.stage import Events
