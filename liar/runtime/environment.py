@@ -20,7 +20,6 @@ from liar.runtime.distributed import processes
 def describe(model: nn.Module) -> dict[str, str]:
     """Versions, device and dtype on which the figures of a run depend."""
     device = execution_device(model)
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "liar": __version__,
@@ -29,7 +28,7 @@ def describe(model: nn.Module) -> dict[str, str]:
         "transformers": version("transformers"),
         "device": str(device),
         "device_name": name,
-        "dtype": dtype,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),
         "processes": str(processes()),
     }
