@@ -14,7 +14,7 @@ from liar.cli.console import console, watched
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import AtlasStore
-from liar.files import check_new_folder, check_writable, whole_folder, write_atomically
+from liar.files import check_writable, whole_folder, write_atomically
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec
 from liar.store import content_of
@@ -84,11 +84,9 @@ def course_command(
     out: Annotated[Path, typer.Option(help="Folder of the site, which does not exist yet.", show_default=False)],
 ) -> None:
     """Write the lessons as a static site that any web host serves; it loads no model and needs no network."""
-    check_new_folder(out)
     from liar.course.site import pages
 
-    found = pages()
     with whole_folder(out) as folder:
-        for name, content in found.items():
+        for name, content in pages().items():
             (folder / name).write_text(content, encoding="utf-8")
     console.print(f"Written to {out}: open {out / 'index.html'}")

@@ -67,11 +67,9 @@ def register_ragged(model_type: str) -> None:
         if base not in auto._model_mapping:
             continue
         made, model = ragged(base, auto._model_mapping[base])
-        if config is None:
-            config = made
-            AutoConfig.register(model_type, config)
-        model.config_class = config
+        config = model.config_class = config or made  # one for all heads
         auto.register(config, model)
+    AutoConfig.register(model_type, config)
 
 
 def load_network(
