@@ -48,7 +48,8 @@ def versions() -> dict[str, str]:
 def is_same_machine(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
     """Whether two results of :func:`describe` have the same device, dtype, threads and processes, so that times compare."""
     alone = {"processes": "1"}  # results of before there were several
-    return all((alone | dict(first)).get(name) == (alone | dict(second)).get(name) for name in _MACHINE)
+    names = ("device", "device_name", "dtype", "threads", "processes")
+    return all((alone | dict(first)).get(name) == (alone | dict(second)).get(name) for name in names)
 
 
 @contextmanager
@@ -68,6 +69,3 @@ def readable_failures() -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError("The disk is full; free some space and run again.") from error
         raise
-
-
-_MACHINE = ("device", "device_name", "dtype", "threads", "processes")
