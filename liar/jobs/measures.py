@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from liar.errors import InsufficientMemoryError
@@ -89,8 +90,9 @@ class Measures:
         if dense is None:
             words = "Loading the dense model once more, to time both in turns"
             yield self.pace.at("reconstructed timing", "load", 0, 1, words)
-            with self.watch.stage("load"):
-                dense = _if_it_fits(reload)
+            with self.watch.stage("load"), suppress(InsufficientMemoryError), readable_failures():
+                loaded = reload()
+                dense = None if is_offloaded(loaded.model) else loaded
         if dense is not None:
             yield from self._turns({"dense": dense, "reconstructed": reconstructed})
             return
@@ -123,13 +125,3 @@ class Measures:
             speeds, gain = yield from self.pace.along(f"{variant} timing", steps, "evaluate", words)
         self._speeds |= {speed.variant: speed for speed in speeds}
         self.gains.append(gain)
-
-
-def _if_it_fits(load: Callable[[], LoadedModel]) -> LoadedModel | None:
-    """Load a model; None if it does not fit into memory as a whole."""
-    try:
-        with readable_failures():
-            loaded = load()
-    except InsufficientMemoryError:
-        return None
-    return None if is_offloaded(loaded.model) else loaded

@@ -22,7 +22,7 @@ from liar.evaluate.outcome import Outcomes
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Estimate
-from liar.jobs.pipeline import named_after, stream
+from liar.jobs.pipeline import stream
 from liar.jobs.plan import sweep_parts
 from liar.jobs.stages import stages_of
 from liar.maths.criteria import criterion_of
@@ -46,7 +46,7 @@ def sweep_steps(
     Raises :class:`liar.errors.LiarError` for every expected failure, before the first run if the sweep is invalid.
     """
     with readable_failures():
-        specs = [named_after(spec, loaded) for spec in sweep.specs]
+        specs = [spec.model_copy(update={"model": loaded.id}) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         for spec in specs:
             for stage in stages_of(spec):
