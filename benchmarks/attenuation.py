@@ -9,12 +9,12 @@ depend on the factor, and the logits are proportional to it, so one model answer
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from figures import SMOLLM2, finished_run
+from parts.subjects import Gain
 from readme import command_line, show, table
 from torch import Tensor, no_grad
 from torch.nn.functional import cross_entropy
@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from liar import LoadedModel, PruneSpec, load_model
 from liar.data import corpora
 from liar.data.packing import evaluation_length
-from liar.data.text_windows import held_out_windows
+from liar.evaluate.task_readers import Request, held_out_windows
 from liar.spec import AUTO
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.texts import TEXTS
@@ -59,7 +59,7 @@ def row(loaded: LoadedModel, tokens: int) -> tuple[str, ...]:
     }
     means = [statistics.fmean(map(statistics.fmean, column)) for column in zip(*losses.values(), strict=True)]
     best = GRID[min(range(len(GRID)), key=lambda place: means[2 + place])]
-    changes = (change(by_unseen, by_own) for by_unseen, by_own, *_ in losses.values())
+    changes = (str(Gain.of_items(by_own, by_unseen)) for by_unseen, by_own, *_ in losses.values())
     print(tokens, own, unseen, best, flush=True)
     return f"{tokens:,}", f"{own:.3f}", f"{unseen:.3f}", f"{best:.2f}", *changes
 
@@ -78,20 +78,13 @@ def no_text_beside() -> Iterator[None]:
 def losses_at(loaded: LoadedModel, text: str, factors: Sequence[float]) -> list[list[float]]:
     """Mean nats of each validation window of ``text``, with the logits multiplied by each of ``factors``."""
     length = evaluation_length(None, loaded, PERPLEXITY.length)
-    windows, _ = held_out_windows(
-        loaded, PERPLEXITY, "validation", data=text, limit=PERPLEXITY.count, sequence_length=length, separator=AUTO
-    )
+    windows, _ = held_out_windows(Request(loaded, PERPLEXITY, "validation", PERPLEXITY.count, text, length, AUTO))
     found: list[list[float]] = [[] for _ in factors]
     for ids in windows:
         logits: Tensor = loaded.model(input_ids=ids.unsqueeze(0), use_cache=False).logits[0, :-1].float()
         for losses, factor in zip(found, factors, strict=True):
             losses.append(float(cross_entropy(logits * factor, ids[1:])))
     return found
-
-
-def change(after: Sequence[float], before: Sequence[float]) -> str:
-    pairs = [one - other for one, other in zip(after, before, strict=True)]
-    return f"{statistics.fmean(pairs):+.3f} ± {statistics.stdev(pairs) / math.sqrt(len(pairs)):.3f}"
 
 
 if __name__ == "__main__":

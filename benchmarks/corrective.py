@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 
-from figures import MODELS, SMOLLM2, beside, measured, seconds_of_work, value_of
+from figures import MODELS, SMOLLM2, beside, measured, seconds_of_work
 from readme import command_line, show, table
 
 from liar import PruneSpec
+from liar.course.figures import evaluation_of
 from liar.report.words.metric_sentences import with_error
 from liar.spec import Schedule
 from liar.tasks.registry import usual_tasks
@@ -42,8 +43,8 @@ def compared(model: str, ratio: float) -> list[tuple[str, ...]]:
     runs = {name: measured(base.model_copy(update={"schedule": name})) for name in SCHEDULES}
     rows = []
     for task in tasks:
-        found = [value_of(run, "reconstructed", task) for run in runs.values()]
-        dense = value_of(runs["sequential"], "dense", task)
+        found = [evaluation_of(run, "reconstructed", task) for run in runs.values()]
+        dense = evaluation_of(runs["sequential"], "dense", task)
         seconds = " / ".join(f"{seconds_of_work(run):.0f}" for run in runs.values())
         rows.append((task, f"{ratio:.0%}", *map(with_error, (dense, *found)), beside(*found), seconds))
         print(*rows[-1], file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ settle_threads()
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panels, which are no installed package
 
 import torch
-from gpu import model_of
+from gpu import RECIPES, model_of
 from pydantic import TypeAdapter
 from rich.console import Console
 from rich.table import Table
@@ -148,8 +148,6 @@ def untrained(name: str, width: int, neurons: int, layers: int, heads: int) -> L
 
 Run = tuple[PruneSpec, Callable[[], LoadedModel], list[str]]
 
-_QUICK = {"criterion": "fluctuation", "allocation": "uniform", "schedule": "one-shot"}
-
 
 def _demo(model: str, prompts: bool = True, **choices: object) -> Run:
     spec = PruneSpec.create(model=model, **choices)
@@ -158,7 +156,7 @@ def _demo(model: str, prompts: bool = True, **choices: object) -> Run:
 
 RUNS: dict[str, Run] = {
     "smollm2": _demo(LANGUAGE_MODEL, evaluate=("perplexity",)),
-    "smollm2-heads": _demo(LANGUAGE_MODEL, False, evaluate=("perplexity",), targets="heads", **_QUICK),
+    "smollm2-heads": _demo(LANGUAGE_MODEL, False, evaluate=("perplexity",), targets="heads", **RECIPES["one-shot"]),
     "sentiment-both": _demo("demo/minilm-sentiment", evaluate=("sentiment",), targets="both"),
     "topic-ffn": _demo("demo/minilm-topic", evaluate=("topic",), evaluate_limit=400),
     "llama-100m": (

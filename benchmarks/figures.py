@@ -15,6 +15,7 @@ from itertools import product
 from readme import sections, table
 
 from liar import Calibration, LoadedModel, PruneSpec, RunResult, load_model, run, stream
+from liar.course.figures import evaluation_of
 from liar.events import Finished
 from liar.presets import PRESETS
 from liar.report.words.metric_sentences import (
@@ -67,14 +68,9 @@ def finished_run(
     return last.model, last.result
 
 
-def value_of(result: RunResult, variant: Variant, task: str | None = None) -> Evaluation:
-    """What was measured of a variant on a ``task``, the first one if None."""
-    return next(item for item in result.evaluations if item.variant == variant and task in (None, item.task))
-
-
 def three_of(result: RunResult, task: str | None = None) -> list[Evaluation]:
     """What was measured of the dense, the pruned and the repaired model."""
-    return [value_of(result, variant, task) for variant in VARIANTS]
+    return [evaluation_of(result, variant, task) for variant in VARIANTS]
 
 
 def seconds_of_work(result: RunResult) -> float:
@@ -120,7 +116,7 @@ def tokens() -> str:
     }
 
     def values(each: int, variant: Variant) -> list[float]:
-        return [value_of(result, variant).value for result in runs[each]]
+        return [evaluation_of(result, variant).value for result in runs[each]]
 
     def over_seeds(found: list[float]) -> str:
         return f"{statistics.mean(found):.1f} ± {statistics.stdev(found):.1f}"
@@ -136,7 +132,7 @@ def tokens() -> str:
         )
         for each in runs
     ]
-    dense = value_of(runs[beside][0], "dense")
+    dense = evaluation_of(runs[beside][0], "dense")
     head = (
         f"40 % of the neurons, the default recipe but one-shot; mean and standard deviation over {len(SEEDS)} seeds of the "
         f"text. Dense: {with_error(dense)} (n = {sample(dense)})."
@@ -189,10 +185,10 @@ def repairs() -> str:
     others = [name for name in RECONSTRUCTIONS if name not in ("none", PruneSpec().reconstruction)]
     for model, task in MODELS.items():
         base = PruneSpec(model=model, targets="ffn" if model == SMOLLM2 else "both", evaluate=(task,))
-        best = value_of(measured(base), "reconstructed")
+        best = evaluation_of(measured(base), "reconstructed")
         cells = []
         for name in others:
-            other = value_of(measured(base.model_copy(update={"reconstruction": name})), "reconstructed")
+            other = evaluation_of(measured(base.model_copy(update={"reconstruction": name})), "reconstructed")
             cells.append(f"{value_words(other)} ({beside(best, other)})")
         rows.append((task, with_error(best), *cells))
     head = (

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-from figures import SMOLLM2, finished_run, loaded, value_of
+from figures import SMOLLM2, finished_run, loaded
 from gpu import model_of
 from parts.subjects import Gain
 from readme import sections, table
@@ -20,6 +20,7 @@ from torch import nn
 from transformers import LlamaConfig
 
 from liar import PruneSpec
+from liar.course.figures import evaluation_of
 from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.evaluate.timing.speed import comparison_steps
 from liar.explore.need import Need, ratio_for
@@ -52,7 +53,7 @@ def section() -> str:
         share = Need("parameters", short.totals.parameters_after / before)
         as_small = {"ratio": ratio_for(share, BASE, before, kinds, 4)}
         rows += [cells, _run(BASE.model_copy(update=as_small), short)[1]]
-    values = ", ".join(f"{task} {with_error(value_of(short, 'dense', task))}" for task in BASE.evaluate)
+    values = ", ".join(f"{task} {with_error(evaluation_of(short, 'dense', task))}" for task in BASE.evaluate)
     head = (
         f"Whole layers with a patch, and as many parameters in neurons by the default recipe. Dense: {values}. In brackets the "
         "perplexity without patch or repair; of neurons also what they gain over the row above, ± its paired standard "
@@ -95,11 +96,11 @@ def _run(spec: PruneSpec, beside: RunResult | None = None) -> tuple[RunResult, t
 
 
 def _perplexity(result: RunResult, task: str, beside: RunResult | None) -> str:
-    bare, repaired = (value_of(result, variant, task) for variant in ("pruned", "reconstructed"))
+    bare, repaired = (evaluation_of(result, variant, task) for variant in ("pruned", "reconstructed"))
     words = f"{with_error(repaired)} ({bare.value:,.1f})"
     if beside is None:
         return words
-    return f"{words}, {Gain.of(value_of(beside, 'reconstructed', task), repaired)} nats"
+    return f"{words}, {Gain.of(evaluation_of(beside, 'reconstructed', task), repaired)} nats"
 
 
 def _speed(times: Quartiles) -> str:

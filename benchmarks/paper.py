@@ -123,7 +123,8 @@ def measured(row: Row, limit: int | None, data: str | None) -> list[tuple[str, .
     for name, spec in row.specs(model, limit, data).items():
         kept = store.find(spec)
         if kept is None:
-            kept = finished(spec, f"{row.model}, {', '.join(row.tasks)}, {name}")
+            print(f"{row.model}, {', '.join(row.tasks)}, {name}", file=sys.stderr)
+            kept = watched_run(spec).result  # its bar is on stderr
             store.save(kept)
         runs[name] = kept
     return [line for task in row.tasks for line in lines(model, task, runs)]
@@ -141,12 +142,6 @@ def pinned(model: str) -> str:
     if any(file.rfilename.endswith(".safetensors") for file in info.siblings or ()):
         return f"{source.path}@{info.sha}"
     return conversion_of(source) or f"{source.path}@{info.sha}"
-
-
-def finished(spec: PruneSpec, title: str) -> RunResult:
-    """A run, with its bar on stderr."""
-    print(title, file=sys.stderr)
-    return watched_run(spec).result
 
 
 def lines(model: str, task: str, runs: dict[str, RunResult]) -> Iterator[tuple[str, ...]]:

@@ -47,14 +47,16 @@ for _name, _beginnings in _NOISE.items():
     getLogger(_name).addFilter(_without(_beginnings))
 
 if TYPE_CHECKING:
-    from liar.calibration.calibrate import Calibration, calibrate
-    from liar.errors import LiarError
-    from liar.jobs.pipeline import run, stream
-    from liar.loading.catalog import load_model
-    from liar.models.loaded import LoadedModel
-    from liar.results import RunResult
-    from liar.save.checkpoint import save_model
-    from liar.spec import PruneSpec
+    from liar.calibration.calibrate import Calibration as Calibration
+    from liar.calibration.calibrate import calibrate as calibrate
+    from liar.errors import LiarError as LiarError
+    from liar.jobs.pipeline import run as run
+    from liar.jobs.pipeline import stream as stream
+    from liar.loading.catalog import load_model as load_model
+    from liar.models.loaded import LoadedModel as LoadedModel
+    from liar.results import RunResult as RunResult
+    from liar.save.checkpoint import save_model as save_model
+    from liar.spec import PruneSpec as PruneSpec
 
 _HOME = {
     "Calibration": "liar.calibration.calibrate",
@@ -69,19 +71,8 @@ _HOME = {
     "stream": "liar.jobs.pipeline",
 }
 
-__all__ = [
-    "Calibration",
-    "LiarError",
-    "LoadedModel",
-    "PruneSpec",
-    "RunResult",
-    "__version__",
-    "calibrate",
-    "load_model",
-    "run",
-    "save_model",
-    "stream",
-]
+__all__ = ["__version__"]
+__all__ += list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

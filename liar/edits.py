@@ -42,7 +42,7 @@ class SiteEdit:
 
 
 def canonical(edit: str) -> str:
-    """Return the canonical spelling of ``edit``; raises ``ValueError`` if it is not a valid edit."""
+    """Return the canonical spelling of ``edit``; raises :class:`InvalidSpecError` if it is not a valid edit."""
     site, action, value = _parsed(edit)
     return f"{site}:{action}={_decimals(value) if isinstance(value, float) else _written(value)}"
 
@@ -55,10 +55,7 @@ def merge(edits: Iterable[str]) -> dict[str, SiteEdit]:
     merged: dict[str, SiteEdit] = {}
     named = 0
     for edit in edits:
-        try:
-            site, action, value = _parsed(edit)
-        except ValueError as error:
-            raise InvalidSpecError(str(error)) from None
+        site, action, value = _parsed(edit)
         before = merged.get(site, SiteEdit())
         if isinstance(value, float):
             merged[site] = replace(before, ratio=value)
@@ -97,7 +94,7 @@ def _parsed(edit: str) -> tuple[str, str, float | list[Range]]:
     """Site, action, and the ratio or the units."""
     found = _EDIT.fullmatch(edit.strip())
     if found is None:
-        raise ValueError(f"{edit.strip()[:80]!r} is no edit; write one such as {_EXAMPLE}.")
+        raise InvalidSpecError(f"{edit.strip()[:80]!r} is no edit; write one such as {_EXAMPLE}.")
     site, action, value = found.groups()
     return site, action, _number(value) if action == "ratio" else _ranges(value)
 
@@ -108,7 +105,7 @@ def _number(text: str) -> float:
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 0.95:
-        raise ValueError(f"The ratio of a site must be a number from 0 to 0.95, not {text.strip()[:20]!r}.")
+        raise InvalidSpecError(f"The ratio of a site must be a number from 0 to 0.95, not {text.strip()[:20]!r}.")
     return abs(ratio)  # "-0" passes the check
 
 
@@ -123,14 +120,14 @@ def _ranges(text: str) -> list[Range]:
     for part in text.split(","):
         ends = re.fullmatch(r"\s*(\d{1,7})\s*(?:-\s*(\d{1,7})\s*)?", part)
         if ends is None:
-            raise ValueError(f"{part.strip()[:20]!r} is no unit; write units such as 1,4-6.")
+            raise InvalidSpecError(f"{part.strip()[:20]!r} is no unit; write units such as 1,4-6.")
         first, last = int(ends.group(1)), int(ends.group(2) or ends.group(1))
         if not first <= last < MAX_UNIT:
-            raise ValueError(f"{part.strip()[:20]!r} is no range of units; write units such as 1,4-6.")
+            raise InvalidSpecError(f"{part.strip()[:20]!r} is no range of units; write units such as 1,4-6.")
         found.append((first, last))
     ranges = _joined(found)
     if _size(ranges) > MAX_UNITS:
-        raise ValueError(_TOO_MANY)
+        raise InvalidSpecError(_TOO_MANY)
     return ranges
 
 

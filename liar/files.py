@@ -10,6 +10,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
+
+from safetensors import SafetensorError
 
 from liar.errors import StorageError
 
@@ -72,11 +75,11 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def _storage_errors(place: Path) -> Iterator[None]:
-    """Turn errors of the system while ``place`` is written into :class:`StorageError`."""
+    """Turn errors of the system, and those of safetensors, while ``place`` is written into :class:`StorageError`."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, SafetensorError) as error:  # safetensors has its own for a full disk
+        reason = getattr(error, "strerror", None) or str(error)
         raise StorageError(
             f"{place} could not be written ({reason}); make room there or choose another place."
         ) from error
@@ -95,15 +98,9 @@ def pack(folder: Path, archive: Path) -> None:
 
     Raises :class:`StorageError` and then leaves no partial file.
     """
-    partial = archive.with_name(f".{archive.name}.partial")
-    with _storage_errors(archive):
-        try:
-            with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
-                for path in sorted(folder.iterdir()):
-                    file.write(path, f"{folder.name}/{path.name}")
-            os.replace(partial, archive)
-        finally:
-            partial.unlink(missing_ok=True)
+    with _whole_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, f"{folder.name}/{path.name}")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -111,12 +108,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     Raises :class:`StorageError` and then leaves no partial file.
     """
+    with _whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a hidden file beside ``path``, which it replaces at the end."""
     with _storage_errors(path):
         # In the same folder, because a rename is atomic only within one file system.
         descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                yield file
                 file.flush()
                 os.fsync(descriptor)
             os.chmod(partial, 0o644)  # mkstemp creates it private

@@ -129,9 +129,10 @@ def split_revision(model: str) -> tuple[str, str | None]:
     return (found[1], found[2]) if found else (model, None)
 
 
-def likely(model: str) -> str | None:
-    """The id of the demo model that a mistyped ``model`` most probably means; None if none is near."""
-    return next(iter(get_close_matches(model, [preset.id for preset in PRESETS if preset.weights], 1, 0.8)), None)
+def meant(model: str) -> str | None:
+    """A question after the demo model that a mistyped ``model`` most probably means; None if none is near."""
+    near = get_close_matches(model, [preset.id for preset in PRESETS if preset.weights], 1, 0.8)
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 def preset_of(model: str) -> Preset | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from liar.choices import Reconstruction
+from liar.explore.forecast import report_of
 from liar.report.costs import Costs, CostsResult, SpeedComparison
 from liar.results import (
     MEASURED,
@@ -26,6 +27,7 @@ from liar.results import (
     Variant,
     Workload,
 )
+from liar.sites import Site
 from liar.spec import PruneSpec, SiteKind
 
 OLDER: tuple[Reconstruction, ...] = ("none", "bias", "liar", "least-squares")
@@ -43,17 +45,7 @@ def site(layer: int, kind: SiteKind, worst: float = 0.4) -> SiteReport:
         "least-squares": worst * 0.25,
     }
     units = _UNITS[kind]
-    kept = units - units // 2
-    return SiteReport(
-        name=f"layers.{layer}.{kind}",
-        layer=layer,
-        kind=kind,
-        units=units,
-        kept=kept,
-        kept_units=list(range(kept)),
-        error=error,
-        norm_aware_error=error,
-    )
+    return report_of(Site(layer, kind, units), range(units - units // 2), error, error)
 
 
 def older(report: SiteReport) -> SiteReport:

@@ -12,6 +12,7 @@ import pytest
 
 from liar.data import text_windows
 from liar.data.text_reader import Sample, Samples
+from liar.evaluate import task_readers
 from tests.tiny import LETTERS, language_model
 
 
@@ -63,7 +64,8 @@ def test_no_test_text_is_read(defaults: ModuleType, monkeypatch: pytest.MonkeyPa
         draw = random.Random(f"{split} {seed}")
         return Samples(source, split, (Sample(" ".join(draw.choices(LETTERS, k=200))) for _ in range(200)))
 
-    monkeypatch.setattr(text_windows, "read_samples", letters)
+    for module in (text_windows, task_readers):
+        monkeypatch.setattr(module, "read_samples", letters)
     case = defaults.Case("tiny/llama", "ffn", "perplexity", (0.25, 0.5))
     model, recipes = language_model(), defaults.CANDIDATES[-2:]
     measured = [defaults.measured(case, seed, recipes, 3, model) for seed in (0, 1)]

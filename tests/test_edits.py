@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from liar.edits import MAX_EDITS, MAX_UNIT, MAX_UNITS, SiteEdit, canonical, flipped, merge, spans, written
 from liar.errors import EmptySiteError, InvalidSpecError
-from liar.explore.allocation import check_edits, edited_scores, settled_counts
+from liar.explore.allocation import best_bundles, check_edits, settled_counts
 from liar.sites import Site
 from liar.spec import PruneSpec
 
@@ -165,7 +165,7 @@ def test_how_many_stay(edit: dict[str, Any], allocated: int, kept: int) -> None:
 def test_heads_that_share_keys_and_values_stay_or_go_together() -> None:
     assert settled(HEADS, 1, of(keep={0, 1, 5})) == 2
     assert settled(HEADS, 3, of(remove={5})) == 2
-    assert edited_scores(of(keep={5}, remove={1}), HEADS, np.array([3.0, 2.0, 1.0])).tolist() == [-np.inf, 2, np.inf]
+    assert best_bundles(HEADS, np.array([3.0, 2.0, 1.0]), 2, of(keep={5}, remove={1})).tolist() == [1, 2]
 
 
 @given(st.floats(0, 0.95), st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)), st.integers(1, 12))
@@ -178,8 +178,7 @@ def test_what_is_kept_stays_and_what_is_removed_goes(
             check_edits({NEURONS.name: edit}, [NEURONS])
         return
     check_edits({NEURONS.name: edit}, [NEURONS])
-    best = np.argsort(-edited_scores(edit, NEURONS, np.zeros(12)), kind="stable")
-    left = set(best[: settled(NEURONS, count, edit)].tolist())
+    left = set(best_bundles(NEURONS, np.zeros(12), settled(NEURONS, count, edit), edit).tolist())
     assert edit.keep <= left
     assert not left & remove
     assert left

@@ -25,7 +25,7 @@ from transformers import (
 from liar import stream
 from liar.data import text_reader
 from liar.data.corpora import text_steps
-from liar.data.text_windows import held_out_windows
+from liar.evaluate.task_readers import Request, held_out_windows
 from liar.events import Finished
 from liar.jobs import estimates
 from liar.models.families import adapt
@@ -155,9 +155,7 @@ def windows(
     separator: Separator = AUTO,
 ) -> torch.Tensor:
     """Held-out windows for perplexity (windows, length), of ``data`` or else of Wikipedia leads."""
-    return held_out_windows(
-        loaded, PERPLEXITY, split, data=data, limit=limit, sequence_length=length, separator=separator
-    )[0]
+    return held_out_windows(Request(loaded, PERPLEXITY, split, limit, data, length, separator))[0]
 
 
 def calibration_text(

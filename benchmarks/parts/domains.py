@@ -109,8 +109,7 @@ def _mean(values: Mapping[str, float]) -> float:
 def _own(text: Text, values: Mapping[str, float]) -> str:
     """What a text gains on itself, and whether that is more than chance."""
     words = f"{text.title} serve themselves with {_gain_words(values, text)} nats"
-    ahead, stderr = Gain.read(values, f"{text.id} gain")
-    return words if abs(ahead) >= 2 * stderr else f"{words}, which may be chance"
+    return words if Gain.read(values, f"{text.id} gain").sign else f"{words}, which may be chance"
 
 
 DOMAINS = Part("domains", "Which text serves which", pending, report)

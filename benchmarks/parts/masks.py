@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache, lru_cache, partial
 from itertools import product
 
@@ -19,16 +18,13 @@ from figures import SMOLLM2
 from readme import table
 from torch import Tensor, nn
 
-from liar import LoadedModel
 from liar.calibration.calibrate import Calibration, calibration_steps
 from liar.choices import Criterion
 from liar.explore.allocation import Candidate, allocate, best_bundles
 from liar.jobs.stages.decide import decide
-from liar.models.loaded import working_copy
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.progress import finish
 from liar.results import Evaluation
-from liar.runtime.memory import PlannedWork
 from liar.sites import Site
 from liar.spec import CRITERIA, Needs
 from liar.tasks.demo import PERPLEXITY
@@ -87,7 +83,7 @@ def repair_of(
 @lru_cache(maxsize=len(PRUNERS))
 def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration:
     """Calibration of the model in which every site is cut and repaired by ``pruner``, but computes all of its channels."""
-    loaded = _copy(examined(subject, scope).loaded, subject, scope)
+    loaded = examined(subject, scope).copy(subject.spec(RATIO, scope))
     calibration = dense_calibration(subject, scope)
     with torch.no_grad():
         for site, bundles in mask(subject, pruner, scope).items():
@@ -104,16 +100,12 @@ def moments_of(subject: Subject, pruner: Criterion, scope: Scope) -> Calibration
 def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, scope: Scope) -> Evaluation:
     """The dense model cut by the mask of ``criterion`` and repaired by the moments of ``calibration``."""
     shared = examined(subject, scope)
-    working = _copy(shared.loaded, subject, scope)
+    working = shared.copy(subject.spec(RATIO, scope))
     for site, bundles in mask(subject, criterion, scope).items():
         _, parameters = repair_of(working.adapter.consumer(site), site, bundles, calibration)
         shrink(working.adapter, site, bundles, parameters)
     working.adapter.after_surgery(working.adapter.sites(subject.targets))
-    return finish(shared.exam.steps(working, "reconstructed"))
-
-
-def _copy(loaded: LoadedModel, subject: Subject, scope: Scope) -> LoadedModel:
-    return working_copy(loaded, replace(PlannedWork.of(subject.spec(RATIO, scope)), gradients=False))
+    return shared.measured(working)
 
 
 def measure(subject: Subject, criterion: Criterion, scope: Scope) -> dict[str, float]:

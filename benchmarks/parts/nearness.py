@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 
 from readme import table
 
@@ -26,8 +25,7 @@ def nearness(dense: Evaluation, found: Mapping[Reconstruction, Evaluation], best
         return {}
     values: dict[str, float] = {}
     for name, several in apart.items():
-        pairs = [other - mine for other, mine in zip(several, apart[best], strict=True)]
-        nearer = Gain(fmean(pairs), stdev(pairs) / sqrt(len(pairs)))
+        nearer = Gain.of_items(apart[best], several)
         values |= {f"{name} from dense": fmean(several), **nearer.named(f"{best} nearer than {name}")}
     return values
 

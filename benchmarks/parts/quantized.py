@@ -105,10 +105,7 @@ def _mean_output(loaded: LoadedModel, site: Site, mean: Tensor) -> Tensor:
 
 def measure(subject: Subject, ratio: float, width: Width, scope: Scope) -> dict[str, float]:
     shared = examined(subject, scope)
-
-    def measured(model: LoadedModel) -> Evaluation:
-        return finish(shared.exam.steps(model, "reconstructed"))
-
+    measured = shared.measured
     exact = repaired(shared.loaded, subject, ratio, scope)
     quantized = rounded(shared.loaded, width)
     found: dict[Order, Evaluation] = {

@@ -15,7 +15,6 @@ from figures import CLASSIFIERS, SMOLLM2, finished_run
 from plotly.graph_objects import Figure
 from readme import table
 
-from liar.progress import finish
 from liar.results import CalibrationText, Evaluation
 from liar.tasks.demo import OUT_OF_DOMAIN, PERPLEXITY
 from liar.tasks.metrics import Metric
@@ -61,8 +60,7 @@ def repaired(subjects: tuple[Subject, ...], tokens: int, scope: Scope, seed: int
     dense = examined(subjects[0], scope).loaded
     model, result = with_what_there_is(spec, lambda asked: finished_run(asked, dense))
     assert result.calibration is not None
-    exams = [examined(subject, scope).exam for subject in subjects]
-    return result.calibration, [finish(exam.steps(model, "reconstructed")) for exam in exams]
+    return result.calibration, [examined(subject, scope).measured(model) for subject in subjects]
 
 
 def measure(subjects: tuple[Subject, ...], tokens: int, most: int, scope: Scope, seed: int = 0) -> dict[str, float]:

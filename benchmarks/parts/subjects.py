@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import log
+from math import log, sqrt
+from statistics import fmean, stdev
 from typing import NamedTuple, TypeVar
 
 from figures import CLASSIFIERS, SMOLLM2, loaded
@@ -16,6 +17,7 @@ from liar.choices import Reconstruction
 from liar.errors import ShortTextError
 from liar.evaluate.prepared_task import prepare_all
 from liar.evaluate.task_readers import Exam
+from liar.explore.allocation import UNITS_OF
 from liar.jobs.mask_table import repair_steps
 from liar.models.loaded import working_copy
 from liar.models.surgery import install
@@ -55,6 +57,12 @@ class Gain(NamedTuple):
         return cls(found.change, found.stderr)
 
     @classmethod
+    def of_items(cls, a: Iterable[float], b: Iterable[float]) -> Gain:
+        """How much more ``b`` has than ``a``, of which each item has a number in both."""
+        pairs = [mine - its for its, mine in zip(a, b, strict=True)]
+        return cls(fmean(pairs), stdev(pairs) / sqrt(len(pairs)))
+
+    @classmethod
     def read(cls, values: Values, name: str) -> Gain:
         """The gain that a point holds under ``name``."""
         return cls(values[name], values[f"{name} stderr"])
@@ -87,8 +95,7 @@ class Subject:
 
     @property
     def name(self) -> str:
-        what = {"ffn": "neurons", "heads": "heads", "both": "heads and neurons"}[self.targets]
-        return f"{self.model.removeprefix('demo/')}, {what}"
+        return f"{self.model.removeprefix('demo/')}, {UNITS_OF[self.targets]}"
 
     @property
     def metric(self) -> Metric:
@@ -126,6 +133,14 @@ class Examined:
     exam: Exam
     dense: Evaluation
 
+    def copy(self, spec: PruneSpec) -> LoadedModel:
+        """A model of one's own to prune by ``spec``, with one-shot moments."""
+        return working_copy(self.loaded, replace(PlannedWork.of(spec), gradients=False))
+
+    def measured(self, model: LoadedModel) -> Evaluation:
+        """Result of a smaller model on the same items."""
+        return finish(self.exam.steps(model, "reconstructed"))
+
 
 @lru_cache(maxsize=2)
 def examined(subject: Subject, scope: Scope) -> Examined:
@@ -149,12 +164,12 @@ def with_each_repair(
     shared: Examined, spec: PruneSpec, reconstructions: Sequence[Reconstruction], calibration: Calibration
 ) -> dict[Reconstruction, Evaluation]:
     """Result of the masks of ``spec``, one-shot, under each of ``reconstructions``."""
-    working = working_copy(shared.loaded, replace(PlannedWork.of(spec), gradients=False))
+    working = shared.copy(spec)
     pace = Pace([PartOfJob(f"{spec.criterion} masks", 1.0)])
     repairs, _ = finish(repair_steps(spec, reconstructions, working, calibration, pace, (0, 1)))
     found: dict[Reconstruction, Evaluation] = {}
     for name in reconstructions:
         for site, parameters in repairs[name].items():
             install(working.adapter.consumer(site), parameters)
-        found[name] = finish(shared.exam.steps(working, "reconstructed"))
+        found[name] = shared.measured(working)
     return found

@@ -10,7 +10,9 @@ Moments do not depend on the criterion, so one calibration serves every criterio
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +25,8 @@ from liar.calibration.activations import walk
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.data.corpora import copies_of, settled_source, settled_tokens, text_steps
-from liar.errors import InvalidSpecError
+from liar.errors import CalibrationError, InvalidSpecError
+from liar.events import Progress
 from liar.explore.allocation import Candidate
 from liar.maths.criteria import Evidence, ScoreFunction, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves
@@ -32,7 +35,7 @@ from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.progress import finish, relay
 from liar.results import CalibrationText
-from liar.runtime.devices import execution_device
+from liar.runtime.devices import Batch, execution_device
 from liar.runtime.distributed import everywhere
 from liar.runtime.environment import readable_failures
 from liar.runtime.memory import moment_bytes
@@ -157,6 +160,28 @@ class Calibration:
         found = Candidate(site, adapter.bundle_parameters(site), scores.numpy(), damage, spread)
         self._candidates[question] = found
         return found
+
+
+def read_text(
+    spec: PruneSpec, loaded: LoadedModel, beside: int = 0
+) -> Generator[Progress, None, tuple[list[Batch], list[Batch], CalibrationText]]:
+    """:func:`liar.data.corpora.text_steps` with progress of its own: the plan of the job is made of what it returns.
+
+    There is no text ``beside`` that for the calibration if the source is too short for both.
+    """
+    start = time.perf_counter()
+
+    def progress(step: tuple[int, int]) -> Progress:
+        done, total = step
+        left = (time.perf_counter() - start) * (total - done) / max(done, 1)
+        return Progress(
+            "calibrate", done, total, f"The model writes its calibration text, about {left:.0f} s more of it"
+        )
+
+    if beside:
+        with suppress(CalibrationError):  # what else is wrong with the text is found by the next line
+            return (yield from relay(text_steps(spec, loaded, beside), progress))
+    return (yield from relay(text_steps(spec, loaded), progress))
 
 
 def calibrate(

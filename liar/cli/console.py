@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -15,9 +16,13 @@ from rich.text import Text
 from liar.cli.startup import is_first_process
 from liar.errors import LiarError
 from liar.events import Progress as Step
+from liar.events import Warned
 from liar.files import write_atomically
+from liar.progress import finish
 from liar.report.export import as_json
 from liar.report.words.sentences import duration
+
+T = TypeVar("T")
 
 console = Console(quiet=not is_first_process())
 errors = Console(stderr=True, quiet=not is_first_process())
@@ -65,13 +70,17 @@ def counted(bar: Progress, description: str) -> Callable[[tuple[int, int]], None
     return lambda step: bar.update(row, completed=step[0], total=step[1])
 
 
-def whole(bar: Progress) -> Callable[[Step], None]:
-    """Add one bar for a whole job; return its callback of :class:`liar.events.Progress`."""
-    row = bar.add_task("", total=None)
+def watched(job: Callable[[], Generator[Any, None, T]]) -> T:
+    """Start a whole job and run it to its end, with one bar for its progress; its cautions are printed as notes."""
+    with progress() as bar:
+        row = bar.add_task("", total=None)
 
-    def move(step: Step) -> None:
-        counted = f", {step.done} of {step.total}" if step.total > 1 else ""
-        known: dict[str, float] = {} if step.share is None else {"completed": step.share, "total": 1.0}
-        bar.update(row, description=f"{step.message}{counted}", seconds_left=step.seconds_left, **known)  # type: ignore[arg-type]
+        def show(event: Any) -> None:
+            if isinstance(event, Step):
+                counted = f", {event.done} of {event.total}" if event.total > 1 else ""
+                known: dict[str, float] = {} if event.share is None else {"completed": event.share, "total": 1.0}
+                bar.update(row, description=f"{event.message}{counted}", seconds_left=event.seconds_left, **known)  # type: ignore[arg-type]
+            elif isinstance(event, Warned):
+                errors.print(f"Note: {event.message}", style="yellow")
 
-    return move
+        return finish(job(), show)

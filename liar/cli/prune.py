@@ -11,7 +11,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.table import Table
 
 from liar.choices import Criterion, Reconstruction
-from liar.cli.console import console, errors, progress, whole, write
+from liar.cli.console import console, watched, write
 from liar.cli.options import (
     DEFAULTS,
     GOES,
@@ -37,7 +37,6 @@ from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.explore.need import Need, NeedKind
 from liar.files import check_new_folder, check_writable
-from liar.progress import finish
 from liar.results import RunResult
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, Allocation, PruneSpec, Quantize, Schedule, Targets
 from liar.tasks.mixes import MIXED, OWN_TEXT
@@ -215,8 +214,7 @@ def _met(need: Need, spec: PruneSpec) -> float:
     from liar.jobs.meet_need import meet_steps
     from liar.loading.catalog import load_model
 
-    with progress() as bar:
-        ratio, trials = finish(meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)), whole(bar))
+    ratio, trials = watched(lambda: meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)))
     for trial in trials:
         console.print(
             f"Ratio {trial.ratio:g}: {trial.predicted:.3g} x the dense perplexity predicted, {trial.measured:.3g} x measured "
@@ -229,19 +227,9 @@ def _met(need: Need, spec: PruneSpec) -> float:
 
 def watched_run(spec: PruneSpec) -> Finished:
     """A run whose progress and notes are shown on stderr."""
-    from liar import events
     from liar.jobs.pipeline import stream
 
-    with progress() as bar:
-        move = whole(bar)
-        for event in stream(spec):
-            if isinstance(event, events.Progress):
-                move(event)
-            elif isinstance(event, events.Warned):
-                errors.print(f"Note: {event.message}", style="yellow")
-            elif isinstance(event, events.Finished):
-                return event
-    raise AssertionError("a run ends with Finished or with an error")
+    return watched(lambda: stream(spec))
 
 
 def _print_result(result: RunResult) -> None:
@@ -267,10 +255,9 @@ def _print_result(result: RunResult) -> None:
 def _save(folder: Path, finished: Finished, dtype: str, shard_bytes: int) -> None:
     from liar.save.deliver import saving_steps
 
-    assert finished.model is not None, "a run returns its model"
-    with progress() as bar:
-        steps = saving_steps(finished.model, folder, finished.result, dtype=dtype, shard_bytes=shard_bytes)
-        delivered = finish(steps, whole(bar))
+    model, result = finished.model, finished.result
+    assert model is not None, "a run returns its model"
+    delivered = watched(lambda: saving_steps(model, folder, result, dtype=dtype, shard_bytes=shard_bytes))
     console.print(delivered.sentence, soft_wrap=True)
 
 

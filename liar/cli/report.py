@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from liar.cli.console import console, progress, whole
+from liar.cli.console import console, watched
 from liar.errors import LiarError
-from liar.events import Progress
 from liar.explore.atlas import Atlas
 from liar.explore.atlas_store import AtlasStore
-from liar.files import check_new_folder, check_writable, whole_folder, write_atomically
+from liar.files import check_writable, whole_folder, write_atomically
 from liar.results import RunResult
 from liar.spec import CRITERIA, PruneSpec
 from liar.store import content_of
@@ -66,12 +65,9 @@ def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
         return stored
     from liar.jobs.draw_atlas import atlas_steps
     from liar.loading.catalog import load_model
-    from liar.progress import finish
 
-    with progress() as bar:
-        loaded, move = load_model(spec.model, spec.device, spec.dtype), whole(bar)
-        steps = atlas_steps(loaded, spec, [name for name in CRITERIA if name in criteria])
-        return finish(steps, lambda event: move(event) if isinstance(event, Progress) else None)
+    chosen = [name for name in CRITERIA if name in criteria]
+    return watched(lambda: atlas_steps(load_model(spec.model, spec.device, spec.dtype), spec, chosen))
 
 
 def _read_run(path: Path) -> RunResult:
@@ -88,11 +84,9 @@ def course_command(
     out: Annotated[Path, typer.Option(help="Folder of the site, which does not exist yet.", show_default=False)],
 ) -> None:
     """Write the lessons as a static site that any web host serves; it loads no model and needs no network."""
-    check_new_folder(out)
     from liar.course.site import pages
 
-    found = pages()
     with whole_folder(out) as folder:
-        for name, content in found.items():
+        for name, content in pages().items():
             (folder / name).write_text(content, encoding="utf-8")
     console.print(f"Written to {out}: open {out / 'index.html'}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,11 +54,19 @@ def encode(
     return rows
 
 
-def by_length(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
-    """Positions in ``rows``, batch by batch, sorted by length, shortest first; equal lengths keep their order."""
-    order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def by_length(rows: Sequence[Sized], most: float = math.inf, *, tokens: float = math.inf) -> Iterator[list[int]]:
+    """Positions in ``rows``, batch by batch, sorted by length, shortest first; equal lengths keep their order.
+
+    A batch has at most ``most`` rows and, with padding, at most ``tokens``; a longer row is a batch of its own.
+    """
+    batch: list[int] = []
+    for position in sorted(range(len(rows)), key=lambda position: len(rows[position])):
+        if batch and (len(batch) == most or (len(batch) + 1) * len(rows[position]) > tokens):
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
 
 
 def pad(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, side: Side | None = None) -> dict[str, Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import math
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +16,8 @@ from liar.data.columns import check_answers
 from liar.data.packing import check_length
 from liar.data.question_windows import NO_ANSWER, Window, marks_of, windows_of
 from liar.data.text_reader import Samples, read_samples
-from liar.data.text_windows import calibration_windows_steps, check_amount, check_beside, divided, sequences_of
-from liar.errors import AmbiguousLabelsError, InvalidSpecError
+from liar.data.text_windows import check_amount, check_beside, divided, windows_steps
+from liar.errors import AmbiguousLabelsError, CalibrationError, InvalidSpecError
 from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.results import CalibrationPart, CalibrationText
 from liar.runtime.devices import Batch
@@ -40,6 +42,19 @@ TextSteps = Generator[tuple[int, int], None, tuple[list[Batch], list[Batch], Cal
 """Generator of (done, total) that returns batches, batches of other text beside them, and the description of the first; most
 texts are read in one step.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What is read of one text: the ``rows`` to calibrate on, with their ``targets`` (rows,) each, and the rows of each text
+    or window beside them; ``split`` and ``digests`` are those of :class:`liar.data.text_reader.Samples`.
+    """
+
+    split: str | None
+    rows: list[Row]
+    others: Sequence[Sequence[Row]]
+    targets: Mapping[str, Tensor]
+    digests: set[int]
 
 
 def unseen_tokens(spec: PruneSpec, loaded: LoadedModel) -> int:
@@ -80,20 +95,50 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
     check_length(spec.sequence_length, loaded)
     shares: Sequence[Share] = _settled(spec.calibration, loaded)
     tokens = settled_tokens(spec.calibration, spec.tokens, loaded)
-    if loaded.is_language_model:
-        if spec.calibration == AUTO:
-            numbers = divided(sequences_of(tokens, spec.sequence_length), shares)
-            shares = reduced(share for share, number in zip(shares, numbers, strict=True) if number)
-        windows, others, parts, digests = yield from calibration_windows_steps(
-            spec, shares, loaded, tokens, beside, copies_of(spec)
-        )
-        text = _description(shares, parts, digests, windows.numel(), len(windows))
-        return _unpadded(windows), _unpadded(others), text
-    if any(share.source == OWN_TEXT for share in shares):
+    is_packed = loaded.is_language_model
+    if not is_packed and any(share.source == OWN_TEXT for share in shares):
         raise InvalidSpecError(
             f"{OWN_TEXT} is text that a language model writes, and {loaded.id} writes none; name another calibration text."
         )
-    return _texts(spec, shares, loaded, tokens, beside)
+    unit = spec.sequence_length if is_packed else 1
+    count = math.ceil(tokens / unit)
+    if spec.calibration == AUTO:
+        shares = reduced(share for share, number in zip(shares, divided(count, shares), strict=True) if number)
+    numbers = divided(count, shares)
+    if is_packed and not all(numbers):
+        raise CalibrationError(
+            f"{tokens:,} tokens are {count} sequences, too few for a mix of {len(shares)} texts; take more tokens or shorter "
+            "sequences."
+        )
+    drawn: list[_Drawn] = []
+    for share, number, more in zip(shares, numbers, divided(math.ceil(beside / unit), shares), strict=True):
+        if is_packed:
+            found, rest, read = yield from windows_steps(spec, share.source, loaded, number, more, copies_of(spec))
+            windows, others = [Row(ids) for ids in found.tolist()], [[Row(ids)] for ids in rest.tolist()]
+            each = _Drawn(read.split, windows, others, {}, read.digests)
+        else:
+            each = _texts(spec, share.source, loaded, number, more)
+        check_amount(share.source, sum(map(len, each.rows)), min(number * unit, tokens), whole=tokens)
+        check_beside(share.source, len(each.others) * unit, more * unit, "tokens" if is_packed else "texts")
+        drawn.append(each)
+    rows = [row for each in drawn for row in each.rows]
+    if is_packed and len(shares) > 1:  # any part of the windows is such a mix too
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(spec.seed))
+        rows = [rows[place] for place in order.tolist()]
+    known = [name for name in drawn[0].targets if all(name in each.targets for each in drawn)]
+    targets = {name: torch.cat([each.targets[name] for each in drawn]) for name in known}
+    parts = [CalibrationPart(source=share.source, split=each.split) for share, each in zip(shares, drawn, strict=True)]
+    text = CalibrationText(
+        source=name_of(shares),
+        split=None if len(parts) > 1 else parts[0].split,
+        tokens=sum(map(len, rows)),
+        sequences=len(rows),
+        cut=None if is_packed else sum(row.cut for row in rows),
+        mixed=parts if len(parts) > 1 else [],
+        digests=frozenset().union(*(each.digests for each in drawn)),
+    )
+    beside_them = [row for each in drawn for rest in each.others for row in rest]
+    return _batches(rows, targets, loaded), _batches(beside_them, {}, loaded), text
 
 
 def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
@@ -113,41 +158,23 @@ def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
     return replaced(shares_of(source), AUTO, automatic)
 
 
-def _unpadded(windows: Tensor) -> list[Batch]:
-    """Batches of windows (windows, length) of a language model."""
-    return [
-        {"input_ids": part, "attention_mask": torch.ones_like(part)} for part in windows.split(BATCH) if len(part) > 0
-    ]
-
-
-def _texts(
-    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int
-) -> tuple[list[Batch], list[Batch], CalibrationText]:
-    """Batches of single texts or pairs, those of ``beside`` other texts, and the description."""
-    chosen: list[Sample] = []
+def _texts(spec: PruneSpec, source: str, loaded: LoadedModel, tokens: int, more: int) -> _Drawn:
+    """The first texts of ``source`` that together hold at least ``tokens`` tokens, and at most ``more`` others."""
+    read = read_samples(source, "train", spec.seed, data=copies_of(spec))
+    samples: list[Sample] = []
     rows: list[Row] = []
-    others: list[Row] = []
-    labels: list[Tensor | None] = []
-    parts: list[CalibrationPart] = []
-    digests: set[int] = set()
-    for share, number, more in zip(shares, divided(tokens, shares), divided(beside, shares), strict=True):
-        samples = read_samples(share.source, "train", spec.seed, data=copies_of(spec))
-        its_samples, its_rows = _texts_of(samples, loaded, number, spec.sequence_length)
-        check_amount(share.source, sum(map(len, its_rows)), number, whole=tokens)
-        if loaded.head == _MARKING:
-            check_answers(its_samples, share.source)
-        labels.append(_labels(its_samples, loaded, samples))
-        parts.append(CalibrationPart(source=share.source, split=samples.split))
-        digests |= samples.digests
-        chosen += its_samples
-        rows += its_rows
-        its_others = list(islice(samples, more))
-        check_beside(share.source, len(its_others), more, "texts")
-        others += [row for sample in its_others for row in _rows_of(sample, loaded, spec.sequence_length)]
-    known = [part for part in labels if part is not None]
-    targets = {"labels": torch.cat(known)} if len(known) == len(labels) else _marks(chosen, rows)
-    text = _description(shares, parts, digests, sum(map(len, rows)), len(rows), sum(row.cut for row in rows))
-    return _batches(rows, targets, loaded), _batches(others, {}, loaded), text
+    for sample in read:
+        own = _rows_of(sample, loaded, spec.sequence_length)
+        rows += own
+        samples += [sample] * len(own)
+        tokens -= sum(map(len, own))
+        if tokens <= 0:
+            break
+    if loaded.head == _MARKING:
+        check_answers(samples, source)
+    labels, digests = _labels(samples, loaded, read), set(read.digests)
+    others = [_rows_of(sample, loaded, spec.sequence_length) for sample in islice(read, more)]
+    return _Drawn(read.split, rows, others, _marks(samples, rows) if labels is None else {"labels": labels}, digests)
 
 
 def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedModel) -> list[Batch]:
@@ -162,26 +189,6 @@ def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedM
     ]
 
 
-def _description(
-    shares: Sequence[Share],
-    parts: list[CalibrationPart],
-    digests: set[int],
-    tokens: int,
-    sequences: int,
-    cut: int | None = None,
-) -> CalibrationText:
-    is_mixed = len(parts) > 1
-    return CalibrationText(
-        source=name_of(shares),
-        split=None if is_mixed else parts[0].split,
-        tokens=tokens,
-        sequences=sequences,
-        cut=cut,
-        mixed=parts if is_mixed else [],
-        digests=frozenset(digests),
-    )
-
-
 def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Sequence[Row]:
     """One row; or, if the model marks answers and the sample has one, the windows that hold it, else the first window."""
     if loaded.head == _MARKING and sample.answers:
@@ -193,27 +200,10 @@ def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Seque
 def _marks(samples: list[Sample], rows: list[Row]) -> dict[str, Tensor]:
     """Positions of the first and the last token of each row's answer, (rows,) each; empty if a row is no window."""
     marks = [marks_of(row, sample) for sample, row in zip(samples, rows, strict=True) if isinstance(row, Window)]
-    if len(marks) < len(rows):
+    if not marks or len(marks) < len(rows):
         return {}
     starts, ends = torch.tensor(marks).unbind(dim=1)
     return {"start_positions": starts, "end_positions": ends}
-
-
-def _texts_of(
-    samples: Iterable[Sample], loaded: LoadedModel, tokens: int, sequence_length: int
-) -> tuple[list[Sample], list[Row]]:
-    """The rows of the first ``samples`` that together hold at least ``tokens`` tokens, and the sample of each row."""
-    chosen: list[Sample] = []
-    rows: list[Row] = []
-    count = 0
-    for sample in samples:
-        own = _rows_of(sample, loaded, sequence_length)
-        rows += own
-        chosen += [sample] * len(own)
-        count += sum(map(len, own))
-        if count >= tokens:
-            break
-    return chosen, rows
 
 
 def _labels(samples: list[Sample], loaded: LoadedModel, read: Samples) -> Tensor | None:
@@ -222,18 +212,18 @@ def _labels(samples: list[Sample], loaded: LoadedModel, read: Samples) -> Tensor
     None if a sample has no usable label, or if the labels can be read both as names and as numbers of classes.
     """
     if loaded.head == "sequence-classification" and problem_of(loaded.model.config) == "regression":
-        numbers = [number for sample in samples if (number := number_of(sample.label)) is not None]
-        return torch.tensor(numbers) if len(numbers) == len(samples) else None
-    labels = [sample.label for sample in samples if sample.label is not None]
-    if not is_classifier(loaded.model) or len(labels) < len(samples):
-        return None
-    if (order := loaded.label_orders.get(read.source)) is not None:
-        classes: dict[str, int] = dict(zip(task_named(read.source).labels, order.classes, strict=True))
-        found = [classes.get(label) for label in labels]
+        found: Sequence[float | None] = [number_of(sample.label) for sample in samples]
     else:
-        try:
-            found = classes_of(labels, loaded.model.config, possible=read.label_names)
-        except AmbiguousLabelsError:
+        labels = [sample.label for sample in samples if sample.label is not None]
+        if not is_classifier(loaded.model) or len(labels) < len(samples):
             return None
+        if (order := loaded.label_orders.get(read.source)) is not None:
+            classes: dict[str, int] = dict(zip(task_named(read.source).labels, order.classes, strict=True))
+            found = [classes.get(label) for label in labels]
+        else:
+            try:
+                found = classes_of(labels, loaded.model.config, possible=read.label_names)
+            except AmbiguousLabelsError:
+                return None
     known = [label for label in found if label is not None]
     return torch.tensor(known) if len(known) == len(found) else None

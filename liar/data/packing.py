@@ -48,11 +48,6 @@ class Joining:
     separator: Separator
     is_running: bool = False
 
-    @property
-    def between(self) -> str | None:
-        """The text between two texts; None if it is a token."""
-        return _BETWEEN.get(self.separator)
-
 
 DOCUMENTS = Joining("document")
 
@@ -101,8 +96,7 @@ def pack(
     Windows do not overlap; tokens after the last full window are dropped. Reads little more text than needed.
     """
     wanted = count * sequence_length
-    between = joining.between
-    if between is None:
+    if (between := _BETWEEN.get(joining.separator)) is None:
         tokens = _joined_by_token(texts, tokenizer, wanted, token_between(joining, tokenizer))
     else:
         tokens = _joined_by_text(iter(texts), tokenizer, wanted, between)

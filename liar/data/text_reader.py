@@ -11,7 +11,7 @@ import csv
 import json
 import logging
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby, islice
@@ -25,7 +25,7 @@ from liar.data.hub import Part, open_copy, open_named, open_part
 from liar.errors import CalibrationError
 from liar.loading.demo_bundle import fetch_demo
 from liar.runtime.quiet import quiet
-from liar.tasks.record import DemoData, HubData, Task
+from liar.tasks.record import DemoData, HubData, Keyed, Task
 from liar.tasks.registry import TASKS
 from liar.tasks.samples import Article, RatedSentence, Sample
 from liar.tasks.splits import Split, digest_of, part_of
@@ -83,7 +83,10 @@ def read_samples(
     such a part.
     """
     task = next((task for task in TASKS if task.name == source), None)
-    if (bundled := _bundled(source, task, split)) is not None:
+    text = text_named(source)
+    own = DemoData((text,)) if text is not None else task.data if task is not None else None
+    if isinstance(own, DemoData):
+        bundled = demo_samples(own, split)
         read = Samples(source, split, iter(bundled), task.labels if task is not None else (), len(bundled))
         if seed is None:
             return read
@@ -91,23 +94,16 @@ def read_samples(
         random.Random(seed).shuffle(shuffled)
         return replace(read, _rows=iter(shuffled))
     if task is not None:
-        if not isinstance(task.data, HubData):
+        if not isinstance(own, HubData):
             raise CalibrationError(f"{source} has no text to read here; name a file, a hub dataset, or {WIKI.id}.")
-        name = task.data.parts[split]
-        part = open_copy(data, task.data, name) if data is not None else open_part(task.data, name)
-        return _of_part(source, Selection(source, task.columns), part, seed, task)
-    asked = selection(source)
-    path = Path(asked.source).expanduser()
-    part = _open_file(path) if _is_file_name(asked.source) else open_named(asked.source, split)
-    return _of_part(source, asked, part, seed, raw=raw)
-
-
-def _of_part(
-    source: str, asked: Selection, part: Part, seed: int | None, task: Task | None = None, *, raw: bool = False
-) -> Samples:
-    dataset = part.dataset
-    if seed is not None:
-        dataset = dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
+        name = own.parts[split]
+        part = open_copy(data, own, name) if data is not None else open_part(own, name)
+        asked = Selection(source, task.columns)
+    else:
+        asked = selection(source)
+        path = Path(asked.source).expanduser()
+        part = _open_file(path) if _is_file_name(asked.source) else open_named(asked.source, split)
+    dataset = part.dataset if seed is None else part.dataset.shuffle(seed=seed, buffer_size=_SHUFFLE_BUFFER)
     rows = _rows(asked, replace(part, dataset=dataset), task)
     names = task.labels if task is not None else label_names(part.dataset, asked.label)
     return Samples(source, part.name, rows if raw else _written(rows), names, part.number)
@@ -121,13 +117,6 @@ def _written(rows: Iterator[Sample]) -> Iterator[Sample]:
         text = sample.text.strip()
         if text or pair:
             yield replace(sample, text=text, pair=pair)
-
-
-def _bundled(source: str, task: Task | None, split: Split) -> list[Sample] | None:
-    """Samples of the demo bundle, sorted by a hash, so that the first few are a random sample; None for other sources."""
-    if (text := text_named(source)) is not None:
-        return text_samples(text, split)
-    return demo_samples(task.data, split) if task is not None and isinstance(task.data, DemoData) else None
 
 
 def _is_file_name(source: str) -> bool:
@@ -228,22 +217,14 @@ def demo_samples(data: DemoData, split: Split) -> list[Sample]:
 
     A sample that the source repeats counts once, and none is in two parts. Raises what ``fetch_demo`` raises.
     """
-    if data.build is None:
-        return [sample for text in data.texts for sample in text_samples(text, split)]
-    (text,) = data.texts  # no task needs rows of two texts
-    return list(part_of(data.build(rows_of(text)), split).values())
+    build = data.build or _documents
+    return [sample for text in data.texts for sample in part_of(build(rows_of(text)), split).values()]
 
 
-def text_samples(text: Text, split: Split) -> list[Sample]:
-    """The documents of one part of a text of the demo bundle, sorted by a hash; none is in two parts."""
-    return [Sample(document) for document in part_of(_documents(text), split).values()]
-
-
-def _documents(text: Text) -> Iterator[tuple[str, str]]:
+def _documents(rows: Sequence[Article | RatedSentence]) -> Iterator[Keyed]:
     """Documents, each with the key that decides its part: its title, else its first sentence."""
-    rows = rows_of(text)
-    yield from ((row.title, row.extract) for row in rows if isinstance(row, Article))
+    yield from ((row.title, Sample(row.extract)) for row in rows if isinstance(row, Article))
     sentences = (row for row in rows if isinstance(row, RatedSentence))
     for _, document in groupby(sentences, key=lambda sentence: sentence.document):
         parts = [sentence.text for sentence in document]
-        yield parts[0], " ".join(parts)
+        yield parts[0], Sample(" ".join(parts))

@@ -1,78 +1,52 @@
-"""Windows of text for a language model: of calibration text, also of several sources at once, and held-out ones."""
+"""Windows of calibration text for a language model, and the shares of several texts."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Generator, Sequence
-from dataclasses import replace
-from itertools import accumulate, pairwise, zip_longest
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from liar.data.own_text import own_text_steps
 from liar.data.packing import joining_of, pack
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, ShortTextError
-from liar.results import CalibrationPart
-from liar.spec import PruneSpec, Separator
+from liar.spec import PruneSpec
 from liar.tasks.mixes import OWN_TEXT, Share
-from liar.tasks.record import Task
-from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
-
-_MIN_WINDOWS = 2  # a single window has no standard error
 
 _DRAWN_FROM = 1_000_000
 """Calibration windows of a running text are drawn from this many tokens at its beginning, or more if needed."""
 
 
-def calibration_windows_steps(
-    spec: PruneSpec, shares: Sequence[Share], loaded: LoadedModel, tokens: int, beside: int, data: str | None
-) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, list[CalibrationPart], set[int]]]:
-    """Windows, :func:`sequences_of` them, of the training parts of the texts in ``shares``, windows of ``beside`` tokens
-    of the same mix that are none of those, the parts of their sources, and the digests of the texts.
+def windows_steps(
+    spec: PruneSpec, source: str, loaded: LoadedModel, count: int, more: int, data: str | None
+) -> Generator[tuple[int, int], None, tuple[Tensor, Tensor, Samples]]:
+    """At most ``count`` windows of the training part of ``source``, drawn with the seed, at most ``more`` others, and that
+    part. The ``count`` do not depend on ``more``.
 
-    The windows of a mix are shuffled, so that any part of them is such a mix too. Yields (tokens written, tokens in all)
-    while the model writes text of its own. Raises :class:`CalibrationError` if a text holds less than its share.
+    Yields (tokens written, tokens in all) while the model writes text of its own.
     """
-    length = spec.sequence_length
-    count = sequences_of(tokens, length)
-    numbers = divided(count, shares)
-    if not all(numbers):
-        raise CalibrationError(
-            f"{tokens:,} tokens are {count} sequences, too few for a mix of {len(shares)} texts; take more tokens or shorter "
-            "sequences."
-        )
-    found: list[Tensor] = []
-    others: list[Tensor] = []
-    parts: list[CalibrationPart] = []
-    digests: set[int] = set()
-    for share, number, more in zip(shares, numbers, divided(sequences_of(beside, length), shares), strict=True):
-        if share.source == OWN_TEXT:
-            windows, split = (yield from own_text_steps(loaded, number, length, spec.seed)), None
-            its_others = (yield from own_text_steps(loaded, more, length, -1 - spec.seed)) if more else windows[:0]
-        else:
-            windows, its_others, samples = _windows(spec, share.source, loaded, number, more, data)
-            split, digests = samples.split, digests | samples.digests
-        check_amount(share.source, windows.numel(), min(number * length, tokens), whole=tokens)
-        check_beside(share.source, its_others.numel(), more * length, "tokens")
-        found.append(windows)
-        others.append(its_others)
-        parts.append(CalibrationPart(source=share.source, split=split))
-    windows = torch.cat(found)
-    if len(shares) > 1:
-        windows = windows[torch.randperm(count, generator=torch.Generator().manual_seed(spec.seed))]
-    return windows, torch.cat(others), parts, digests
-
-
-def sequences_of(tokens: int, sequence_length: int) -> int:
-    """Number of whole sequences that hold at least ``tokens``."""
-    return math.ceil(tokens / sequence_length)
+    length, seed = spec.sequence_length, spec.seed
+    if source == OWN_TEXT:
+        windows = yield from own_text_steps(loaded, count, length, seed)
+        beside = (yield from own_text_steps(loaded, more, length, -1 - seed)) if more else windows[:0]
+        return windows, beside, Samples(source, None, iter(()))
+    joining = joining_of(source, spec.separator)
+    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
+    pool = max(count, _DRAWN_FROM // length) if joining.is_running else count
+    windows = pack((sample.joined for sample in samples), loaded.tokenizer, length, pool + more, joining)
+    if not joining.is_running:
+        return windows[:count], windows[count:], samples
+    among = range(min(pool, len(windows)))
+    drawn = random.Random(seed).sample(among, min(count, len(among)))
+    left = sorted({*range(len(windows))}.difference(drawn))
+    others = random.Random(seed).sample(left, min(more, len(left)))
+    return windows[sorted(drawn)], windows[sorted(others)], samples
 
 
 def divided(count: int, shares: Sequence[Share]) -> list[int]:
@@ -106,58 +80,3 @@ def check_beside(source: str, found: int, wanted: int, unit: str) -> None:
             f"{wanted:,} {unit} of {source!r} are wanted that the calibration does not have, and there are {found:,}; give "
             "more text, or take fewer calibration tokens."
         )
-
-
-def held_out_windows(
-    loaded: LoadedModel,
-    task: Task,
-    split: Split,
-    *,
-    data: str | None,
-    limit: int,
-    sequence_length: int,
-    separator: Separator,
-) -> tuple[Tensor, Samples]:
-    """Held-out windows for perplexity, (windows, sequence_length) int64, and the source that they were read from.
-
-    The text is ``data`` (see :func:`liar.data.text_reader.read_samples`), else those of the task; of several texts windows are
-    taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
-    :class:`CalibrationError` for text of fewer than two windows.
-    """
-    sources = [data] if data is not None else [text.id for text in task.texts]
-    count = max(limit, _MIN_WINDOWS)
-    found: list[Tensor] = []
-    digests: set[int] = set()
-    for source in sources:
-        joining = joining_of(source, separator)
-        samples = read_samples(source, split, raw=joining.is_running)
-        texts = (sample.joined for sample in samples)
-        found.append(pack(texts, loaded.tokenizer, sequence_length, math.ceil(count / len(sources)), joining))
-        digests |= samples.digests
-    in_turn = [window for windows in zip_longest(*found) for window in windows if window is not None][:count]
-    if len(in_turn) < _MIN_WINDOWS:
-        raise CalibrationError(
-            f"The text {data or task.title!r} fills {len(in_turn)} windows of {sequence_length} tokens, and perplexity needs "
-            f"at least {_MIN_WINDOWS}; give more text or a smaller sequence length."
-        )
-    source = samples.source if len(sources) == 1 else ", ".join(sources)
-    return torch.stack(in_turn), replace(samples, source=source, digests=digests)
-
-
-def _windows(
-    spec: PruneSpec, source: str, loaded: LoadedModel, count: int, more: int, data: str | None
-) -> tuple[Tensor, Tensor, Samples]:
-    """At most ``count`` windows of the training part of ``source``, drawn with the seed, at most ``more`` others, and that
-    part. The ``count`` do not depend on ``more``.
-    """
-    joining, seed = joining_of(source, spec.separator), spec.seed
-    samples = read_samples(source, "train", None if joining.is_running else seed, raw=joining.is_running, data=data)
-    pool = max(count, _DRAWN_FROM // spec.sequence_length) if joining.is_running else count
-    windows = pack((sample.joined for sample in samples), loaded.tokenizer, spec.sequence_length, pool + more, joining)
-    if not joining.is_running:
-        return windows[:count], windows[count:], samples
-    among = range(min(pool, len(windows)))
-    drawn = random.Random(seed).sample(among, min(count, len(among)))
-    left = sorted({*range(len(windows))}.difference(drawn))
-    others = random.Random(seed).sample(left, min(more, len(left)))
-    return windows[sorted(drawn)], windows[sorted(others)], samples

@@ -11,7 +11,7 @@ it in products at the cores' peak; one ending at a time, with the head still onl
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from liar.data.batching import by_length
 from liar.errors import CalibrationError
 from liar.runtime.devices import execution_device
 from liar.runtime.memory import EVALUATION_POSITIONS, EVALUATION_WINDOWS
@@ -55,14 +56,12 @@ def score_steps(
     """
     items = _branched(pairs, positions)
     scores: dict[int, list[Score]] = {}
-    done, total = 0, sum(len(item.endings) for item in items)
-    batches = list(_batches(items))
+    total = sum(len(item.endings) for item in items)
+    batches = list(by_length(items, tokens=_TOKENS))
     random.Random(0).shuffle(batches)  # mixes short and long ones, so that time grows evenly with the batches
     for batch in batches:
-        for position, found in zip(batch, _scores(model, [items[position] for position in batch]), strict=True):
-            scores[position] = found
-            done += len(found)
-        yield done, total
+        scores |= zip(batch, _scores(model, [items[position] for position in batch]), strict=True)
+        yield sum(map(len, scores.values())), total
     return [score for position in range(len(items)) for score in scores[position]]
 
 
@@ -86,18 +85,6 @@ def _branched(pairs: Iterable[Pair], positions: int) -> list[Branches]:
         else:
             items.append(Branches(context, endings))
     return items
-
-
-def _batches(items: Sequence[Branches]) -> Iterator[list[int]]:
-    """Positions in ``items`` of similar length, together at most :data:`_TOKENS` tokens with padding."""
-    batch: list[int] = []
-    for position in sorted(range(len(items)), key=lambda position: len(items[position])):
-        if batch and (len(batch) + 1) * len(items[position]) > _TOKENS:
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch
 
 
 @torch.no_grad()

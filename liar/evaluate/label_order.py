@@ -6,7 +6,6 @@ their own: an MNLI model read in the wrong order is right in 7 % of the items.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice, permutations
@@ -19,6 +18,7 @@ from liar.evaluate.classification import logits_steps
 from liar.models.heads import LabelOrder, class_names, has_unnamed_classes
 from liar.progress import finish
 from liar.tasks.record import Task
+from liar.tasks.splits import letters_of
 
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
@@ -45,9 +45,9 @@ def settle_order(loaded: LoadedModel, task: Task, data: str | None = None) -> La
 def order_by_name(loaded: LoadedModel, task: Task) -> LabelOrder | None:
     """The order by the names of the classes; None if they have no names. Raises what :func:`settle_order` raises."""
     names = class_names(loaded.model.config)
-    position = {_plain(name): index for index, name in enumerate(names)}
-    if all(_plain(label) in position for label in task.labels):
-        classes = tuple(position[_plain(label)] for label in task.labels)
+    position = {letters_of(name): index for index, name in enumerate(names)}
+    if all(letters_of(label) in position for label in task.labels):
+        classes = tuple(position[letters_of(label)] for label in task.labels)
         others = [name for index, name in enumerate(names) if index not in classes]
         note = f"{loaded.id} has classes that {task.name} lacks, and they are ignored: {_listed(others)}."
         return LabelOrder(classes, note if others else None)
@@ -94,8 +94,3 @@ def _by_answers(loaded: LoadedModel, task: Task, data: str | None) -> LabelOrder
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:12])
-
-
-def _plain(name: str) -> str:
-    """A label without case and punctuation: ``not_entailment`` and ``Not entailment`` are one."""
-    return re.sub(r"[\W_]+", "", name.casefold())

@@ -1,6 +1,6 @@
 """What a variant answered to the items of a task, the metrics of these answers, and their compact records.
 
-A :class:`Comparison` finds the items on which the variants disagree: examples behind a change of accuracy.
+:func:`changes_of` finds the items on which the variants disagree: examples behind a change of accuracy.
 """
 
 from __future__ import annotations
@@ -85,24 +85,18 @@ def digest(content: bytes) -> str:
 # -- items on which the variants disagree -----------------------------------------------------------------------------
 
 
-class Comparison:
-    """The answers of each variant to each item, collected to find the items on which variants differ."""
+Outcomes = dict[str, dict[MeasuredVariant, Outcome]]
+"""The answers to each task by variant; the items must be the same for every variant."""
 
-    def __init__(self) -> None:
-        self._outcomes: dict[str, dict[MeasuredVariant, Outcome]] = {}
 
-    def note(self, task: str, variant: MeasuredVariant, outcome: Outcome) -> None:
-        """Store the answers of a variant; the items must be the same for every variant."""
-        self._outcomes.setdefault(task, {})[variant] = outcome
-
-    def changes(self) -> list[Change]:
-        """The first :data:`MOST_CHANGES` items of every group, in order, for each task with all three variants."""
-        return [
-            change
-            for task, outcomes in self._outcomes.items()
-            if outcomes.keys() >= set(VARIANTS)
-            for change in _first_of_each_group(_differing(task, outcomes))
-        ]
+def changes_of(outcomes: Outcomes) -> list[Change]:
+    """The first :data:`MOST_CHANGES` items of every group, in order, for each task with all three variants."""
+    return [
+        change
+        for task, of_task in outcomes.items()
+        if of_task.keys() >= set(VARIANTS)
+        for change in _first_of_each_group(_differing(task, of_task))
+    ]
 
 
 def _differing(task: str, outcomes: dict[MeasuredVariant, Outcome]) -> Iterator[Change]:

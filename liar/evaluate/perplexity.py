@@ -25,11 +25,9 @@ def window_steps(model: PreTrainedModel, windows: Tensor) -> Steps:
     over the n windows, by the delta method.
     """
     means: list[Tensor] = []
-    done = 0
     for part in windows.split(EVALUATION_WINDOWS):
         means.append(_mean_nll(model, part))
-        done += len(part)
-        yield done, len(windows)
+        yield sum(map(len, means)), len(windows)
     nll = torch.cat(means)
     value = math.exp(float(nll.mean()))
     stderr = value * float(nll.std(correction=1)) / math.sqrt(len(nll))

@@ -6,22 +6,25 @@ answers to training texts decide the order of classes without names.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from liar.data.columns import check_answers, check_labels
-from liar.data.packing import joining_of
+from liar.data.packing import joining_of, pack
 from liar.data.question_windows import check_question
 from liar.data.text_reader import Samples, read_samples
-from liar.data.text_windows import held_out_windows
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.multiple_choice import choose_steps
-from liar.evaluate.outcome import Comparison, Steps
+from liar.evaluate.outcome import Outcomes, Steps
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import LabelOrder, class_names, classes_of, number_of
@@ -34,6 +37,7 @@ from liar.tasks.splits import Split
 if TYPE_CHECKING:
     from liar.models.loaded import LoadedModel
 
+_MIN_WINDOWS = 2  # a single window has no standard error
 
 EvaluationSteps = Generator[tuple[int, int], None, Evaluation]
 """Generator of (items done, items in all) after each batch; closing it between two batches stops the evaluation."""
@@ -57,16 +61,14 @@ class Exam:
     note: str | None = None
     digests: frozenset[int] = frozenset()
 
-    def steps(
-        self, loaded: LoadedModel, variant: MeasuredVariant, comparison: Comparison | None = None
-    ) -> EvaluationSteps:
+    def steps(self, loaded: LoadedModel, variant: MeasuredVariant, outcomes: Outcomes | None = None) -> EvaluationSteps:
         """Measure the metrics of the task, or those that the outcome names.
 
-        ``comparison`` records the answer to each item. ``variant`` only labels the result.
+        ``outcomes`` records the answer to each item. ``variant`` only labels the result.
         """
         outcome = yield from self.ask(loaded)
-        if comparison is not None:
-            comparison.note(self.task.name, variant, outcome)
+        if outcomes is not None:
+            outcomes.setdefault(self.task.name, {})[variant] = outcome
         main, *further = outcome.figures(outcome.metrics or self.task.metrics)
         return Evaluation(
             task=self.task.name,
@@ -108,25 +110,36 @@ class Request:
 
 
 def _windows(request: Request) -> Exam:
-    windows, read = held_out_windows(
-        request.loaded,
-        request.task,
-        request.split,
-        data=request.data,
-        limit=request.limit,
-        sequence_length=request.length,
-        separator=request.separator,
-    )
-    separator = joining_of(request.source, request.separator).separator
-    return Exam(
-        task=request.task,
-        source=read.source,
-        split=read.split,
-        length=windows.shape[1],
-        ask=lambda loaded: window_steps(loaded.model, windows),
-        separator=separator,
-        digests=frozenset(read.digests),
-    )
+    windows, read = held_out_windows(request)
+    exam = _exam(request, read, lambda model, _: window_steps(model, windows))
+    return replace(exam, separator=joining_of(request.source, request.separator).separator)
+
+
+def held_out_windows(request: Request) -> tuple[Tensor, Samples]:
+    """Held-out windows for perplexity, (windows, length) int64, and the source that they were read from.
+
+    The text is the user's own (see :func:`liar.data.text_reader.read_samples`), else those of the task; of several texts
+    windows are taken in turn. At most ``limit`` windows, at least two, from the beginning of each text. Raises
+    :class:`CalibrationError` for text of fewer than two windows.
+    """
+    task, data, length = request.task, request.data, request.length
+    sources = [data] if data is not None else [text.id for text in task.texts]
+    count = max(request.limit, _MIN_WINDOWS)
+    found: list[Tensor] = []
+    digests: set[int] = set()
+    for source in sources:
+        joining = joining_of(source, request.separator)
+        samples = read_samples(source, request.split, raw=joining.is_running)
+        texts = (sample.joined for sample in samples)
+        found.append(pack(texts, request.loaded.tokenizer, length, math.ceil(count / len(sources)), joining))
+        digests |= samples.digests
+    in_turn = [window for windows in zip_longest(*found) for window in windows if window is not None][:count]
+    if len(in_turn) < _MIN_WINDOWS:
+        raise CalibrationError(
+            f"The text {data or task.title!r} fills {len(in_turn)} windows of {length} tokens, and perplexity needs at least "
+            f"{_MIN_WINDOWS}; give more text or a smaller sequence length."
+        )
+    return torch.stack(in_turn), replace(samples, source=", ".join(sources), digests=digests, number=None)
 
 
 def _classes(request: Request) -> Exam:

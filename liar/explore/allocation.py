@@ -205,8 +205,10 @@ def best_bundles(
 
     The count is that of :func:`settled_counts`.
     """
+    scores = scores.astype(np.float64, copy=True)
     if edit is not None:
-        scores = edited_scores(edit, site, scores)
+        scores[sorted(bundles_of(site, edit.keep))] = np.inf
+        scores[sorted(bundles_of(site, edit.remove))] = -np.inf
     return np.sort(np.argsort(-scores, kind="stable")[:count])
 
 
@@ -262,11 +264,3 @@ def check_edits(edits: Mapping[str, SiteEdit], sites: Sequence[Site]) -> None:
 def bundles_of(site: Site, units: Iterable[int]) -> frozenset[int]:
     """Bundles that contain ``units``."""
     return frozenset(unit // site.group for unit in units)
-
-
-def edited_scores(edit: SiteEdit, site: Site, scores: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Scores (bundles,) with the bundles kept by ``edit`` best and those it removes worst."""
-    changed = scores.astype(np.float64, copy=True)
-    changed[sorted(bundles_of(site, edit.keep))] = np.inf
-    changed[sorted(bundles_of(site, edit.remove))] = -np.inf
-    return changed

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from liar.errors import LiarError
 from liar.explore.atlas import Atlas, AtlasKey
-from liar.explore.forecast import forecast
+from liar.explore.forecast import is_covered
 from liar.files import ASSETS, keep_in
 from liar.spec import PruneSpec
 from liar.store import default_folder, read_or_none
@@ -37,12 +36,7 @@ class AtlasStore:
     def curves_of(self, spec: PruneSpec) -> Atlas | None:
         """Atlas of a spec's calibration if it forecasts the spec, edits by hand aside; else None."""
         atlas = self.find(spec)
-        try:
-            if atlas is not None:
-                forecast(spec.model_copy(update={"edits": ()}), atlas)
-        except LiarError:
-            return None
-        return atlas
+        return atlas if atlas and is_covered(spec.model_copy(update={"edits": ()}), atlas) else None
 
     def save(self, atlas: Atlas) -> Path:
         """Store ``atlas``; raises :class:`StorageError`, and then it is found only while it stays in memory."""

@@ -104,6 +104,14 @@ def forecast(spec: PruneSpec, atlas: Atlas) -> Forecast:
     return Forecast(spec, reports, totals, divergence(by_loss(spec, charts), counts) if atlas.facts.sensitive else None)
 
 
+def is_covered(spec: PruneSpec, atlas: Atlas) -> bool:
+    """Whether ``atlas`` forecasts ``spec``."""
+    with suppress(InvalidSpecError):
+        forecast(spec, atlas)
+        return True
+    return False
+
+
 def report_of(
     site: Site,
     kept: Sequence[int],

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
+from liar.calibration.calibrate import read_text
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.choices import IMPORTANCE, Criterion
@@ -23,7 +24,6 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, AtlasFacts, AtlasKey, KindArrays, KindFacts
 from liar.jobs.estimates import Estimate
 from liar.jobs.plan import atlas_parts
-from liar.jobs.read_text import read_text
 from liar.maths.choice_errors import CHOICE_RECONSTRUCTIONS, choice_errors, has_few_choices
 from liar.maths.criteria import Evidence, SiteGradients, deviation, order_of, score
 from liar.maths.error_curves import error_curves

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.answering.generate import generate
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes
 from liar.evaluate.task_readers import Exam
 from liar.evaluate.timing.speed import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
@@ -25,7 +26,7 @@ from liar.spec import PruneSpec
 class Measures:
     """Collected measurements of a run, one variant after the other.
 
-    ``known`` are earlier evaluations of the dense model or its quantized copy, which are not repeated; ``comparison``
+    ``known`` are earlier evaluations of the dense model or its quantized copy, which are not repeated; ``outcomes``
     records the answer to every item. ``exams``, one for each task of the recipe, and the ``pace`` of the run must be set before
     anything is measured.
     """
@@ -34,7 +35,7 @@ class Measures:
     prompts: Sequence[str]
     max_new_tokens: int
     known: Mapping[tuple[str, MeasuredVariant], Evaluation]
-    comparison: Comparison
+    outcomes: Outcomes
     watch: Stopwatch = field(default_factory=Stopwatch)
     pace: Pace = field(init=False)
     exams: Mapping[str, Exam] = field(default_factory=dict)
@@ -89,8 +90,9 @@ class Measures:
         if dense is None:
             words = "Loading the dense model once more, to time both in turns"
             yield self.pace.at("reconstructed timing", "load", 0, 1, words)
-            with self.watch.stage("load"):
-                dense = _if_it_fits(reload)
+            with self.watch.stage("load"), suppress(InsufficientMemoryError), readable_failures():
+                loaded = reload()
+                dense = None if is_offloaded(loaded.model) else loaded
         if dense is not None:
             yield from self._turns({"dense": dense, "reconstructed": reconstructed})
             return
@@ -109,7 +111,7 @@ class Measures:
             evaluation = self.known.get((task, variant))
             if evaluation is None:
                 with self.watch.stage("evaluate"):
-                    steps = self.exams[task].steps(loaded, variant, self.comparison)
+                    steps = self.exams[task].steps(loaded, variant, self.outcomes)
                     words = f"Measuring {task} of the {variant_name(variant)} model"
                     evaluation = yield from self.pace.along(f"{variant} {task}", steps, "evaluate", words)
             self.evaluations.append(evaluation)
@@ -123,13 +125,3 @@ class Measures:
             speeds, gain = yield from self.pace.along(f"{variant} timing", steps, "evaluate", words)
         self._speeds |= {speed.variant: speed for speed in speeds}
         self.gains.append(gain)
-
-
-def _if_it_fits(load: Callable[[], LoadedModel]) -> LoadedModel | None:
-    """Load a model; None if it does not fit into memory as a whole."""
-    try:
-        with readable_failures():
-            loaded = load()
-    except InsufficientMemoryError:
-        return None
-    return None if is_offloaded(loaded.model) else loaded

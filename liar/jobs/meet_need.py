@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import exp, log
 
 import numpy as np
 
-from liar.calibration.calibrate import Calibration, calibration_steps
+from liar.calibration.calibrate import calibration_steps
 from liar.errors import InvalidSpecError
 from liar.evaluate.prepared_task import evaluate_steps
-from liar.events import Finished, Progress
+from liar.events import Event, Progress
 from liar.explore.allocation import allocate, check_units
 from liar.explore.forecast import divergence
 from liar.explore.need import Need, possible_ratios, ratio_for, ratio_of_loss
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
 from liar.models.loaded import LoadedModel, parameter_count
-from liar.progress import relay
+from liar.progress import relay, relay_all
 from liar.runtime.environment import readable_failures
 from liar.spec import PruneSpec
 from liar.tasks.demo import PERPLEXITY
@@ -80,8 +81,10 @@ def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progr
         if ratio <= max((trial.ratio for trial in trials if trial.measured <= most), default=0.0):
             break
         words = f"Trying a ratio of {ratio:g}"
-        pruned = yield from _pruned(spec.model_copy(update={"ratio": ratio}), loaded, calibration, words)
-        measured = (yield from _perplexity(spec, pruned, f"{words}: measuring")) / dense
+        run = stream(spec.model_copy(update={"ratio": ratio}), loaded, calibration=calibration)
+        finished = yield from relay_all(run, partial(_progress, words))
+        assert finished.model is not None, "a run returns its model"
+        measured = (yield from _perplexity(spec, finished.model, f"{words}: measuring")) / dense
         trials.append(Trial(ratio, expected[ratio], measured))
         if most**CLOSE <= measured <= most:
             break
@@ -119,12 +122,6 @@ def _perplexity(spec: PruneSpec, loaded: LoadedModel, words: str) -> Generator[P
     return evaluation.value
 
 
-def _pruned(
-    spec: PruneSpec, loaded: LoadedModel, calibration: Calibration, words: str
-) -> Generator[Progress, None, LoadedModel]:
-    for event in stream(spec, loaded, calibration=calibration):
-        if isinstance(event, Progress):
-            yield Progress(event.stage, event.done, event.total, f"{words}: {event.message}")
-        elif isinstance(event, Finished) and event.model is not None:
-            return event.model
-    raise AssertionError("a run ends with Finished or with an error")
+def _progress(words: str, event: Event) -> Iterator[Progress]:
+    if isinstance(event, Progress):
+        yield Progress(event.stage, event.done, event.total, f"{words}: {event.message}")

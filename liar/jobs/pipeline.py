@@ -18,18 +18,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration, fits
+from liar.calibration.calibrate import Calibration, fits, read_text
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes, changes_of
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
-from liar.events import Finished, Loaded, Progress
+from liar.events import Event, Finished, Loaded, Progress
 from liar.jobs.estimates import Estimate
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
-from liar.jobs.read_text import read_text
 from liar.jobs.stages import stages_of
 from liar.jobs.stages.reduction import is_calibrated
 from liar.jobs.stages.stage import Events
@@ -40,7 +39,7 @@ from liar.models.heads import check_gradients
 from liar.models.loaded import LoadedModel, model_info, parameter_count, working_copy
 from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
-from liar.progress import Pace
+from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
 from liar.results import DENSE, Evaluation, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
@@ -71,10 +70,8 @@ def run(
     dense: Sequence[Evaluation] = (),
 ) -> RunResult:
     """Do the whole run and return its result; arguments and errors are those of :func:`stream`."""
-    for event in stream(spec, loaded, prompts=prompts, criterion=criterion, calibration=calibration, dense=dense):
-        if isinstance(event, Finished):
-            return event.result
-    raise AssertionError("a run ends with Finished or with an error")
+    events = stream(spec, loaded, prompts=prompts, criterion=criterion, calibration=calibration, dense=dense)
+    return finish(events).result
 
 
 def stream(
@@ -86,10 +83,10 @@ def stream(
     criterion: ScoreFunction | None = None,
     calibration: Calibration | None = None,
     dense: Sequence[Evaluation] = (),
-    comparison: Comparison | None = None,
+    comparison: Outcomes | None = None,
     earlier: RunSummary | None = None,
-) -> Events:
-    """Run ``spec`` and yield typed events; the last is :class:`Finished`.
+) -> Generator[Event, None, Finished]:
+    """Run ``spec`` and yield typed events; the last is :class:`Finished`, which is returned too.
 
     ``loaded`` is the model to prune in place of loading ``spec.model``; it is copied, never changed, and the spec of
     the result names it. All three variants continue (language models) or label (classifiers) the ``prompts``.
@@ -108,12 +105,13 @@ def stream(
     with readable_failures():
         _check_kinds(spec=spec, loaded=loaded, prompts=prompts, criterion=criterion, calibration=calibration)
         criterion = criterion or criterion_of(spec.criterion)
-        spec = spec.model_copy(update={"criterion": name_of(criterion)})
-        spec = spec if loaded is None else named_after(spec, loaded)
+        # The result names the model that was pruned.
+        model = spec.model if loaded is None else loaded.id
+        spec = spec.model_copy(update={"criterion": name_of(criterion), "model": model})
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
-        measures = Measures(spec, prompts, max_new_tokens, known, comparison or Comparison())
+        measures = Measures(spec, prompts, max_new_tokens, known, {} if comparison is None else comparison)
         job = _Run(spec, loaded, measures, criterion, calibration, earlier)
-        yield from job.events()
+        return (yield from job.events())
 
 
 def _check_kinds(**arguments: Any) -> None:
@@ -135,7 +133,7 @@ class _Run:
     calibration: Calibration | None
     earlier: RunSummary | None
 
-    def events(self) -> Events:
+    def events(self) -> Generator[Event, None, Finished]:
         given, watch = self.given, self.measures.watch
         with watch.stage("load"):
             yield Progress("load", 0, 1, f"Loading {self.spec.model}")
@@ -185,7 +183,7 @@ class _Run:
             yield from self._measure("reconstructed")
             yield from self.measures.of_speed(loaded, given, partial(self._load, PlannedWork.of_evaluation()))
         shared: Mapping[Shared, object] = {"calibration": self.calibration, "dense": self.measures.known}
-        yield Finished(
+        finished = Finished(
             RunResult(
                 spec=self.spec,
                 model=info,
@@ -194,7 +192,7 @@ class _Run:
                 calibration=text and text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
-                changes=self.measures.comparison.changes(),
+                changes=changes_of(self.measures.outcomes),
                 speeds=self.measures.speeds,
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
@@ -208,6 +206,8 @@ class _Run:
             variants if variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
         )
+        yield finished
+        return finished
 
     def _load(self, work: PlannedWork) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)
@@ -276,8 +276,3 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         for stage in stages_of(spec):
             yield from stage.restore(result, batches, working, variants)
         return variants
-
-
-def named_after(spec: PruneSpec, loaded: LoadedModel) -> PruneSpec:
-    """``spec`` with the id of ``loaded`` as its model, so that a result names the pruned model."""
-    return spec if spec.model == loaded.id else spec.model_copy(update={"model": loaded.id})

@@ -18,11 +18,11 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 
 from liar.calibration.calibrate import Calibration, calibration_steps, fits
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Finished, Progress
 from liar.jobs.estimates import Estimate
-from liar.jobs.pipeline import named_after, stream
+from liar.jobs.pipeline import stream
 from liar.jobs.plan import sweep_parts
 from liar.jobs.stages import stages_of
 from liar.maths.criteria import criterion_of
@@ -46,7 +46,7 @@ def sweep_steps(
     Raises :class:`liar.errors.LiarError` for every expected failure, before the first run if the sweep is invalid.
     """
     with readable_failures():
-        specs = [named_after(spec, loaded) for spec in sweep.specs]
+        specs = [spec.model_copy(update={"model": loaded.id}) for spec in sweep.specs]
         sites = loaded.adapter.sites(sweep.base.targets)
         for spec in specs:
             for stage in stages_of(spec):
@@ -69,7 +69,7 @@ def sweep_steps(
             words = "One calibration for all runs"
             calibration = yield from pace.along("calibrate", steps, "calibrate", words, pieces=(stored, len(specs)))
         dense: list[Evaluation] = []
-        comparison = Comparison()
+        comparison: Outcomes = {}
         for number, spec in enumerate(missing):
             part = str(number)
             run = stream(spec, given, prompts=prompts, calibration=calibration, dense=dense, comparison=comparison)

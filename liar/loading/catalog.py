@@ -21,12 +21,12 @@ from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
 from liar.loading.demo_bundle import OnProgress, bundle_folder, fetch_demo
 from liar.loading.notices import fetch_notices
-from liar.loading.source import Source, cached_folder, find_model, local_folder, meant, read_config, weight_bytes
+from liar.loading.source import Source, cached_folder, find_model, local_folder, read_config, weight_bytes
 from liar.loading.weights import explained, load_classifier, load_network, register_ragged
 from liar.models.families import adapt
 from liar.models.heads import architecture_for, head_of, task_for
 from liar.models.loaded import LoadedModel
-from liar.presets import DEMO, PRESETS, Preset, preset_of
+from liar.presets import DEMO, PRESETS, Preset, meant, preset_of
 from liar.runtime.memory import PlannedWork
 from liar.runtime.placement import choose_device, choose_dtype
 from liar.runtime.quiet import quiet_transformers
@@ -71,7 +71,8 @@ def load_model(
     fetch_notices(source)
     report(f"Loading {model}", 0.0)
     with quiet_transformers():
-        config = explained(source, lambda: AutoConfig.from_pretrained(source.path, **source.options))
+        with explained(source):
+            config = AutoConfig.from_pretrained(source.path, **source.options)
         tokenizer = _tokenizer(source, config)
         if preset is None or preset.adapter is None:
             network = load_network(source, config, precision, target, offload_folder, work)
@@ -98,9 +99,8 @@ def _tokenizer(source: Source, config: PreTrainedConfig) -> PreTrainedTokenizerB
     folder = Path(source.path)
     tokenizer: PreTrainedTokenizerBase | None = None
     if not folder.is_dir() or any(file for pattern in _TOKENIZER_FILES for file in folder.glob(pattern)):
-        tokenizer = explained(
-            source, lambda: AutoTokenizer.from_pretrained(source.path, config=config, **source.options)
-        )
+        with explained(source):
+            tokenizer = AutoTokenizer.from_pretrained(source.path, config=config, **source.options)
     # Without files, transformers generates one that has only special tokens.
     if tokenizer is None or set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise ModelNotFoundError(

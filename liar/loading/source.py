@@ -19,10 +19,9 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationE
 from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ignore[attr-defined]
 from transformers import PreTrainedConfig
 
-from liar.errors import ModelNotFoundError, UnsupportedModelError
-from liar.models.families import model_types
-from liar.models.ragged import PREFIX
-from liar.presets import likely, preset_of, split_revision
+from liar.errors import ModelNotFoundError
+from liar.models.families import family_of
+from liar.presets import meant, preset_of, split_revision
 
 PROBE_SECONDS = 8.0
 """Time limit of the first request to the Hub, which shows whether it can be reached."""
@@ -132,11 +131,6 @@ def _not_an_id(model: str) -> str:
     return f"There is no folder {model!r}, and it is not a hub id either; {advice}"
 
 
-def meant(model: str) -> str | None:
-    """A question after the demo model that a mistyped name most probably means."""
-    return f"did you mean {near!r}?" if (near := likely(model)) else None
-
-
 def conversion_of(source: Source) -> str | None:
     """``id@refs/pr/N`` of the open pull request in which the Hub's bot offers the weights of ``source`` as safetensors.
 
@@ -155,10 +149,8 @@ def conversion_of(source: Source) -> str | None:
         hf_raise_for_status(answer)
         numbers = [int(item["num"]) for item in answer.json()["discussions"] if _is_conversion(item)]
     except Exception as error:
-        odd = isinstance(
-            error, (OSError, ValueError, KeyError, TypeError, AttributeError)
-        )  # also an answer in another form
-        if not odd and not is_network_error(error):
+        in_another_form = isinstance(error, (ValueError, KeyError, TypeError, AttributeError))
+        if not in_another_form and not isinstance(error, OSError) and not is_network_error(error):
             raise
         return None
     found = Source(source.path, local_only=False, revision=f"refs/pr/{max(numbers, default=0)}")
@@ -179,8 +171,7 @@ def weight_bytes(folder: Path) -> int:
 
 def is_network_error(error: Exception) -> bool:
     """Whether ``error`` is a network error, by class name: the hub client's HTTP library differs between versions."""
-    names = {parent.__name__ for parent in type(error).__mro__}
-    return bool(names & {"TransportError", "RequestException"})
+    return "TransportError" in {parent.__name__ for parent in type(error).__mro__}
 
 
 def cached_folder(model: str) -> Path | None:
@@ -203,9 +194,5 @@ def read_config(source: Source) -> dict[str, Any]:
         raise ModelNotFoundError(
             f"{source.name!r} has no readable config.json; name a folder or hub id of a transformers model."
         )
-    model_type = config.get("model_type")
-    if str(model_type).removeprefix(PREFIX) not in model_types():
-        raise UnsupportedModelError(
-            f"Models of type {model_type!r} are not supported; choose one of: {', '.join(model_types())}."
-        )
+    family_of(config.get("model_type"))
     return config

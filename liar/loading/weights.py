@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from accelerate import cpu_offload, disk_offload, init_empty_weights
@@ -34,8 +35,6 @@ from liar.models.heads import Head, check_gradients, head_of
 from liar.models.ragged import PREFIX, ragged
 from liar.runtime.memory import PlannedWork, working_bytes
 from liar.runtime.placement import check_room, place
-
-T = TypeVar("T")
 
 _ALIGNMENT = 64
 """Alignment in bytes of the tensors that torch allocates on a CPU."""
@@ -68,11 +67,9 @@ def register_ragged(model_type: str) -> None:
         if base not in auto._model_mapping:
             continue
         made, model = ragged(base, auto._model_mapping[base])
-        if config is None:
-            config = made
-            AutoConfig.register(model_type, config)
-        model.config_class = config
+        config = model.config_class = config or made  # one for all heads
         auto.register(config, model)
+    AutoConfig.register(model_type, config)
 
 
 def load_network(
@@ -95,7 +92,7 @@ def load_network(
     if offload_folder is not None and device.type == "cpu":
         # Directly from the checkpoint's files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
-    parameters, widest = explained(source, lambda: _sizes_of(config))
+    parameters, widest = _sizes_of(source, config)
     placement = place(parameters, dtype, device, working_bytes(config, widest, dtype, work))
     if work.gradients:
         check_gradients(head, streamed=placement == "streamed")
@@ -127,7 +124,7 @@ def load_classifier(
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelNotFoundError(f"The adapter in {adapter} is missing; install the package anew.")
-    parameters, widest = explained(source, lambda: _sizes_of(config))
+    parameters, widest = _sizes_of(source, config)
     working, is_host = working_bytes(config, widest, dtype, work), device.type == "cpu"
     # The adapter is merged on the host, the work is done on the device.
     place(parameters, torch.float32, torch.device("cpu"), working if is_host else 0)
@@ -149,10 +146,9 @@ def _read(
 ) -> PreTrainedModel:
     """Call ``from_pretrained``; missing weights are an error unless their names begin with ``may_lack``."""
     # transformers would add the layers of an adapter, also from a pickle; on the Hub it would load another model than this.
-    if explained(
-        source,
-        lambda: find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only),
-    ):
+    with explained(source):
+        adapter = find_adapter_config_file(source.path, revision=source.revision, local_files_only=source.local_only)
+    if adapter:
         raise UnsupportedModelError(
             f"{source.name!r} is an adapter or has one beside its weights; merge it with merge_and_unload of peft, save model "
             "and tokenizer to a new folder with save_pretrained, and name that folder."
@@ -162,10 +158,8 @@ def _read(
     network: PreTrainedModel
     # Otherwise transformers replaces pickled weights of the Hub by those of the first pull request of the right title, or has
     # one made by a service on the Hub and waits without a limit. The variable is the only switch.
-    with patch_environment(DISABLE_SAFETENSORS_CONVERSION="1"):
-        network, report = explained(
-            source, lambda: loader.from_pretrained(source.path, output_loading_info=True, **options)
-        )
+    with patch_environment(DISABLE_SAFETENSORS_CONVERSION="1"), explained(source):
+        network, report = loader.from_pretrained(source.path, output_loading_info=True, **options)
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(may_lack))
     if missing:
         raise UnsupportedModelError(
@@ -193,22 +187,24 @@ def _align(network: PreTrainedModel) -> None:
             tensor.data = tensor.data.clone()
 
 
-def _sizes_of(config: PreTrainedConfig) -> tuple[int, int]:
+def _sizes_of(source: Source, config: PreTrainedConfig) -> tuple[int, int]:
     """Number of distinct parameters, without allocating them, and channels of the widest site."""
-    with init_empty_weights():
-        skeleton = auto_class(config.architectures).from_config(config)
-    skeleton.tie_weights()
-    return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton).widest
+    with explained(source):
+        with init_empty_weights():
+            skeleton = auto_class(config.architectures).from_config(config)
+        skeleton.tie_weights()
+        return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton).widest
 
 
-def explained(source: Source, load: Callable[[], T]) -> T:
-    """Run a loader of transformers and turn its failures into one-sentence errors.
+@contextmanager
+def explained(source: Source) -> Iterator[None]:
+    """Turn the failures of a loader of transformers into one-sentence errors.
 
     Raises :class:`ModelNotFoundError` for missing or damaged files, :class:`UnsupportedModelError` for pickled weights
     (with the pull request that offers converted ones, if the Hub has one) and for a config that does not fit.
     """
     try:
-        return load()
+        yield
     except SafetensorError as error:
         raise ModelNotFoundError(f"The weights of {source.name!r} are damaged; download or save them again.") from error
     except OSError as error:

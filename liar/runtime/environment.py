@@ -20,7 +20,6 @@ from liar.runtime.distributed import processes
 def describe(model: nn.Module) -> dict[str, str]:
     """Versions, device and dtype on which the figures of a run depend."""
     device = execution_device(model)
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "liar": __version__,
@@ -29,7 +28,7 @@ def describe(model: nn.Module) -> dict[str, str]:
         "transformers": version("transformers"),
         "device": str(device),
         "device_name": name,
-        "dtype": dtype,
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "threads": str(torch.get_num_threads()),
         "processes": str(processes()),
     }
@@ -49,7 +48,8 @@ def versions() -> dict[str, str]:
 def is_same_machine(first: Mapping[str, str], second: Mapping[str, str]) -> bool:
     """Whether two results of :func:`describe` have the same device, dtype, threads and processes, so that times compare."""
     alone = {"processes": "1"}  # results of before there were several
-    return all((alone | dict(first)).get(name) == (alone | dict(second)).get(name) for name in _MACHINE)
+    names = ("device", "device_name", "dtype", "threads", "processes")
+    return all((alone | dict(first)).get(name) == (alone | dict(second)).get(name) for name in names)
 
 
 @contextmanager
@@ -57,20 +57,15 @@ def readable_failures() -> Iterator[None]:
     """Turn a full memory or disk into :class:`InsufficientMemoryError` or :class:`StorageError` with advice."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise InsufficientMemoryError(_OUT_OF_MEMORY) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):  # message of the CPU allocator
-            raise InsufficientMemoryError(_OUT_OF_MEMORY) from error
-        raise
+    except (MemoryError, RuntimeError) as error:
+        is_named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not is_named and "can't allocate memory" not in str(error):  # message of the CPU allocator
+            raise
+        raise InsufficientMemoryError(
+            "Memory ran out; take fewer calibration tokens or a shorter sequence length, the one-shot schedule with uniform "
+            "allocation, or a smaller model."
+        ) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError("The disk is full; free some space and run again.") from error
         raise
-
-
-_MACHINE = ("device", "device_name", "dtype", "threads", "processes")
-_OUT_OF_MEMORY = (
-    "Memory ran out; take fewer calibration tokens or a shorter sequence length, the one-shot schedule with uniform "
-    "allocation, or a smaller model."
-)

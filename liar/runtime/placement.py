@@ -12,8 +12,6 @@ import torch
 from liar.errors import InsufficientMemoryError, InvalidSpecError
 from liar.runtime.distributed import processes_here
 
-Placement = Literal["resident", "streamed"]
-
 
 def choose_device(device: str) -> torch.device:
     """Device by name; ``auto`` is CUDA, then MPS, then CPU. Raises :class:`InvalidSpecError` for a missing device."""
@@ -82,7 +80,7 @@ def check_room(needed: int, device: torch.device) -> None:
         )
 
 
-def place(parameters: int, dtype: torch.dtype, device: torch.device, working: int) -> Placement:
+def place(parameters: int, dtype: torch.dtype, device: torch.device, working: int) -> Literal["resident", "streamed"]:
     """Placement of the weights: on ``device`` if ``working`` bytes are left beside them, else streamed from the host.
 
     ``working`` comes from :func:`liar.runtime.memory.working_bytes`. Raises :class:`InsufficientMemoryError` if the host

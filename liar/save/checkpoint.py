@@ -13,11 +13,9 @@ folder then contains a short modelling file and loads with ``trust_remote_code=T
 
 from __future__ import annotations
 
-import errno
 import inspect
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -135,7 +133,7 @@ def save_model(
     precision = str(wanted).removeprefix("torch.")
     sizes, loader = _sizes_of(loaded.model), str(auto_class([_family(loaded.model).__name__]).__name__)
     form: Form = "ragged" if any(sizes.values()) else "stock"
-    with whole_folder(folder) as partial, _storage():
+    with whole_folder(folder) as partial:
         with quiet_transformers():
             save_weights(loaded.model, partial, shard_bytes)
             _save_tokenizer(loaded.tokenizer, partial)
@@ -192,15 +190,6 @@ def check_checkpoint(folder: Path) -> None:
         raise ModelNotFoundError(
             f"The weights in {folder} are missing or damaged; make the checkpoint again with `liar prune MODEL --save DIR`."
         ) from error
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    """Turn errors of safetensors, which has its own for a full disk, into :class:`OSError`."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise OSError(errno.ENOSPC if "space" in str(error) else errno.EIO, str(error)) from error
 
 
 def _write_sizes(

@@ -15,7 +15,7 @@ import pytest
 
 from liar import __version__
 from liar.cli import COMMANDS
-from liar.presets import PRESETS, likely
+from liar.presets import PRESETS, meant
 from liar.report.costs import CostsResult
 from liar.results import EvaluationResult, RunResult
 from liar.save.checkpoint import save_model
@@ -170,8 +170,8 @@ def test_what_no_model_could_do_is_refused_before_one_is_loaded(choices: str, ex
 
 def test_a_mistyped_demo_model_is_guessed() -> None:
     assert sentence(liar("prune", "demo/minilm-sentment")).endswith("; did you mean 'demo/minilm-sentiment'?")
-    assert likely("smollm2-135m") == "demo/smollm2-135m"
-    assert likely("somebody/else") is None
+    assert meant("smollm2-135m") == "did you mean 'demo/smollm2-135m'?"
+    assert meant("somebody/else") is None
 
 
 def test_report_reads_a_compressed_run(tmp_path: Path) -> None:

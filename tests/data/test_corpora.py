@@ -16,10 +16,10 @@ from liar.data import text_reader
 from liar.data.corpora import text_steps
 from liar.data.hub import Part
 from liar.data.packing import Joining, joining_of, longest_sequence, token_between
-from liar.data.text_reader import read_samples, rows_of, text_samples
-from liar.data.text_windows import held_out_windows
+from liar.data.text_reader import demo_samples, read_samples, rows_of
 from liar.errors import CalibrationError, InvalidSpecError, ShortTextError
 from liar.evaluate.prepared_task import prepare
+from liar.evaluate.task_readers import Request, held_out_windows
 from liar.loading.catalog import load_model
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
@@ -29,6 +29,7 @@ from liar.runtime.memory import BATCH
 from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec, Separator
 from liar.tasks.demo import OUT_OF_DOMAIN
+from liar.tasks.record import DemoData
 from liar.tasks.samples import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
@@ -323,13 +324,11 @@ def test_auto_takes_the_text_of_the_models_task() -> None:
 @pytest.mark.demo
 def test_windows_of_several_texts_are_taken_in_turn() -> None:
     loaded = load_model("demo/smollm2-135m")
-    found, read = held_out_windows(
-        loaded, OUT_OF_DOMAIN, "test", data=None, limit=5, sequence_length=64, separator="auto"
-    )
+    found, read = held_out_windows(Request(loaded, OUT_OF_DOMAIN, "test", 5, None, 64, "auto"))
     assert len(found) == 5
     assert read.source == "editorials, products, tweets"
     for place, text in enumerate(OUT_OF_DOMAIN.texts):
-        documents = " ".join(sample.text for sample in text_samples(text, "test"))
+        documents = " ".join(sample.text for sample in demo_samples(DemoData((text,)), "test"))
         for window in found[place :: len(OUT_OF_DOMAIN.texts)]:
             pieces = loaded.tokenizer.decode(window).split("<|endoftext|>")
             assert all(piece.strip() in documents for piece in pieces), text.id

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from liar.data.text_reader import demo_samples, read_samples, rows_of, text_samples
+from liar.data.text_reader import demo_samples, read_samples, rows_of
 from liar.errors import CalibrationError
 from liar.tasks.demo import DEMO_TASKS, SENTIMENT, TOPICS
 from liar.tasks.record import DemoData, Task
@@ -46,7 +46,7 @@ def test_no_text_stands_in_two_parts_or_twice_in_one(task: Task) -> None:
 @pytest.mark.demo
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.id)
 def test_documents_of_different_parts_differ(text: Text) -> None:
-    parts = {split: {letters_of(sample.text) for sample in text_samples(text, split)} for split in SPLITS}
+    parts = {split: {letters_of(sample.text) for sample in demo_samples(DemoData((text,)), split)} for split in SPLITS}
     assert all(parts.values())
     assert all(not parts[one] & parts[other] for one, other in combinations(SPLITS, 2))
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from liar.errors import InvalidSpecError
-from liar.evaluate.outcome import Comparison
+from liar.evaluate.outcome import Outcomes, changes_of
 from liar.evaluate.prepared_task import evaluate, evaluate_steps, prepare
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
@@ -72,13 +72,14 @@ def test_the_answers_of_the_variants_are_compared_item_by_item(
     turned.model.classifier.weight.neg_()
     turned.model.classifier.bias.neg_()
     variants: dict[Variant, LoadedModel] = {"dense": dense, "pruned": turned, "reconstructed": dense}
-    comparison, exam = Comparison(), prepare(dense, "sentiment", data=table, sequence_length=64)
+    outcomes: Outcomes = {}
+    exam = prepare(dense, "sentiment", data=table, sequence_length=64)
     for variant, loaded in variants.items():
-        finish(exam.steps(loaded, variant, comparison))
+        finish(exam.steps(loaded, variant, outcomes))
     right = _right(dense, items)
     places = {wanted: [place for place, answer in enumerate(right) if answer == wanted] for wanted in (True, False)}
     first = sorted(places[True][:12] + places[False][:12])
-    changes = comparison.changes()
+    changes = changes_of(outcomes)
     assert [change.text for change in changes] == [items[position][0] for position in first]
     for change, position in zip(changes, first, strict=True):
         assert change.label.casefold() == items[position][1].casefold()

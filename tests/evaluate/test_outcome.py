@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from liar.evaluate.outcome import Comparison, Outcome
+from liar.evaluate.outcome import Outcome, Outcomes, changes_of
 from liar.results import MOST_CHANGES, VARIANTS, Change, Items
 from liar.tasks.samples import Sample
 
@@ -13,11 +13,11 @@ NAMES = ("bad", "good", "fair")
 
 def compared(samples: list[Sample], labels: list[str], answers: list[list[str]], right: list[Any]) -> list[Change]:
     """Changes of items, from the answers of each variant and which of them are right."""
-    comparison = Comparison()
+    outcomes: Outcomes = {"task": {}}
     for variant, given, flags in zip(VARIANTS, answers, right, strict=True):
-        assert comparison.changes() == []
-        comparison.note("task", variant, Outcome(samples, Items(digest=""), given, labels, flags))
-    return comparison.changes()
+        assert changes_of(outcomes) == []
+        outcomes["task"][variant] = Outcome(samples, Items(digest=""), given, labels, flags)
+    return changes_of(outcomes)
 
 
 def changes(*rows: tuple[int, int, int, int], text: str = "text") -> list[Change]:

@@ -14,14 +14,14 @@ import torch
 from liar import PruneSpec, calibrate, run
 from liar.calibration import calibrate as calibrate_module
 from liar.errors import EmptySiteError, InsufficientMemoryError, InvalidSpecError
-from liar.evaluate.outcome import Comparison, Outcome
+from liar.evaluate.outcome import Outcome, Outcomes
 from liar.events import Evaluated, Progress
 from liar.jobs import mask_table, pipeline, sweep
 from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.stages import reduction
 from liar.jobs.sweep import sweep_steps
 from liar.models.loaded import LoadedModel
-from liar.results import Evaluation, Items, MaskCell, RunResult
+from liar.results import Evaluation, Items, MaskCell, MeasuredVariant, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSpec, ratios_between
 from liar.store import RunStore
 from liar.tasks.samples import Sample
@@ -37,15 +37,17 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     labels = ["first", "second"]
     samples = [Sample("a b", "first"), Sample("b a", "second")]
 
-    def measure(loaded: LoadedModel, variant: str, comparison: Comparison | None = None) -> Iterator[tuple[int, int]]:
+    def measure(
+        loaded: LoadedModel, variant: MeasuredVariant, outcomes: Outcomes | None = None
+    ) -> Iterator[tuple[int, int]]:
         with torch.no_grad():
             value = float(loaded.model(ids).logits.square().mean())
         variants.append(variant)
-        if comparison is not None:
+        if outcomes is not None:
             answers = labels if variant == "dense" else ["second", "second"]
             right = [answer == label for answer, label in zip(answers, labels, strict=True)]
             outcome = Outcome(samples, Items(digest=""), answers, labels, right)
-            comparison.note("perplexity", variant, outcome)
+            outcomes.setdefault("perplexity", {})[variant] = outcome
         yield 1, 1
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)
 

@@ -21,9 +21,14 @@ from liar.runtime.devices import devices_of
 FAMILIES: list[type[Adapter]] = [LlamaAdapter, BertAdapter]
 
 
-def model_types() -> tuple[str, ...]:
-    """Every supported value of ``config.model_type``."""
-    return tuple(name for family in FAMILIES for name in family.model_types)
+def family_of(model_type: object) -> type[Adapter]:
+    """The adapter for this value of ``config.model_type``; raises :class:`UnsupportedModelError` for an unknown family."""
+    known = {name: family for family in FAMILIES for name in family.model_types}
+    if (family := known.get(str(model_type).removeprefix(PREFIX))) is None:
+        raise UnsupportedModelError(
+            f"Models of type {model_type!r} are not supported; choose one of: {', '.join(known)}."
+        )
+    return family
 
 
 def adapt(model: PreTrainedModel) -> Adapter:
@@ -37,9 +42,4 @@ def adapt(model: PreTrainedModel) -> Adapter:
             f"This model is spread over {', '.join(sorted(map(str, devices)))}; load it onto one device, or with "
             "liar.load_model, which streams what does not fit."
         )
-    model_type = str(model.config.model_type).removeprefix(PREFIX)
-    for family in FAMILIES:
-        if model_type in family.model_types:
-            return family(model)
-    known = ", ".join(model_types())
-    raise UnsupportedModelError(f"Models of type {model_type!r} are not supported; choose one of: {known}.")
+    return family_of(model.config.model_type)(model)

@@ -16,13 +16,12 @@ import numpy as np
 from plotly.colors import sequential
 
 from liar.choices import REPAIRS, Reconstruction
-from liar.errors import InvalidSpecError
 from liar.explore.allocation import FLOOR, STEPS, global_order
 from liar.explore.atlas import RATIOS, WEIGHTINGS, Atlas, Floats, SiteAtlas, Weighting
-from liar.explore.forecast import candidate_of, forecast, targeted
+from liar.explore.forecast import candidate_of, forecast, is_covered, targeted
 from liar.report.words.sentences import UNITS
 from liar.results import RunResult
-from liar.spec import ALLOCATIONS, MAX_RATIO, Allocation, PruneSpec
+from liar.spec import ALLOCATIONS, MAX_RATIO, PruneSpec
 
 
 def exploration(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -> dict[str, Any]:
@@ -41,21 +40,14 @@ def exploration(result: RunResult, atlas: Atlas, criteria: Sequence[str] = ()) -
     }
     return {
         "repairs": atlas.facts.reconstructions,
-        "allocations": [name for name in ALLOCATIONS if _is_known(spec, name, atlas)],
+        "allocations": [
+            name for name in ALLOCATIONS if is_covered(spec.model_copy(update={"allocation": name}), atlas)
+        ],
         "most": MAX_RATIO,
         "edited": bool(result.spec.edits),
         "criteria": list(dict.fromkeys([spec.criterion, *criteria])),
         "data": curves_data(spec, atlas, criteria) | {"colours": list(sequential.Viridis), "kinds": UNITS, "run": run},
     }
-
-
-def _is_known(spec: PruneSpec, allocation: Allocation, atlas: Atlas) -> bool:
-    """Whether the atlas forecasts ``allocation``."""
-    try:
-        forecast(spec.model_copy(update={"allocation": allocation}), atlas)
-    except InvalidSpecError:
-        return False
-    return True
 
 
 def script_of(*paths: Path) -> str:
@@ -105,8 +97,7 @@ def curves_data(spec: PruneSpec, atlas: Atlas, criteria: Sequence[str] = ()) -> 
 def _of_criterion(charts: Sequence[SiteAtlas], spec: PruneSpec, atlas: Atlas) -> dict[str, Any]:
     """The curves of each site under the criterion of ``spec``, and the order in which the allocation global removes bundles."""
     ranked = spec.model_copy(update={"allocation": "global"})
-    known = _is_known(spec, "global", atlas)
-    order = global_order([candidate_of(chart, ranked) for chart in charts]) if known else []
+    order = global_order([candidate_of(chart, ranked) for chart in charts]) if is_covered(ranked, atlas) else []
     return {
         "curves": _packed(np.concatenate([_curves(chart, spec.criterion).ravel() for chart in charts])),
         "global": _packed(np.array(order, np.uint16)),

@@ -85,7 +85,9 @@ def error_heatmap(
         number = str(index + 1) if index else ""
         bottom = drawn - height - index * (height + _GAP)
         domain = [bottom / drawn, (bottom + height) / drawn]
-        missing = _missing(known, names)
+        # An older result lacks newer reconstructions, a forecast some errors of units chosen by hand.
+        absent = (f"no error of {name} is known" for name in names if name not in known)
+        missing = next(absent, "error not known for units chosen by hand")
         axes[f"yaxis{number}"] = {**_SITES, "anchor": "x", "domain": domain}
         titles.append(title(_title(sites, view, names, missing), domain[1]))
         for site in sites:
@@ -148,11 +150,8 @@ def layer_runs(
     view = View(weighting="norm-aware")
     colours = [[None if error is None else _colour(error, view) for error in line] for line in grid]
     words = [
-        [
-            [f"{named(range(first, first + length))}: error {error_words(error)}"]
-            for first, error in zip(firsts, line, strict=True)
-        ]
-        for length, line in zip(lengths, grid, strict=True)
+        [[f"{named(range(at, at + length))}: error {error_words(errors.get((at, length)))}"] for at in firsts]
+        for length in lengths
     ]
     layout: dict[str, Any] = {
         "xaxis": axis("first layer that goes", showgrid=False, dtick=layer_ticks(firsts)),
@@ -229,17 +228,10 @@ def _title(sites: Sequence[SiteReport], view: View, names: _Names, missing: str)
         return f"{heading}  {missing}"
     some = "" if len(known) == len(sites) else f" of {len(known)} of {len(sites)} sites"
     if len(names) == 1:
-        return (
-            f"{heading}  mean {error_words(fmean(errors_of(site, view.weighting)[names[0]] for site in known))}{some}"
-        )
+        errors = [errors_of(site, view.weighting)[names[0]] for site in known]
+        return f"{heading}  mean {error_words(fmean(errors))}{some}"
     mean = fmean(_value(site, view, names) or 0.0 for site in known)
     return f"{heading}  {f'mean {mean:.3g}' if view.scale == 'linear' else f'geometric mean {10**mean:.3g}'}{some}"
-
-
-def _missing(known: Sequence[Reconstruction], names: _Names) -> str:
-    """Why a cell has no error of ``names``: an older result lacks newer ones, a forecast some of units chosen by hand."""
-    absent = (f"no error of {name} is known" for name in names if name not in known)
-    return next(absent, "error not known for units chosen by hand")
 
 
 def _colour(error: float, view: View) -> float:

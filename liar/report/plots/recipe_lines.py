@@ -172,8 +172,7 @@ def _words(line: Line, point: Point) -> str:
 
 def values_of(losses: Mapping[float, Loss], quantity: Quantity) -> dict[float, float]:
     """The known values of a quantity by ratio."""
-    values = {ratio: loss.divergence if quantity == "divergence" else loss.error for ratio, loss in losses.items()}
-    return {ratio: value for ratio, value in values.items() if value is not None}
+    return {ratio: value for ratio, loss in losses.items() if (value := getattr(loss, quantity)) is not None}
 
 
 def every_criterion_figure(

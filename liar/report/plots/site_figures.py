@@ -176,8 +176,7 @@ def site_scores(chart: SiteAtlas, criterion: str, kept_units: Sequence[int]) -> 
 
 def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
     """Grid of the units in their own order, row by row, kept or removed."""
-    stays = np.zeros(site.units, bool)
-    stays[list(kept_units)] = True
+    stays = np.isin(np.arange(site.units), kept_units)
     columns = min(site.units, 64)
     while site.units > 64 * columns:  # limits the rows to those that the height of the figure can show
         columns *= 2
@@ -185,6 +184,7 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
     padding = (0, rows * columns - site.units)
     grid = np.pad(np.arange(site.units), padding, constant_values=-1).reshape(rows, columns).tolist()
     unit = "neuron" if site.kind == "ffn" else "head"
+    parts = (("kept", _KEPT, stays), ("removed", _REMOVED, ~stays))
     cells = [
         {
             "type": "heatmap",
@@ -198,8 +198,12 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
             "xgap": 1 if columns <= 64 else 0,
             "ygap": 1,
         }
-        for name, colour, chosen in (("kept", _KEPT, stays), ("removed", _REMOVED, ~stays))
+        for name, colour, chosen in parts
     ]
+    colours = "  ".join(
+        f'<span style="color:{colour}">■</span> {int(chosen.sum()):,} {name}' for name, colour, chosen in parts
+    )
+    shared = f"<br>{site.group} heads share keys and values and go together" if site.group > 1 else ""
     layout: dict[str, Any] = {
         "xaxis": axis(f"{unit}s, in their own order", 4, showgrid=False),
         "yaxis": {
@@ -209,7 +213,7 @@ def site_units(site: Site, kept_units: Sequence[int]) -> go.Figure:
             "tickvals": list(range(0, rows, 8)),
             "ticktext": [f"{row * columns:,}" for row in range(0, rows, 8)],
         },
-        "annotations": [title(f"<b>Units</b>  {_units_words(site, int(stays.sum()))}")],
+        "annotations": [title(f"<b>Units</b>  {colours}{shared}")],
         "shapes": [vertical(end - 0.5) for end in range(site.group, site.units, site.group) if site.group > 1],
     }
     if rows == 1:
@@ -229,13 +233,13 @@ def site_correlations(chart: SiteAtlas, kept_units: Sequence[int]) -> go.Figure:
     channels = sample[order].tolist()
     kept, size = int(stays.sum()), len(channels)
     blocks = [("kept", 0, kept), ("removed", kept, size)]
-    shown = [(name, (first + last - 1) / 2) for name, first, last in blocks if last > first]
+    middles = {name: (first + last - 1) / 2 for name, first, last in blocks if last > first}
     bare = {
         **BARE,
         "constrain": "domain",
         "constraintoward": "left",  # the title is at the left
-        "tickvals": [middle for _, middle in shown],
-        "ticktext": [name for name, _ in shown],
+        "tickvals": list(middles.values()),
+        "ticktext": list(middles),
     }
     line = {"type": "line", "line": {"color": "black", "width": 2}}
     dividers = [
@@ -281,21 +285,11 @@ def site_spectrum(chart: SiteAtlas) -> go.Figure:
 
 def _bundle_mask(site: Site, kept_units: Sequence[int]) -> NDArray[np.bool_]:
     """(bundles,) whether each bundle is kept."""
-    mask = np.zeros(site.bundles, bool)
-    mask[np.asarray(kept_units, np.int64) // site.group] = True
-    return mask
+    return np.isin(np.arange(site.bundles), np.asarray(kept_units) // site.group)
 
 
 def _thinned(ranks: NDArray[np.integer[Any]]) -> NDArray[np.integer[Any]]:
     return ranks[np.linspace(0, len(ranks) - 1, min(len(ranks), _MOST)).round().astype(np.int64)]
-
-
-def _units_words(site: Site, kept: int) -> str:
-    shared = f"<br>{site.group} heads share keys and values and go together" if site.group > 1 else ""
-    return (
-        f'<span style="color:{_KEPT}">■</span> {kept:,} kept  '
-        f'<span style="color:{_REMOVED}">■</span> {site.units - kept:,} removed{shared}'
-    )
 
 
 def _mode(points: int) -> str:
