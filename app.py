@@ -9,6 +9,7 @@ import sys
 import tempfile
 
 import gradio as gr
+from gradio.blocks import Block
 from starlette.middleware import Middleware
 
 from components.address import Opening, address_bar, first_run
@@ -22,8 +23,8 @@ from components.measured.accuracy import AccuracyPanel
 from components.measured.before_after import BeforeAfterPanel
 from components.measured.generations import GenerationsPanel
 from components.measured.verdict import VerdictPanel
-from components.openings import openings
-from components.rail.recipe import Recipe, criteria_of, opening_spec
+from components.openings import OPENINGS, STORIES, openings
+from components.rail.recipe import Recipe, of_layout, opening_spec
 from components.shared.panel import QUEUED, Panel
 from components.shared.provenance import provenance
 from components.shared.studio import Bus, Studio
@@ -72,16 +73,15 @@ LOOK_SECONDS = 0.02
 
 def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
     """Build the whole page, with a finished run in it if one is stored; the parts beside it lead to all others."""
-    result = first_run(studio.store, opening_spec())
+    result, view = first_run(studio.store, opening_spec()), View()
     spec = result.spec if result else opening_spec()
-    view = View()
     line = provenance(spec, spec.key, result) if result else ""
     page = Page(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
     with page:
         bus = Bus(spec, view, spec.key if result else "")
         with gr.Row(elem_id="header"):
             gr.HTML(TITLE, elem_id="title")
-            layout, remembered = layout_switch(view.layout)
+            links, (layout, remembered) = openings(studio.store, OPENINGS, "openings"), layout_switch(view.layout)
         address, marker, beside = address_bar(), layout_marker(view), LessonBeside(bus)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
@@ -90,10 +90,11 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe, apply.work.status)
             with gr.Column(scale=1, min_width=320, elem_id="results"):
-                links = openings(studio.store)
-                verdict = VerdictPanel(result)
-                picture = ModelPicture(bus, result)
-                before_after = BeforeAfterPanel(result)
+                verdict, picture, before_after = (
+                    VerdictPanel(result),
+                    ModelPicture(bus, result),
+                    BeforeAfterPanel(result),
+                )
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:
                     with _tab("Layers", "layers"):
                         layers = LayersPanel(studio, bus, result)
@@ -111,16 +112,16 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
                     lines.append(gr.HTML(line, elem_classes=["provenance"]))
                     generations = GenerationsPanel(studio, bus, result)
+                stories = openings(studio.store, STORIES, "stories")
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
         explorer.wire(verdict, picture, before_after, layers, panels, lines, address)
         opening = Opening(explorer, tabs, layout, marker, beside)
-        for link in links:
-            link.select(picked, None, bus.open, **QUEUED)
+        gr.on([links.select, stories.select], picked, None, bus.open, **QUEUED)
         for panel in (layers, picture, generations, runs, takeaway, beside, opening):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
-        of_layout = [bus.view, marker, remembered, tabs, recipe.criterion]
-        layout.input(_to_layout, [layout, bus.view, bus.spec], of_layout, **QUEUED)
+        laid_out: list[Block] = [bus.view, marker, remembered, tabs, recipe.criterion]
+        layout.input(_to_layout, [layout, bus.view, bus.spec], laid_out, **QUEUED)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         apply.wire(explorer, loaded)
         for watching in (tradeoff, accuracy.costs, saving):
@@ -141,8 +142,8 @@ def _to_tab(view: View, event: gr.EventData) -> tuple[View, dict[str, str]]:
 
 def _to_layout(layout: Layout, view: View, spec: PruneSpec) -> tuple[View, dict[str, str], str, gr.Tabs, gr.Dropdown]:
     view = view.changed(layout=layout)
-    criteria = gr.Dropdown(choices=criteria_of(view.layout, spec.criterion))
-    return view, mark(view), view.layout, gr.Tabs(selected=mark(view)["tab"]), criteria
+    criterion = gr.Dropdown(**of_layout(view.layout, spec.criterion))
+    return view, mark(view), view.layout, gr.Tabs(selected=mark(view)["tab"]), criterion
 
 
 def warm_up() -> None:

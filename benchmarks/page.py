@@ -166,13 +166,13 @@ def draw() -> list[Measured]:
 
 
 def apply() -> list[Measured]:
-    """Times from the click on Apply to the measured heatmap and to all metrics and generations, with loading."""
+    """Times from the click on "Measure it" to the measured heatmap and to all metrics and generations, with loading."""
     with served() as server, chromium() as browser:
         page = visit(browser, f"{server.url}/?{RECIPE}&layout=full&tab=layers")
         page.wait_for_timeout(1000)
         before = page.evaluate(_Z)
         begin = time.perf_counter()
-        page.get_by_role("button", name="Apply", exact=True).click()
+        page.get_by_role("button", name="Measure it", exact=True).click()
         another = f"(before) => ![before, undefined].includes({_Z})"
         page.wait_for_function(another, arg=before, polling=100, timeout=300_000)
         heatmap = time.perf_counter() - begin

@@ -1,4 +1,4 @@
-"""The Apply button: runs a recipe as a job that outlives a reload of the page, and shows its result."""
+"""The button "Measure it": runs a recipe as a job that outlives a reload of the page, and shows its result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Apply:
         self.studio, self.bus, self.recipe = studio, bus, recipe
         # The keys of runs have no prefix, since panels look up the job of a recipe.
         line = status_line("status", script=button_clicks("again"))
-        self.work = JobButton(studio.jobs, "Apply", "apply", last_line=_end, line=line, at_once=True)
+        self.work = JobButton(studio.jobs, "Measure it", "apply", last_line=_end, line=line, at_once=True)
         self.drawing = gr.State(Drawing())
         # Components updated every second. Few, since each one takes interpreter time from the thread of the run.
         self.outputs: list[Block] = [*self.work.outputs, self.drawing]
@@ -106,7 +106,9 @@ class Apply:
             result, line = self.studio.store.load(id), _ALREADY
             if result is None:
                 return {
-                    self.work.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")
+                    self.work.status: status.problem(
+                        "The stored run of this recipe is gone; press “Measure it” once more."
+                    )
                 }
         else:
             job = self.studio.jobs.get(id) if what == "run" else None

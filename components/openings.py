@@ -39,13 +39,9 @@ element.addEventListener('click', (event) => {
 """
 
 
-def openings(store: RunStore) -> list[gr.HTML]:
-    """The two rows of links; a click is a ``select`` event with the ``key`` of a run."""
-    rows = (("openings", OPENINGS), ("stories", STORIES))
-    return [
-        gr.HTML("".join(_links(store, specs)), js_on_load=_OPEN, elem_id=id, elem_classes=["simple-only"])
-        for id, specs in rows
-    ]
+def openings(store: RunStore, specs: dict[str, PruneSpec], id: str) -> gr.HTML:
+    """A row of links; a click is a ``select`` event with the ``key`` of a run."""
+    return gr.HTML("".join(_links(store, specs)), js_on_load=_OPEN, elem_id=id, elem_classes=["simple-only"])
 
 
 def _links(store: RunStore, specs: dict[str, PruneSpec]) -> Iterator[str]:

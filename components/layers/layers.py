@@ -59,7 +59,7 @@ class LayersPanel:
         self.bus = bus
         view: View = bus.view.value
         self.heading = gr.HTML(_heading(None, None), elem_id="heatmap-heading", elem_classes=["caption"])
-        gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
+        gr.HTML(PICTURE.markup(shown=PICTURE.question), elem_classes=["term-holder"])
         self.block = gr.HTML(block_picture([]), elem_id="block-picture")
         with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]) as self.controls:
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)

@@ -52,8 +52,8 @@ class ModelPicture:
         with gr.Column(elem_id="model-card", elem_classes=["card", "simple-only"]):
             with gr.Row(elem_id="model-head"):
                 gr.HTML(
-                    f"<p id='model-pointed'>{word('head', 'Heads')} above, {word('neuron', 'neurons')} below; "
-                    f"a column is a {word('layer')}; hollow is gone.</p>"
+                    f"<div id='model-pointed'>{word('head', 'Heads')} above, {word('neuron', 'neurons')} below; "
+                    f"a column is a {word('layer')}. Hollow is gone, bright is worse.</div>"
                 )
                 self.state = gr.Radio(
                     [("Cut", _CUT), ("Repaired", _REPAIRED)],

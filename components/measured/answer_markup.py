@@ -16,6 +16,9 @@ _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.
 """Least probability of each colour and its name, the highest first."""
 _RAREST = "below 0.001"
 
+_SHORT = 24
+"""Fewest characters of an answer that does not fit beside two others on a phone."""
+
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
 _OTHER = element("span", "⇄", role="img", aria_label="another answer")
 
@@ -63,9 +66,11 @@ def _columns(answers: dict[Variant, Generation], unfinished: Variant | None = No
             dense = answers.get("dense") if variant != "dense" else None
             labels = answer.probabilities is not None
             body = _probabilities(answer, dense) if labels else _text(answer, dense, is_whole=variant != unfinished)
-            name = f"<span class='full-only'>{variant.capitalize()}</span><span class='simple-only'>{PLAIN_VARIANTS[variant]}</span>"
+            names = {"full-only": variant.capitalize(), "simple-only": PLAIN_VARIANTS[variant]}
+            name = "".join(f'<span class="{layout}">{words}</span>' for layout, words in names.items())
             columns += f'<div class="variant {variant}"><h6>{name}</h6>{body}</div>'
-    return f'<div class="columns">{columns}</div>'
+    is_short = all(len(answer.text or "") < _SHORT for answer in answers.values())
+    return f'<div class="columns{" short" if is_short else ""}">{columns}</div>'
 
 
 def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:

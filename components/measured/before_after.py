@@ -13,6 +13,7 @@ from typing import NamedTuple
 import gradio as gr
 from gradio.blocks import Block
 
+from components.rail.glossary import WORDS, word
 from components.shared.browser import KEEP_HEIGHT
 from components.shared.lookup import Known
 from components.shared.markup import Markup, cell, element, row, table
@@ -21,13 +22,13 @@ from liar.report.headline import in_all_words
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
 from liar.report.words.answer_sentences import changes_in_numbers
 from liar.report.words.metric_sentences import Run, beside_dense, capitalised, percent, variant_name, with_error
-from liar.report.words.sentences import recipe, unbroken
+from liar.report.words.sentences import duration, recipe, unbroken
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.statistics.compare import by_task, difference, differing
 from liar.tasks.metrics import METRICS
 
-UNKNOWN = "not known until Apply"
+UNKNOWN = "not measured yet"
 
 _OF_MEASURES = {"model", "evaluate", "evaluate_limit", "evaluate_length", "separator", "data", "device", "dtype"}
 """Choices that decide the figures of the dense model."""
@@ -94,7 +95,8 @@ def _unmeasured(known: Known, run: RunResult | None) -> str:
         shown = shown or _simple(items[0], bars, scale)
         tasks.append(element("div", _figures(items[0], bars, scale)))
     between = f"Hatched: between {ends_in_words(known.spec, known.measured)}."
-    words = between if is_between else f"Faded: {UNKNOWN}."
+    seconds = "" if known.seconds is None else f" Measuring takes {duration(known.seconds)}."
+    words = (between if is_between else f"Faded: {UNKNOWN}.") + seconds
     return _card(known.spec, shown, [recipe(known.spec)], tasks, note=words)
 
 
@@ -109,7 +111,8 @@ def _card(spec: PruneSpec, shown: str, words: Sequence[str], tasks: list[Markup]
 
 def _simple(item: Evaluation, bars: Sequence[_Bar], scale: Sequence[Evaluation] = ()) -> Markup:
     """Three rows: the name of the model in plain words, its value and the bar."""
-    metric, reach = METRICS[item.metric], _reach(bars, scale)
+    metric = METRICS[item.metric]
+    reach = 1.0 if metric.percent else _reach(bars, scale)
     rows = [
         row(
             PLAIN_VARIANTS[bar.variant],
@@ -120,9 +123,10 @@ def _simple(item: Evaluation, bars: Sequence[_Bar], scale: Sequence[Evaluation] 
         for bar in bars
         if bar.variant in PLAIN_VARIANTS
     ]
-    better = " (less is better)" if metric.lower_is_better else ""
-    title = f"{capitalised(metric.title_of(item.task))}{better}"
-    return element("div", table(("Model", "Value", ""), rows, label=title), class_="simple")
+    figures = table(("Model", "Value", ""), rows, label=capitalised(metric.title_of(item.task)))
+    named = word(metric.name, capitalised(metric.name)) if metric.name in WORDS else escape(capitalised(metric.title))
+    better = "less is better" if metric.lower_is_better else "more is better"
+    return Markup(f'<div class="simple">{figures}<div class="metric">{named}: {better}</div></div>')
 
 
 def _items(result: Run) -> Iterator[tuple[str, list[Evaluation]]]:

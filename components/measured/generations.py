@@ -23,7 +23,7 @@ from liar.report.words.examples import Example, examples, examples_in_numbers
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
-from liar.tasks.registry import TASKS, task_named
+from liar.tasks.registry import task_named
 from server.job import Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -36,10 +36,7 @@ MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
-_ABSENT = (
-    "Models that are not in memory come back with the first question: they are pruned to the stored masks, which takes one "
-    "pass over the calibration text, and nothing is measured again."
-)
+_ABSENT = "The first question takes longer: the three models are made again, and nothing is measured again."
 
 
 class GenerationsPanel:
@@ -51,7 +48,7 @@ class GenerationsPanel:
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
         gr.HTML(
-            "<h3>Try it</h3><p class='full-only'>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
+            "<h3>Try it</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
             elem_classes=["caption"],
         )
         self.prompt = gr.Textbox(lines=2, max_lines=8, elem_id="generations-prompt")

@@ -40,7 +40,7 @@ class VerdictPanel:
 
 def _measured(result: RunResult | None) -> str:
     if result is None:
-        return "<h2>No run is stored yet: choose a model and press “Apply”.</h2>"
+        return "<h2>No run is stored yet: choose a model and press “Measure it”.</h2>"
     gained = gains_in_words(result.totals, result.gains)
     return _markup("Measured", headline(result), gained, result, *in_all_words(result))
 

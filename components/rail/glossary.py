@@ -21,11 +21,13 @@ class Term:
     answer: str
     choices: Mapping[str, str] = field(default_factory=dict)
 
-    def markup(self, also: str = "") -> str:
-        """HTML disclosure behind a question mark, which can be opened with the keyboard; ``also`` follows the help."""
+    def markup(self, also: str = "", shown: str = "?") -> str:
+        """HTML disclosure, which can be opened with the keyboard; ``also`` follows the help, ``shown`` opens it."""
         rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())
         listed = f"<dl>{rows}</dl>" if rows else ""
-        question = f"<summary title='{escape(self.question)}' aria-label='{escape(self.question)}'>?</summary>"
+        question = (
+            f"<summary title='{escape(self.question)}' aria-label='{escape(self.question)}'>{escape(shown)}</summary>"
+        )
         helped = f"<p>{escape(self.help + also)}</p>" if self.help else ""
         return f"<details class='term'>{question}{helped}<p>{escape(self.answer)}</p>{listed}</details>"
 
@@ -185,7 +187,9 @@ WORDS: Mapping[str, str] = {
 
 def word(term: str, shown: str = "") -> str:
     """HTML of a term whose question mark opens what it means."""
-    return f"<details class='word'><summary>{escape(shown or term)}</summary><span>{escape(WORDS[term])}</span></details>"
+    return (
+        f"<details class='word'><summary>{escape(shown or term)}</summary><span>{escape(WORDS[term])}</span></details>"
+    )
 
 
 PICTURE = Term(

@@ -73,7 +73,6 @@ class Recipe:
 
     def __init__(self, spec: PruneSpec, profile: Profile, measured: Mapping[float, RunSummary]) -> None:
         self.profile = profile
-        gr.HTML("<h2>Recipe</h2>", elem_classes=["full-only"])
         values, any_text = _values(spec), profile.any_text
         choice = partial(_choice, values | {"need": ""})
         also = " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
@@ -82,16 +81,17 @@ class Recipe:
                 models = [(preset.label, preset.id) for preset in PRESETS if preset.id in profile.models]
                 self.model = gr.Dropdown(models, allow_custom_value=profile.any_model, **shared)
             with choice("targets", "Remove", is_wide=True) as shared:
-                self.targets = gr.Radio(TARGETS, **shared)
+                self.targets = gr.Radio(TARGETS, elem_classes=["segments"], **shared)
             with choice("ratio", "How much goes", is_simple=True, is_wide=True) as shared:
                 self.ratio = gr.Slider(0, MAX_RATIO, step=0.01, **shared)
                 self.marks = ratio_marks(spec, measured)
             with choice("need", "Make it fit", is_simple=True) as shared:
                 self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, placeholder="60 MB", **shared)
-            with choice("multiple", "Neurons, multiple of") as shared:
+            with choice("multiple", "Multiple of") as shared:
                 self.multiple = gr.Number(precision=0, **shared)
             with choice("criterion", "Criterion", is_simple=True) as shared:
-                self.criterion = gr.Dropdown(criteria_of("simple", spec.criterion), filterable=False, **shared)
+                simple = of_layout("simple", spec.criterion)
+                self.criterion = gr.Dropdown(filterable=False, **(shared | simple))
             with choice("allocation", "Allocation") as shared:
                 self.allocation = gr.Dropdown(list(ALLOCATIONS), filterable=False, **shared)
             with choice("edits", "Edited by hand", is_wide=True) as shared:
@@ -112,7 +112,9 @@ class Recipe:
                 self.tokens = gr.Number(precision=0, **shared)
             with choice("separator", "Separator") as shared:
                 self.separator = gr.Dropdown(list(SEPARATORS), filterable=False, **shared)
-            with choice("evaluate", "Measured on", " Or type harness:NAME." if any_text else "", is_wide=True) as shared:
+            with choice(
+                "evaluate", "Measured on", " Or type harness:NAME." if any_text else "", is_wide=True
+            ) as shared:
                 tasks = [(f"{task.name}: {task.title}", task.name) for task in TASKS if task.is_bundled or any_text]
                 self.evaluate = gr.Dropdown(tasks, multiselect=True, allow_custom_value=any_text, **shared)
             with choice("data", "Data of your own", is_shown=any_text, is_wide=True) as shared:
@@ -207,7 +209,7 @@ class Recipe:
 @contextmanager
 def _group(title: str) -> Iterator[None]:
     """Part of the rail that folds; another one that opens closes it. The simple layout shows no titles."""
-    with gr.Column(elem_classes=["group"], elem_id=f"group-{title.split()[0].lower()}"):
+    with gr.Column(elem_classes=["group"], elem_id=f"group-{title.split(maxsplit=1)[0].lower()}"):
         button = f'<button type="button" aria-expanded="false">{title}</button>'
         gr.HTML(button, js_on_load=_FOLD, elem_classes=["full-only", "group-title"])
         yield
@@ -258,11 +260,11 @@ PLAIN: Mapping[str, str] = {
 """Criteria of the simple layout, and what they are called there."""
 
 
-def criteria_of(layout: Layout, chosen: str) -> list[tuple[str, str]]:
-    """Choices of the criterion: in the simple layout four in plain words, and the ``chosen`` one if it is another."""
+def of_layout(layout: Layout, chosen: str) -> dict[str, Any]:
+    """Label and choices of the criterion: in the simple layout four in plain words, unless the ``chosen`` one is another."""
     if layout == "simple" and chosen in PLAIN:
-        return [(words, name) for name, words in PLAIN.items()]
-    return [(name, name) for name in _joined(CRITERIA, [chosen])]
+        return {"label": "Which go first", "choices": [(words, name) for name, words in PLAIN.items()]}
+    return {"label": "Criterion", "choices": [(name, name) for name in _joined(CRITERIA, [chosen])]}
 
 
 def _values(spec: PruneSpec) -> dict[str, Any]:

@@ -59,10 +59,10 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
 def stored(studio: Studio, key: str) -> RunResult:
     """The run on the page; raises :class:`InvalidSpecError` if there is none or if it was deleted."""
     if not key:
-        raise InvalidSpecError("No run of this recipe is shown yet: press “Apply” first.")
+        raise InvalidSpecError("No run of this recipe is shown yet: press “Measure it” first.")
     result = studio.store.load(key)
     if result is None:
-        raise InvalidSpecError("The run shown is not kept here any more: press “Apply” to do it again.")
+        raise InvalidSpecError("The run shown is not kept here any more: press “Measure it” to do it again.")
     return result
 
 

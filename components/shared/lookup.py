@@ -17,7 +17,7 @@ from liar.store import RunSummary
 
 NO_ATLAS = (
     "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "
-    "“Apply” does the whole run."
+    "“Measure it” does the whole run."
 )
 
 
@@ -34,7 +34,7 @@ class Known:
     """Answer for ``spec``: ``run`` is its finished run, ``expected`` its forecast if there is no run, made to agree with the
     nearest measured ones, ``missing`` one sentence about why there is neither. ``pruned`` holds the measured sites of a
     running job. ``atlas`` is that of the recipe's calibration, None if none was drawn. ``measured`` are the stored runs of
-    the recipe by their ratio.
+    the recipe by their ratio. ``seconds``: what a run of this kind took, here or where it was shipped.
     """
 
     spec: PruneSpec
@@ -44,6 +44,7 @@ class Known:
     expected: Forecast | None = None
     missing: str = ""
     measured: Mapping[float, RunSummary] = field(default_factory=dict)
+    seconds: float | None = None
 
     @property
     def sites(self) -> Sequence[SiteReport]:
@@ -70,6 +71,8 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
     known = Known(spec, atlas, run, pruned, measured=of_other_ratios(spec, studio.store.summaries()))
     if run is not None:
         return known
+    if (like := studio.store.like(spec)) is not None:
+        known = replace(known, seconds=sum(like.timings.values()))
     if atlas is None:
         return replace(known, missing=NO_ATLAS)
     try:

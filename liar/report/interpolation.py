@@ -178,7 +178,7 @@ def meet_perplexity(most: float, spec: PruneSpec, atlas: Atlas, runs: Mapping[fl
     beside = f", in proportion to the run at {100 * highest:.0f} %" if is_beyond else ""
     return ratio, (
         f"At a ratio of {ratio:g} the curves forecast {predicted(ratio):.2f} x the dense perplexity{beside}. They mostly "
-        "forecast too much; “Apply” measures it."
+        "forecast too much; “Measure it” tells."
     )
 
 

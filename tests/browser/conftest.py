@@ -209,7 +209,7 @@ def to_tab(page: Page, name: str) -> None:
 
 def apply(page: Page) -> None:
     """Press the primary button and wait until the run can be stopped."""
-    page.get_by_role("button", name="Apply", exact=True).click()
+    page.get_by_role("button", name="Measure it", exact=True).click()
     expect(page.locator("#apply-stop")).to_be_enabled()
 
 

@@ -18,7 +18,7 @@ def test_an_invalid_address_of_an_unknown_model_is_one_sentence_on_a_valid_page(
     opened(page, f"/?model=no/such-model&layout=full&{wrong}")
     for words in ("from 0 to 0.95", "no choice called", "criterion should be", "site should be", "tab should be"):
         expect(page.locator("#status [role=alert]")).to_contain_text(words)
-    expect(page.get_by_role("button", name="Apply", exact=True)).to_be_enabled()
+    expect(page.get_by_role("button", name="Measure it", exact=True)).to_be_enabled()
     assert dialogs == [], "a script of the address ran"
     expect(page.locator("#model input")).to_have_value("no/such-model")
     expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")

@@ -1,4 +1,5 @@
-"""The Apply button: however a run ends, the buttons are enabled again and the page keeps its content; a reload joins it."""
+"""The button "Measure it": however a run ends, the buttons are enabled again and the page keeps its content; a reload joins
+it."""
 
 from __future__ import annotations
 

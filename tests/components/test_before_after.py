@@ -90,7 +90,7 @@ def test_changed_answers_are_counted() -> None:
 
 
 def test_without_a_run_or_a_task_there_is_a_sentence() -> None:
-    assert "press “Apply”" in str(BeforeAfterPanel(None).bars.value)
+    assert "press “Measure it”" in str(BeforeAfterPanel(None).bars.value)
     assert "nothing to compare" in shown(language_run(layers=1).model_copy(update={"evaluations": []}))
 
 
@@ -140,7 +140,7 @@ def test_what_is_not_known_is_faded(choices: dict[str, object], measured: dict[f
     text = moved(language_run(**choices).spec, language_run(), measured)
     assert kinds(text) == {"dense": "measured", "pruned": "unknown", "reconstructed": "unknown"}
     assert text.count(f"<td>{UNKNOWN}</td>") == 2
-    assert "Faded: not known until Apply." in text
+    assert "Faded: not measured yet." in text
     assert "16.2 ±" in text
     assert not re.search("110.7|42.4|45.0|90.0", text), "no figure of another recipe"
     assert fills(text)[1:] == [100, 100]
@@ -148,8 +148,8 @@ def test_what_is_not_known_is_faded(choices: dict[str, object], measured: dict[f
 
 def test_bars_of_a_model_that_was_measured_otherwise_are_not_shown() -> None:
     for choices in ({"evaluate": ("out-of-domain",)}, {"evaluate_limit": 5}, {"model": "somebody/else"}):
-        assert "press “Apply”" in moved(language_run(**choices).spec, language_run(), {})
-    assert "press “Apply”" in moved(language_run().spec, None, {})
+        assert "press “Measure it”" in moved(language_run(**choices).spec, language_run(), {})
+    assert "press “Measure it”" in moved(language_run().spec, None, {})
 
 
 def test_a_measured_run_is_solid() -> None:

@@ -57,7 +57,7 @@ def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio
     visitor.sets(page.recipe.ratio, 0.6)
     assert "Interpolated" not in visitor.sees(verdict)
     assert "predicted error about" in visitor.sees(verdict)
-    assert "not known until Apply" in visitor.sees(page.before_after.bars)
+    assert "not measured yet" in visitor.sees(page.before_after.bars)
     studio.store.save(later)
     visitor.sets(page.recipe.ratio, 0.61)
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key, later.spec.key]

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil, sqrt
@@ -21,7 +21,6 @@ from liar.report.words.sentences import UNITS
 from liar.report.words.site_sentences import error_words
 from liar.results import SiteReport
 from liar.sites import Site
-from liar.spec import SiteKind
 
 _MANY_LAYERS = 12
 """Most layers that are drawn wide."""
@@ -70,12 +69,12 @@ def model_picture(
 ) -> str:
     """HTML figure: kept units filled with the colour of their site's error, removed ones hollow.
 
-    ``sites`` are those of a run or of a forecast, ``whole`` all sites of the model, so that a kind that is not pruned is drawn as
-    well. Both errors are in the picture, that of the cut model and that after ``repair``; ``is_cut`` tells which is shown. An
-    element with ``data-site`` has its ``data-words``. Empty if there is nothing to draw.
+    ``sites`` are those of a run or of a forecast, ``whole`` all sites of the model, so that a kind that is not pruned is drawn
+    as well. Both errors are in the picture, that of the cut model and that after ``repair``; ``is_cut`` tells which is shown.
+    An element with ``data-site`` has its ``data-words``. Empty if there is nothing to draw.
     """
     found = {site.name: site for site in sites}
-    units = {site.name: site for site in (*whole, *sites)}
+    units: dict[str, Site | SiteReport] = {site.name: site for site in whole} | found
     if not units:
         return ""
     layers = sorted({site.layer for site in units.values()})
@@ -113,30 +112,22 @@ def _site(
 ) -> str:
     kept = set(range(site.units)) if report is None else set(report.kept_units)
     draw = _heads if site.kind == "attention" else _neurons
-    errors = {} if report is None else report.error
-    colours = "".join(
-        f"--{state}:{colour_of(errors[name])};"
-        for state, name in (("cut", "none"), ("repaired", repair))
-        if errors.get(name) is not None  # type: ignore[call-overload]
+    errors = _errors_of(report, repair)
+    colours = "".join(f"--{state}:{colour_of(error)};" for state, error in errors.items())
+    words = f"Layer {site.layer}: {len(kept):,} of {site.units:,} {UNITS[site.kind]} stay"
+    words += (
+        "; error " + ", ".join(f"{error_words(error)} {state}" for state, error in errors.items()) if errors else ""
     )
-    words = escape(site_words(site.layer, site.kind, len(kept), site.units, errors, repair))
     return (
         f'<g class="site{" selected" if is_selected else ""}" data-site="{site.name if report else ""}" '
-        f'data-words="{words}" style="{colours}">{draw(kept, site.units, shape)}</g>'
+        f'data-words="{words}." style="{colours}">{draw(kept, site.units, shape)}</g>'
     )
 
 
-def site_words(
-    layer: int, kind: SiteKind, kept: int, units: int, errors: Mapping[Reconstruction, float], repair: Reconstruction
-) -> str:
-    """``Layer 3: 5 of 12 heads stay; error 0.21 cut, 0.08 repaired.``"""
-    words = f"Layer {layer}: {kept:,} of {units:,} {UNITS[kind]} stay"
-    known = [
-        f"{error_words(errors[name])} {state}"
-        for state, name in (("cut", "none"), ("repaired", repair))
-        if errors.get(name) is not None  # type: ignore[call-overload]
-    ]
-    return words + (f"; error {', '.join(known)}." if known else ".")
+def _errors_of(report: SiteReport | None, repair: Reconstruction) -> dict[str, float]:
+    """The errors of a site that are known: of the ``cut`` and of the ``repaired`` model."""
+    names: dict[str, Reconstruction] = {"cut": "none", "repaired": repair}
+    return {state: report.error[name] for state, name in names.items() if report and name in report.error}
 
 
 def _heads(kept: set[int], units: int, shape: _Shape) -> str:
@@ -162,6 +153,8 @@ def _neurons(kept: set[int], units: int, shape: _Shape) -> str:
     for place, count in enumerate(counts):
         of_range = -(-(place + 1) * units // shape.bars) - -(-place * units // shape.bars)
         high = _STRIP * count / of_range if of_range else 0.0
-        path += f"M{place * wide:.1f} {shape.top + _STRIP:.1f}v-{high:.1f}h{wide * 0.8:.1f}v{high:.1f}z" if count else ""
-    frame = f'<rect class="gone" y="{shape.top:.1f}" width="{shape.width - 0.2 * wide:.1f}" height="{_STRIP}"/>'
-    return f'<rect class="ground" y="{shape.top:.1f}" width="{shape.width}" height="{_STRIP}"/>{frame}<path class="unit" d="{path}"/>'
+        path += (
+            f"M{place * wide:.1f} {shape.top + _STRIP:.1f}v-{high:.1f}h{wide * 0.8:.1f}v{high:.1f}z" if count else ""
+        )
+    area = f'y="{shape.top:.1f}" width="{shape.width - 0.2 * wide:.1f}" height="{_STRIP}"/>'
+    return f'<rect class="ground" {area}<rect class="gone" {area}<path class="unit" d="{path}"/>'
