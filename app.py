@@ -71,10 +71,12 @@ LOOK_SECONDS = 0.02
 """Pause of Gradio between looks for new events; its default, a millisecond, costs a run a twentieth of its time."""
 
 
-def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
-    """Build the whole page, with a finished run in it if one is stored; the parts beside it lead to all others."""
-    result, view = first_run(studio.store, opening_spec()), View()
-    spec = result.spec if result else opening_spec()
+def build(studio: Studio, opens_with: PruneSpec) -> tuple[gr.Blocks, Apply, Opening]:
+    """Build the whole page, with the stored run of the recipe ``opens_with`` if there is one; the parts beside it lead to all
+    others.
+    """
+    result, view = first_run(studio.store, opens_with), View()
+    spec = result.spec if result else opens_with
     line = provenance(spec, spec.key, result) if result else ""
     page = Page(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
     with page:
@@ -202,7 +204,7 @@ def serve(profile: Profile) -> None:
 
     jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
     studio = Studio(store, AtlasStore(), registry, jobs, profile)
-    page, *_ = build(studio)
+    page, *_ = build(studio, opening_spec())
     page.queue(max_size=WAITING_EVENTS, api_open=False)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS
     page._queue.pending_messages_per_session.max_size = profile.sessions

@@ -137,6 +137,7 @@ def slider() -> list[Measured]:
 def draw() -> list[Measured]:
     """Time of the server's answer to a move, serialised as it is sent, for all 60 sites of SmolLM2."""
     from app import build
+    from components.rail.recipe import default_spec
     from components.shared.studio import Studio
     from liar.explore.atlas_store import AtlasStore
     from liar.store import RunStore
@@ -146,7 +147,7 @@ def draw() -> list[Measured]:
 
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(RunStore(Path(folder)), AtlasStore(Path(folder)), ModelRegistry(), JobQueue(), LOCAL)
-        page, *_ = build(studio)
+        page, *_ = build(studio, default_spec())
         session, request = SessionState(page), gr.Request(session_hash="benchmark")
         explore = next(function for function in page.fns.values() if function.name == "explore")
         names = [block.elem_id for block in explore.inputs]

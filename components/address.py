@@ -163,8 +163,9 @@ class Opening:
             before, shown = now or (opened, str(self.explorer.bus.shown.value))
             named_run = self.explorer.studio.store.find(spec)
             updates |= self.explorer.show(spec, view, before, shown if named_run is None else "")
-        criterion = (spec or opened).criterion
-        updates[self.explorer.recipe.criterion] = gr.update(value=criterion, **of_layout(view.layout, criterion))
+        if spec is not None or view.layout == "full":
+            criterion = (spec or opened).criterion
+            updates[self.explorer.recipe.criterion] = gr.update(value=criterion, **of_layout(view.layout, criterion))
         if complaints:
             updates[self.explorer.line] = status.problem(" ".join(complaints))
         return updates

@@ -23,7 +23,7 @@ from liar.report.words.examples import Example, examples, examples_in_numbers
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
-from liar.tasks.registry import task_named
+from liar.tasks.registry import TASKS, task_named
 from server.job import Snapshot
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -87,11 +87,12 @@ class GenerationsPanel:
         writes = kind == "language-model"
         return {
             self.examples: _examples(self._examples(run, spec), examples_in_numbers(run) if run else ""),
-            self.prompt: gr.update(label=_PROMPTS[kind]),
+            self.prompt: gr.update(label=_PROMPTS[kind], **({} if run else {"value": self._examples(run, spec)[0].prompt})),
             self.work.button: gr.update(value="Generate" if writes else "Ask"),
             **dict.fromkeys((self.settings, self.colour, self.legend), gr.update(visible=writes)),
             self.work.status: self._absence(spec.key) if run else "",
             self.stored: stored_answers(run) if run else f"<p>{NO_RUN}</p>",
+            **({} if run else {self.live: ""}),
         }
 
     def wire(self) -> None:
@@ -146,7 +147,7 @@ class GenerationsPanel:
     ) -> Updates:
         """Stop the job when another run is shown, and show its first example; a prompt that the visitor wrote stays."""
         written, found = (prompt or "").strip(), self._examples(self.studio.store.load(key), spec)
-        is_own = bool(written) and written not in offered
+        is_own = bool(written) and written not in offered and not any(written in task.prompts for task in TASKS)
         return {
             **self.work.end(id, request),
             self.work.button: gr.update(interactive=True),

@@ -49,7 +49,7 @@ def _expected(known: Known, expected: Forecast) -> str:
     """Headline of a recipe without a run: what lies between two measured ones, else that nothing is measured."""
     words = [outlook(expected), parameters(expected), recipe(expected.spec)]
     if line := between_words(known.spec, known.measured):
-        words.insert(0, f"{line}.")
+        words.insert(0, f"{unbroken(line)}.")
     sentence = headline_between(known.spec, known.measured) or f"{went(known.spec)} gone: not measured yet."
     return _markup(known.origin, sentence, gains_in_words(expected.totals), expected, *words)
 
@@ -63,7 +63,7 @@ def _markup(origin: Origin, sentence: str, gained: str, outcome: Outcome, *words
 
 
 def _in_full(*words: str) -> str:
-    return "".join(f"<p class='full-only'>{escape(unbroken(each))}</p>" for each in words)
+    return "".join(f"<p class='full-only'>{escape(each)}</p>" for each in words)
 
 
 def _of(spec: PruneSpec, markup: str) -> str:

@@ -266,7 +266,7 @@ def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of
     pipeline.gate.set()
     for _ in steps:
         has_headline = "perplexity" in visitor.sees(page.verdict.text)
-        assert has_headline == (visitor.sees(page.generations.prompt) == preset_prompts("")[0])
+        assert has_headline == ("capital of France" in visitor.sees(page.generations.prompt))
     assert visitor.sees(page.recipe.model) == default_spec().model
     assert visitor.prop(page.generations.prompt, "label") == "Prompt"
 

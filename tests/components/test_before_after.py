@@ -27,7 +27,22 @@ def shown(result: RunResult) -> str:
 
 
 def values_alone(markup: str) -> str:
-    return re.sub(r"<details>.*?</details>", "", markup)
+    """The tables with all figures, without those of the differences."""
+    return re.sub(r"<details>.*?</details>", "", markup.partition("class='more'")[2])
+
+
+def test_three_bars_show_the_main_metric_alone() -> None:
+    for model in ("demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-rating"):
+        run = shipped_run(model)
+        simple = shown(run).partition("class='more'")[0]
+        first = [item for item in run.evaluations if item.task == run.evaluations[0].task]
+        values = {item.variant: item.value for item in first}
+        metric = METRICS[first[0].metric]
+        assert all(f"<td>{metric.words(values[name])}</td>" in simple for name in VARIANTS)
+        assert re.findall(r'scope="row">(\w+)<', simple) == ["Whole", "Cut", "Repaired"]
+        widths = [float(dict(WIDTH.findall(style))["width"]) for style in re.findall(r'style="([^"]+)"', simple)]
+        reach = widths[0] / values["dense"]
+        assert widths == pytest.approx([reach * values[name] for name in VARIANTS], abs=0.1)
 
 
 def test_the_differences_alone_are_those_of_the_pairs() -> None:
@@ -116,7 +131,8 @@ def kinds(markup: str) -> dict[str, str]:
 
 
 def fills(markup: str) -> list[float]:
-    return [float(dict(WIDTH.findall(style))["width"]) for style in re.findall(r'class="fill" style="([^"]+)"', markup)]
+    styles = re.findall(r'class="fill" style="([^"]+)"', values_alone(markup))
+    return [float(dict(WIDTH.findall(style))["width"]) for style in styles]
 
 
 def test_between_two_runs_the_bars_are_interpolated_and_hatched() -> None:
