@@ -27,7 +27,7 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
-from liar.report.interpolation import meet_perplexity, of_other_ratios
+from liar.report.interpolation import meet_perplexity, meet_quality, of_other_ratios
 from liar.report.view import View, query_of
 from liar.spec import PruneSpec
 from server.job import Snapshot
@@ -135,13 +135,13 @@ class Explorer:
     def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """Set the ratio that meets a need typed in words, and draw the recipe; no model is loaded."""
         try:
-            spec = self.recipe.read(base, *values)
-            atlas = self.studio.atlases.find(spec)
-            if atlas is None:
+            spec, asked = self.recipe.read(base, *values), Need.read(need)
+            atlas, runs = self.studio.atlases.find(spec), of_other_ratios(spec, self.studio.store.summaries())
+            if asked.kind == "quality":
+                ratio, words = meet_quality(asked.amount, spec, runs)
+            elif atlas is None:
                 raise InvalidSpecError(NO_ATLAS)
-            asked = Need.read(need)
-            if asked.kind == "loss":
-                runs = of_other_ratios(spec, self.studio.store.summaries())
+            elif asked.kind == "loss":
                 ratio, words = meet_perplexity(asked.amount, spec, atlas, runs)
             else:
                 facts = atlas.facts

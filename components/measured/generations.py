@@ -87,7 +87,9 @@ class GenerationsPanel:
         writes = kind == "language-model"
         return {
             self.examples: _examples(self._examples(run, spec), examples_in_numbers(run) if run else ""),
-            self.prompt: gr.update(label=_PROMPTS[kind], **({} if run else {"value": self._examples(run, spec)[0].prompt})),
+            self.prompt: gr.update(
+                label=_PROMPTS[kind], **({} if run else {"value": self._examples(run, spec)[0].prompt})
+            ),
             self.work.button: gr.update(value="Generate" if writes else "Ask"),
             **dict.fromkeys((self.settings, self.colour, self.legend), gr.update(visible=writes)),
             self.work.status: self._absence(spec.key) if run else "",

@@ -42,24 +42,23 @@ def _measured(result: RunResult | None) -> str:
     if result is None:
         return "<h2>No run is stored yet: choose a model and press “Measure it”.</h2>"
     gained = gains_in_words(result.totals, result.gains)
-    return _markup("Measured", headline(result), gained, result, *in_all_words(result))
+    return _markup("Measured", headline(result), gained, result, _in_full(*in_all_words(result)))
 
 
 def _expected(known: Known, expected: Forecast) -> str:
     """Headline of a recipe without a run: what lies between two measured ones, else that nothing is measured."""
-    words = [outlook(expected), parameters(expected), recipe(expected.spec)]
-    if line := between_words(known.spec, known.measured):
-        words.insert(0, f"{unbroken(line)}.")
+    line = between_words(known.spec, known.measured)
+    between = f"<span class='between'>{escape(unbroken(line))}.</span> " if line else ""
     sentence = headline_between(known.spec, known.measured) or f"{went(known.spec)} gone: not measured yet."
-    return _markup(known.origin, sentence, gains_in_words(expected.totals), expected, *words)
+    more = f"<p class='full-only'>{between}{escape(outlook(expected))}</p>"
+    made = f"{parameters(expected)} {recipe(expected.spec)}"
+    return _markup(known.origin, sentence, gains_in_words(expected.totals), expected, more + _in_full(made))
 
 
-def _markup(origin: Origin, sentence: str, gained: str, outcome: Outcome, *words: str) -> str:
-    return _of(
-        outcome.spec,
-        f"<h2>{pill(origin)} {escape(unbroken(sentence))}</h2><p class='gains'>{escape(unbroken(gained))}</p>"
-        f"{_in_full(*words)}",
-    )
+def _markup(origin: Origin, sentence: str, gained: str, outcome: Outcome, more: str) -> str:
+    """Headline, gains, and HTML of what the full layout adds."""
+    heading = f"<h2>{pill(origin)} {escape(unbroken(sentence))}</h2><p class='gains'>{escape(unbroken(gained))}</p>"
+    return _of(outcome.spec, heading + more)
 
 
 def _in_full(*words: str) -> str:

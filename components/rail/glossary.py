@@ -56,11 +56,11 @@ TERMS: Mapping[str, Term] = {
         "stands beside it: embeddings are never pruned.",
     ),
     "need": Term(
-        "70 %, 60 MB or 1.5 x; sets the ratio.",
+        "70 %, 60 MB, 95 % of the accuracy or 1.5 x; sets the ratio.",
         "What can I ask for?",
-        "A share of all parameters that may stay, a size of the weights, or a perplexity beside the dense model's. Parameters "
-        "and size are counted. The perplexity is read between measured runs of the recipe; beyond them it is what the curves "
-        "forecast, which is mostly too high.",
+        "A share of all parameters that may stay, a size of the weights, a share of the accuracy, or a perplexity beside the "
+        "dense model's. Parameters and size are counted. Accuracy and perplexity are read between measured runs of the "
+        "recipe; beyond them the perplexity is what the curves forecast, which is mostly too high.",
     ),
     "criterion": Term(
         "Tells which units matter least.",

@@ -62,9 +62,9 @@ def gains_in_words(totals: Totals, speeds: Sequence[SpeedGain] = ()) -> str:
 
 
 def in_all_words(result: RunResult) -> list[str]:
-    """Everything that the headline leaves out: all tasks, parameters, the recipe, what was read, and warnings."""
-    read = f"{recipe(result.spec)} {measured_on(result) or ''}".rstrip()
-    return [verdict(result), parameters(result), read, *result.warnings]
+    """Everything that the headline leaves out: all tasks; parameters, recipe and what was read; warnings."""
+    made = f"{parameters(result)} {recipe(result.spec)} {measured_on(result) or ''}".rstrip()
+    return [verdict(result), made, *result.warnings]
 
 
 def _named(metric: Metric, words: str) -> str:

@@ -178,7 +178,8 @@ def opened(page: Page, link: str = "/") -> Page:
         expect(page.locator("body")).to_have_attribute("data-layout", "full")
     if not any(f"tab={name}" in link for name in ("accuracy", "generations", "trade-off", "runs", "take-away")):
         nothing = page.get_by_role("heading", name="Nothing is known of this recipe yet.")
-        expect(page.locator("#heatmap .heatmaplayer .hm").first.or_(nothing).first).to_be_visible()
+        figure = "#heatmap .heatmaplayer .hm" if "layout=full" in link else "#model-picture svg"
+        expect(page.locator(figure).first.or_(nothing).first).to_be_visible()
     return page
 
 
@@ -240,8 +241,14 @@ def slide(page: Page, selector: str, value: float) -> None:
     page.locator(f"{selector} input[type=range]").fill(f"{value:g}")
 
 
+def unfolded(control: Locator) -> Locator:
+    """``control``, once the group of the rail that it is in is open."""
+    control.evaluate("(control) => control.closest('.group')?.dispatchEvent(new Event('liar:unfold'))")
+    return control
+
+
 def dropdown(page: Page, label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).click()
+    unfolded(page.get_by_label(label, exact=True)).click()
     page.get_by_role("option", name=option, exact=True).click()
 
 
@@ -336,7 +343,7 @@ def serving(command: list[str], folder: Path, cwd: Path = ROOT, **more: str) -> 
 
 @contextmanager
 def visits(browser: Browser, server: Server) -> Iterator[Visit]:
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=int(__import__("os").environ.get("T", "20000")))
     contexts = []
     errors: list[str] = []
 

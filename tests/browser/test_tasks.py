@@ -12,7 +12,20 @@ from playwright.sync_api import Page, expect
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from tests.browser.conftest import FAST, MINILM, OUT, apply, drawn, finished, full, kind, severe, to_tab, too_wide
+from tests.browser.conftest import (
+    FAST,
+    MINILM,
+    OUT,
+    apply,
+    drawn,
+    finished,
+    full,
+    kind,
+    severe,
+    to_tab,
+    too_wide,
+    unfolded,
+)
 
 CSV = """text,label
 A warm and honest film with a wonderful cast.,positive
@@ -122,7 +135,7 @@ def test_texts_of_my_own_with_labels(page: Page, tmp_path: Path) -> None:
     mine = tmp_path / "films.csv"
     mine.write_text(CSV)
     full(page, re.sub("&?evaluate(_limit)?=[^&]*", "", FAST), tab="accuracy")
-    field = page.get_by_label("Data of your own")
+    field = unfolded(page.get_by_label("Data of your own"))
     field.fill(str(tmp_path / "nothing.csv"))
     page.locator("#apply").click()
     expect(page.locator("#status").get_by_role("alert")).to_contain_text("nothing.csv", timeout=60_000)
