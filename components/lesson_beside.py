@@ -24,7 +24,7 @@ const light = (names, show) => {
   const moves = calm.matches ? '' : 'animation: lights-up 500ms;';
   const look = `outline: 3px solid var(--lit); outline-offset: 3px; border-radius: 8px; ${moves}`;
   lit.textContent = found.length ? `${found.join(', ')} { ${look} }` : '';
-  const parts = found.map((part) => document.querySelector(part)).filter(Boolean);
+  const parts = found.flatMap((part) => [...document.querySelectorAll(part)]);
   parts.map((part) => part.closest('.group')).find(Boolean)?.dispatchEvent(new Event('liar:unfold'));
   const shown = parts.find((part) => part.checkVisibility());
   if (show) aside.querySelector('[role=status]').textContent = shown ? '' : NOT_SHOWN;

@@ -150,6 +150,16 @@ class RunStore:
         same = (run for run in alike if (run.spec.targets, run.spec.schedule) == (spec.targets, spec.schedule))
         return next(same, next(iter(alike), None))
 
+    def seconds(self, spec: PruneSpec) -> float | None:
+        """About how long a run of ``spec`` takes: as long as one like it; else what each stage took at most in runs of the
+        model that shared some of their work; None if there is none.
+        """
+        if (alike := self.like(spec)) is not None:
+            return sum(alike.timings.values())
+        of_model = [run.timings for run in self.summaries() if run.spec.model == spec.model]
+        stages = {stage for timings in of_model for stage in timings}
+        return sum(max(timings.get(stage, 0.0) for timings in of_model) for stage in stages) or None
+
     def delete(self, key: str) -> None:
         """Delete a stored run; raises :class:`StorageError` for a shipped or missing one, and if deleting fails."""
         path = self.folder / f"{key}.json"

@@ -21,10 +21,13 @@ _CUT, _REPAIRED = "none", "all"
 """Values of :attr:`liar.report.view.View.show` for the two states of the picture."""
 
 _POINTED = """
-const words = document.querySelector('#model-pointed'), before = words?.innerHTML;
+let before;
 const point = (event) => {
-  const site = event.target.closest('[data-words]');
-  if (words) site ? (words.textContent = site.dataset.words) : (words.innerHTML = before);
+  const words = document.querySelector('#model-pointed'), site = event.target.closest?.('[data-words]');
+  if (!words) return;
+  before ??= words.innerHTML;
+  if (site) words.textContent = site.dataset.words;
+  else words.innerHTML = before;
 };
 element.addEventListener('pointerover', point);
 element.addEventListener('pointerleave', point);

@@ -83,10 +83,10 @@ class GenerationsPanel:
         begin_with({self.prompt: found[0].prompt, self.live: example_answers(found[0])})
 
     def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
-        kind = _kind_of(spec, run)
-        writes = kind == "language-model"
+        kind, found = _kind_of(spec, run), self._examples(run, spec)
+        label, writes = _PROMPTS[kind], kind == "language-model"
         return {
-            self.examples: _examples(self._examples(run, spec), examples_in_numbers(run) if run else ""),
+            self.examples: _examples(found, examples_in_numbers(run) if run else ""),
             self.prompt: gr.update(
                 label=_PROMPTS[kind], **({} if run else {"value": self._examples(run, spec)[0].prompt})
             ),
@@ -196,7 +196,7 @@ class GenerationsPanel:
 def _examples(found: Sequence[Example], numbers: str) -> str:
     """A button for each example, and how many such texts there are."""
     buttons = [
-        element("button", shorten(example.prompt, 64, placeholder=" …"), type="button", data_example=str(place))
+        element("button", shorten(example.prompt, 32, placeholder=" …"), type="button", data_example=str(place))
         for place, example in enumerate(found)
     ]
     return "".join(buttons) + (element("p", numbers) if numbers else "")

@@ -71,8 +71,7 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
     known = Known(spec, atlas, run, pruned, measured=of_other_ratios(spec, studio.store.summaries()))
     if run is not None:
         return known
-    if (like := studio.store.like(spec)) is not None:
-        known = replace(known, seconds=sum(like.timings.values()))
+    known = replace(known, seconds=studio.store.seconds(spec))
     if atlas is None:
         return replace(known, missing=NO_ATLAS)
     try:

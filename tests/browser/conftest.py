@@ -45,6 +45,9 @@ SCREENS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (390, "d
 """Widths and themes of pictures and of checks of accessibility: each width and each theme once."""
 
 SHIPPED = shipped_run("demo/minilm-sentiment").spec
+WRITER = shipped_run("demo/smollm2-135m").spec.to_query()
+"""The shipped run of the language model at 50 %."""
+
 MINILM = SHIPPED.to_query()
 """The shipped run of the small classifier at 50 %, whatever the defaults were when it was made."""
 
@@ -183,10 +186,10 @@ def opened(page: Page, link: str = "/") -> Page:
     return page
 
 
-def full(page: Page, recipe: str = "", tab: str = "layers", **view: str) -> Page:
+def full(page: Page, recipe: str = WRITER, tab: str = "layers", **view: str) -> Page:
     """Open the full layout with a recipe, and wait until the view of the link is set."""
     chosen = "".join(f"&{name}={value}" for name, value in view.items())
-    return opened(page, f"/?{recipe}{'&' if recipe else ''}layout=full&tab={tab}{chosen}")
+    return opened(page, f"/?{recipe}&layout=full&tab={tab}{chosen}")
 
 
 def settled(page: Page) -> None:

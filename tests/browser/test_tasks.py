@@ -116,7 +116,7 @@ def test_two_perplexities_stand_side_by_side_and_lead_to_questions(page: Page) -
     table, run = page.locator("#measures"), shipped("wiki-choice")
     for title in ("Wikipedia leads", "newspaper editorials, product reviews and tweets"):
         expect(table).to_contain_text(title)
-    expect(page.locator("#verdict h2")).to_contain_text("out-of-domain perplexity")
+    expect(page.locator("#verdict")).to_contain_text("out-of-domain perplexity")
     expect(page.locator("#changes")).to_contain_text("simply right or wrong")
     page.locator("#changes").get_by_role("link", name="Open the stored run").click()
     expect(page.locator("#changes h4")).to_have_text("What changed: wiki-choice")

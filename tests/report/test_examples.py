@@ -41,10 +41,13 @@ def test_the_counts_are_those_of_all_items() -> None:
 
 
 def test_written_answers_are_judged_by_their_words() -> None:
-    answers = [*said(FRANCE, "Paris.", "London", "It is Paris"), *said(SNOW, "White", "It is white.", "Blue")]
+    mended = said(FRANCE, "Paris.", "London", "It is Paris")
+    others = [said(question, "?", "?", "?") for question in QUESTIONS if question not in (FRANCE, SNOW)]
+    answers = [*mended, *said(SNOW, "White", "It is white.", "Blue"), *(answer for each in others for answer in each)]
     run = language_run().model_copy(update={"generations": answers})
     assert [example.prompt for example in examples(run)] == [FRANCE]
-    assert examples_in_numbers(run) == "Such a question is one of 1 among 2 that were asked."
+    assert examples_in_numbers(run) == "Such a question is one of 1 among 40 that were asked."
+    assert examples_in_numbers(run.model_copy(update={"generations": mended})) == "", "too few say nothing"
     other = language_run().model_copy(update={"generations": said("Hello", "a", "b", "c")})
     assert [example.prompt for example in examples(other)] == ["Hello"], "without a mended one all that were answered"
     assert examples_in_numbers(other) == ""

@@ -17,6 +17,9 @@ from liar.results import Generation, RunResult, Variant
 from liar.statistics.compare import by_task
 from liar.tasks.prompts import is_right
 
+_ENOUGH = 10
+"""Fewest questions of which a share says something."""
+
 
 class Example(NamedTuple):
     """A prompt and the stored answer of each model to it."""
@@ -40,7 +43,7 @@ def examples_in_numbers(result: RunResult) -> str:
             n = next(iter(items.values())).n
             return f"Cutting broke {broken:,} of {n:,} answers; the repair mended {mended:,}."
     asked = [answers for prompt, answers in by_prompt(result).items() if is_right(prompt, "") is not None]
-    if not asked:
+    if len(asked) < _ENOUGH:
         return ""
     return f"Such a question is one of {len([*_mended_answers(result)])} among {len(asked)} that were asked."
 
