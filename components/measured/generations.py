@@ -87,9 +87,7 @@ class GenerationsPanel:
         label, writes = _PROMPTS[kind], kind == "language-model"
         return {
             self.examples: _examples(found, examples_in_numbers(run) if run else ""),
-            self.prompt: gr.update(
-                label=_PROMPTS[kind], **({} if run else {"value": self._examples(run, spec)[0].prompt})
-            ),
+            self.prompt: gr.update(label=label) if run else gr.update(label=label, value=found[0].prompt),
             self.work.button: gr.update(value="Generate" if writes else "Ask"),
             **dict.fromkeys((self.settings, self.colour, self.legend), gr.update(visible=writes)),
             self.work.status: self._absence(spec.key) if run else "",
