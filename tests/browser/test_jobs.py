@@ -53,7 +53,7 @@ def under_way(page: Page) -> None:
 
 def test_a_language_model_is_pruned_measured_and_found_again(page: Page, server: Server) -> None:
     full(page, LLAMA)
-    before, verdict = drawn(page, "#heatmap"), page.locator("#verdict h2")
+    before, verdict = drawn(page, "#heatmap"), page.locator("#verdict")
     apply(page)
     under_way(page)
     redrawn(page, "#heatmap", before, seconds=120)  # the run's own errors replace the forecast before the metrics
