@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from components.address import Opening, address_bar, first_run
 from components.api import serve_api
 from components.apply import Apply
+from components.card import Cards
 from components.explorer import Explorer
 from components.layers.layers import LayersPanel
 from components.layers.picture import ModelPicture
@@ -221,6 +222,7 @@ def serve(profile: Profile) -> None:
             "middleware": [
                 Middleware(RequestFilter, page=page, profile=profile),
                 Middleware(LessonLinks),
+                Middleware(Cards, studio=studio),
                 Middleware(WholeTarget),
                 Middleware(Headers),
             ],

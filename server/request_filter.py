@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _API = "/gradio_api"
 _READ = {
     "/",
+    "/card.png",
     "/config",
     "/favicon.ico",
     "/manifest.json",
