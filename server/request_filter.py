@@ -25,6 +25,7 @@ _READ = {
     "/card.png",
     "/config",
     "/favicon.ico",
+    "/findings",
     "/manifest.json",
     "/robots.txt",
     "/study",
