@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 from components.address import Opening, address_bar, first_run
 from components.api import serve_api
 from components.apply import Apply
+from components.card import Cards
 from components.explorer import Explorer
 from components.layers.layers import LayersPanel
 from components.layers.picture import ModelPicture
@@ -42,6 +43,7 @@ from liar.report.interpolation import of_other_ratios
 from liar.report.view import Layout, View
 from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.findings import FINDINGS
 from server.headers import Headers
 from server.job_queue import JobQueue
 from server.login import WholeTarget
@@ -54,7 +56,7 @@ from server.strict_blocks import Page
 
 TITLE = (
     "<h1>LIAR</h1><p class='full-only'>Prune a BERT or a LLaMA, repair it in closed form, see what happened.</p>"
-    "<p><a href='course/' target='_blank'>Course</a> <a href='study' target='_blank'>Findings</a> "
+    "<p><a href='course/' target='_blank'>Course</a> <a href='findings' target='_blank'>Findings</a> "
     "<a href='#recipe' class='to-recipe'>To the recipe</a></p>"
 )
 
@@ -223,10 +225,11 @@ def serve(profile: Profile) -> None:
             "middleware": [
                 Middleware(RequestFilter, page=page, profile=profile),
                 Middleware(LessonLinks),
+                Middleware(Cards, studio=studio),
                 Middleware(WholeTarget),
                 Middleware(Headers),
             ],
-            "routes": READING,
+            "routes": [*READING, *FINDINGS],
         },
         prevent_thread_lock=True,
     )

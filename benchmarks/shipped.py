@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panel
 from figures import tenths_of
 
 from components.openings import OPENINGS, STORIES
-from components.rail.recipe import default_spec
+from components.rail.recipe import default_of, default_spec
 from components.shared.job_bodies import preset_prompts
 from liar import PruneSpec, load_model
 from liar.explore.atlas import AtlasKey
@@ -59,12 +59,21 @@ SHORTER = SweepSpec(base=default_spec().model_copy(update={"targets": "layers"})
 WRITER = OPENINGS["Write an answer"]
 """It answers all of :data:`liar.tasks.prompts.QUESTIONS`, so that the page can count what the repair mends."""
 
+CLAIMED = (
+    default_of("demo/smollm2-135m").model_copy(update={"calibration": "films"}),
+    default_of("demo/minilm-match").model_copy(update={"reconstruction": "bias"}),
+    default_of("demo/minilm-match").model_copy(update={"tokens": 4_096}),
+    default_of("demo/minilm-sentiment").model_copy(update={"quantize": "int8"}),
+)
+"""What the page of findings shows beside the defaults: text of another kind, a bias alone, little text,
+int8 copies."""
+
 SWEEPS = (
     SweepSpec(base=WRITER, ratios=(WRITER.ratio,)),
     *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in STORIES.values()),
     *(SweepSpec(base=spec, ratios=tenths_of(spec.model, spec.targets)) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
-    *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in COMPARED),
+    *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in (*COMPARED, *CLAIMED)),
     *(
         SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=tenths_of(spec.model, targets))
         for spec in SPECS
