@@ -116,7 +116,7 @@ def test_each_choice_changes_the_forecast(still: Page, still_server: Server) -> 
     expect(verdict).to_contain_text("bias reconstruction")
     expect(still.locator("#stands-out")).to_contain_text("Worst with bias")
     before = drawn(still, "#heatmap")
-    unfolded(still.get_by_label("Heads", exact=True)).check()
+    unfolded(still.locator("#targets").get_by_text("Heads")).click()
     redrawn(still, "#heatmap", before)
     expect(verdict).to_contain_text("of the attention heads")
     expect(kind(still)).to_have_text("Predicted")

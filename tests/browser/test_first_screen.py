@@ -70,8 +70,8 @@ def test_every_figure_is_behind_recipe_and_texts_and_a_move_shifts_nothing(page:
     expect(bars.locator(".whisker:visible")).to_have_count(8)
     expect(bars).to_contain_text("Right of the line is worse")
     expect(bars).to_contain_text("kfac criterion")
-    place = picture.bounding_box()
     page.locator("#ratio input[type=range]").focus()
+    place = picture.bounding_box()
     page.keyboard.press("ArrowRight")
     expect(kind(page)).to_have_text("Interpolated")
     expect(bars).to_contain_text(re.compile(r"Hatched: between the runs at 50\s% and 60\s%\."))
@@ -119,7 +119,7 @@ def test_the_simple_page_is_accessible_and_fits_and_opens_others(
     if width < 800:
         no_space_is_left_below_the_headline(page)
     page.emulate_media(color_scheme=theme)
-    for link, heading in (("Findings", "What we found"), ("Course", "Course")):
+    for link, heading in (("Findings", "What we found"), ("Course", "Pruning in")):
         with page.expect_popup() as waiting:
             page.get_by_role("link", name=link).click()
         beside = waiting.value

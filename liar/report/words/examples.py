@@ -28,7 +28,7 @@ class Example(NamedTuple):
     answers: dict[Variant, Generation]
 
 
-def examples(result: RunResult, most: int = 3) -> list[Example]:
+def examples(result: RunResult, most: int = 2) -> list[Example]:
     """The shortest texts that pruning broke and the repair mended; if none did, the prompts that were answered."""
     found = [*_mended_items(result)] or [*_mended_answers(result)]
     found = found or [Example(prompt, answers) for prompt, answers in by_prompt(result).items()]
