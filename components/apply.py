@@ -25,10 +25,11 @@ from server.job import Snapshot
 
 
 class Drawing(NamedTuple):
-    """What to draw next: what the job ``id`` has handed out, its run, or the stored run of the key ``id``."""
+    """What to draw next: the ``number`` values that a job ``id`` handed out, its run, or the stored run of the key ``id``."""
 
     what: Literal["nothing", "sites", "run", "stored"] = "nothing"
     id: str = ""
+    number: int = 0
 
 
 _DRAWING = status.running("Drawing the run…")
@@ -97,11 +98,11 @@ class Apply:
         self.studio.jobs.leave(str(request.session_hash))
 
     def show(self, drawing: Drawing, view: View, shown: str, spec: PruneSpec) -> Updates:
-        """Draw what the job has so far: the measured sites, and everything once it is done; or a stored run.
+        """Draw what the job has so far: the measured sites, then each metric, and all once it is done; or a stored run.
 
         The view is the current one; it may have changed meanwhile. After a stopped job the earlier picture returns.
         """
-        what, id = drawing
+        what, id, _ = drawing
         if what == "stored":
             result, line = self.studio.store.load(id), _ALREADY
             if result is None:
@@ -132,8 +133,8 @@ class Apply:
     def _show(self, snapshot: Snapshot) -> Updates:
         if snapshot.state == "done":
             return {self.drawing: Drawing("run", snapshot.id)}
-        has_sites = snapshot.handed_out and not snapshot.ended
-        return {self.drawing: Drawing("sites", snapshot.id) if has_sites else Drawing()}
+        number = 0 if snapshot.ended else len(snapshot.handed_out)
+        return {self.drawing: Drawing("sites", snapshot.id, number) if number else Drawing()}
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds of the last run of this model here; None if its spec differs in more than :data:`_SAME_WORK`."""

@@ -11,7 +11,7 @@ from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
 from liar.report.interpolation import carried, neighbours, of_other_ratios
-from liar.results import RunResult, SiteReport
+from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 
@@ -23,10 +23,11 @@ NO_ATLAS = (
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Measured sites of a run of ``spec`` whose metrics are not measured yet."""
+    """Measured sites of a run of ``spec`` that goes on, and the ``evaluations`` that it has so far."""
 
     spec: PruneSpec
     sites: list[SiteReport]
+    evaluations: list[Evaluation] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
