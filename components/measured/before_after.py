@@ -82,21 +82,31 @@ def _unmeasured(known: Known, run: RunResult | None) -> str:
     near: list[Run] = [*neighbours(known.spec.ratio, known.measured)]
     if run is not None and not _OF_MEASURES & set(differing([run.spec, known.spec])):
         near.insert(0, run)
-    if not near or not near[-1].evaluations:
-        return f"<p>{NO_RUN}</p>"
-    source = near[-1]
     found = {variant: interpolated(known.spec, known.measured, variant) for variant in VARIANTS[1:]}
-    is_between = any(found.values())
+    is_between, running = any(found.values()), known.pruned.evaluations if known.pruned else []
+    source = running or (near[-1].evaluations if near else [])
+    if not source:
+        return f"<p>{NO_RUN}</p>"
     shown, tasks = "", []
-    for task, items in _items(source):
-        bars = [_bar(source, item) for item in items if item.variant == "dense"]
-        bars += [_between(items[0], variant, values.get(task)) for variant, values in found.items()]
-        scale = () if is_between else items
-        shown = shown or _simple(items[0], bars, scale)
-        tasks.append(element("div", _figures(items[0], bars, scale)))
+    for task, items in by_task(source).items():
+        first = next(iter(items.values()))
+        own = items if running else {name: item for name, item in items.items() if name == "dense"}
+        bars = [
+            _Bar(name, own[name].value, own[name].stderr, with_error(own[name]), "")
+            if name in own
+            else _between(first, name, found.get(name, {}).get(task))
+            for name in VARIANTS
+        ]
+        scale = () if is_between or running else [items[name] for name in VARIANTS if name in items]
+        shown = shown or _simple(first, bars, scale)
+        tasks.append(element("div", _figures(first, bars, scale)))
     between = f"Hatched: between {ends_in_words(known.spec, known.measured)}."
     seconds = "" if known.seconds is None else f" Measuring takes {duration(known.seconds)}."
-    words = (between if is_between else f"Faded: {UNKNOWN}.") + seconds
+    words = (
+        "Measuring: one bar after the other."
+        if running
+        else (between if is_between else f"Faded: {UNKNOWN}.") + seconds
+    )
     return _card(known.spec, shown, [recipe(known.spec)], tasks, note=words)
 
 

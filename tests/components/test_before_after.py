@@ -7,7 +7,7 @@ import re
 import pytest
 
 from components.measured.before_after import UNKNOWN, BeforeAfterPanel
-from components.shared.lookup import Known
+from components.shared.lookup import Known, Pruned
 from liar.report.words.answer_sentences import changes_in_numbers, group_size
 from liar.report.words.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult
@@ -174,3 +174,16 @@ def test_a_measured_run_is_solid() -> None:
     text = str(panel.show(Known(run.spec, None, run=run), run)[panel.bars])
     assert set(kinds(text).values()) == {"measured"}
     assert "Whiskers are one standard error." in text
+
+
+def test_while_a_run_goes_on_each_bar_comes_with_its_metric() -> None:
+    run = language_run(ratio=0.6)
+    dense, *_ = [item for item in run.evaluations if item.task == "perplexity"]
+    panel = BeforeAfterPanel(None)
+    pruned = Pruned(run.spec, run.sites, [dense])
+    text = str(panel.show(Known(run.spec, None, pruned=pruned, measured=MEASURED), None)[panel.bars])
+    assert kinds(text) == {"dense": "measured", "pruned": "unknown", "reconstructed": "unknown"}
+    assert "Measuring: one bar after the other." in text
+    everything = Pruned(run.spec, run.sites, run.evaluations)
+    text = str(panel.show(Known(run.spec, None, pruned=everything), None)[panel.bars])
+    assert set(kinds(text).values()) == {"measured"}
