@@ -16,6 +16,9 @@ _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.
 """Least probability of each colour and its name, the highest first."""
 _RAREST = "below 0.001"
 
+_SHOWN = 3
+"""Stored prompts whose answers are in sight at once."""
+
 _SHORT = 24
 """Fewest characters of an answer that does not fit beside two others on a phone."""
 
@@ -24,10 +27,12 @@ _OTHER = element("span", "⇄", role="img", aria_label="another answer")
 
 
 def stored_answers(result: RunResult) -> str:
-    prompts = by_prompt(result)
-    if not prompts:
+    sections = [_answers(prompt, answers) for prompt, answers in by_prompt(result).items()]
+    if not sections:
         return "<p>No answers are stored with this run.</p>"
-    return "<h4>Stored with this run</h4>" + "".join(_answers(prompt, answers) for prompt, answers in prompts.items())
+    first, others = "".join(sections[:_SHOWN]), sections[_SHOWN:]
+    more = f"<details><summary>{len(others)} more questions</summary>{''.join(others)}</details>" if others else ""
+    return f"<h4>Stored with this run</h4>{first}{more}"
 
 
 def example_answers(example: Example) -> str:
