@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import gradio as gr
 from gradio.blocks import Block
 
+from components.layers.layers import SHOW_SITE, with_site
 from components.layers.maps import Mapped
 from components.rail.glossary import word
 from components.shared.panel import QUEUED, Updates
@@ -33,9 +34,11 @@ element.addEventListener('pointerover', point);
 element.addEventListener('pointerleave', point);
 element.addEventListener('click', (event) => {
   const site = event.target.closest('[data-site]')?.dataset.site;
-  if (site) trigger('select', { site });
+  if (!site) return;
+  SHOW_SITE
+  trigger('select', { site });
 });
-"""
+""".replace("SHOW_SITE", SHOW_SITE)
 """Script: the site under the pointer in words; a click selects it."""
 
 _AT_ONCE = """(view, state) => {
@@ -73,6 +76,7 @@ class ModelPicture:
         self.outputs: list[Block] = [self.state, self.picture]
 
     def wire(self) -> None:
+        self.picture.select(with_site, self.bus.view, self.bus.view, **QUEUED)
         self.state.input(_with_state, [self.bus.view, self.state], self.bus.view, js=_AT_ONCE, **QUEUED)
 
     def draw(self, outcome: Mapped | None, atlas: Atlas | None, view: View) -> Updates:

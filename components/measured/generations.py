@@ -194,7 +194,7 @@ class GenerationsPanel:
 def _examples(found: Sequence[Example], numbers: str) -> str:
     """A button for each example, and how many such texts there are."""
     buttons = [
-        element("button", shorten(example.prompt, 24, placeholder=" …"), type="button", data_example=str(place))
+        element("button", shorten(example.prompt, 20, placeholder=" …"), type="button", data_example=str(place))
         for place, example in enumerate(found)
     ]
     return "".join(buttons) + (element("p", numbers) if numbers else "")

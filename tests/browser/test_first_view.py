@@ -93,7 +93,7 @@ def test_the_picture_has_two_states_words_and_leads_to_a_site(page: Page) -> Non
         re.compile("Layer 2: .* neurons stay; error .* cut, .* repaired")
     )
     site.click()
-    expect(page.locator("#site-words")).to_contain_text("layers.2.ffn")
+    expect(page.locator("#site-words")).to_contain_text("Layer 2 FFN")
     expect(page).to_have_url(re.compile("site=layers.2.ffn"))
 
 
