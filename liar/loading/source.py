@@ -170,7 +170,7 @@ def weight_bytes(folder: Path) -> int:
 
 
 def is_network_error(error: Exception) -> bool:
-    """Whether ``error`` is a network error, by class name: the hub client's HTTP library differs between versions."""
+    """Whether ``error`` is a network error of httpx, the hub client's HTTP library, which is no dependency of this package."""
     return "TransportError" in {parent.__name__ for parent in type(error).__mro__}
 
 
