@@ -9,25 +9,29 @@ import sys
 import tempfile
 
 import gradio as gr
+from gradio.blocks import Block
 from starlette.middleware import Middleware
 
 from components.address import Opening, address_bar, first_run
 from components.api import serve_api
 from components.apply import Apply
+from components.card import Cards
 from components.explorer import Explorer
 from components.layers.layers import LayersPanel
+from components.layers.picture import ModelPicture
 from components.lesson_beside import LessonBeside
 from components.measured.accuracy import AccuracyPanel
 from components.measured.before_after import BeforeAfterPanel
 from components.measured.generations import GenerationsPanel
 from components.measured.verdict import VerdictPanel
-from components.rail.recipe import Recipe, default_spec
+from components.openings import OPENINGS, STORIES, openings
+from components.rail.recipe import Recipe, of_layout, opening_spec
 from components.shared.panel import QUEUED, Panel
 from components.shared.provenance import provenance
 from components.shared.studio import Bus, Studio
 from components.shared.theme import HEAD, stylesheets, theme
 from components.simple_or_full import layout_marker, layout_switch, mark
-from components.takeaway.runs import RunsPanel
+from components.takeaway.runs import RunsPanel, picked
 from components.takeaway.save_model import SavingPanel
 from components.takeaway.takeaway import TakeawayPanel
 from components.tradeoff.tradeoff import TradeoffPanel
@@ -36,8 +40,10 @@ from liar.errors import LiarError
 from liar.events import Finished
 from liar.explore.atlas_store import AtlasStore
 from liar.report.interpolation import of_other_ratios
-from liar.report.view import View
+from liar.report.view import Layout, View
+from liar.spec import PruneSpec
 from liar.store import RunStore
+from server.findings import FINDINGS
 from server.headers import Headers
 from server.job_queue import JobQueue
 from server.login import WholeTarget
@@ -49,14 +55,9 @@ from server.request_filter import RequestFilter
 from server.strict_blocks import Page
 
 TITLE = (
-    "<h1>LIAR</h1><p>Prune a BERT or a LLaMA, repair it in closed form, see what happened. "
-    "<a href='course/' target='_blank'>A course</a> "
-    "<a href='study' target='_blank'>What we found</a> <a href='#recipe' class='to-recipe'>To the recipe</a></p>"
-)
-
-NEXT = (
-    "<p>Move the slider: what you see is a forecast then. Apply measures it. New here? "
-    "<a href='course/01-units.html' target='_blank'>Start with lesson&nbsp;1</a></p>"
+    "<h1>LIAR</h1><p class='full-only'>Prune a BERT or a LLaMA, repair it in closed form, see what happened.</p>"
+    "<p><a href='course/' target='_blank'>Course</a> <a href='findings' target='_blank'>Findings</a> "
+    "<a href='#recipe' class='to-recipe'>To the recipe</a></p>"
 )
 
 SWITCH_SECONDS = 0.0005
@@ -72,18 +73,19 @@ LOOK_SECONDS = 0.02
 """Pause of Gradio between looks for new events; its default, a millisecond, costs a run a twentieth of its time."""
 
 
-def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
-    """Build the whole page, with a finished run in it if one is stored; the parts beside it lead to all others."""
-    result = first_run(studio.store, default_spec())
-    spec = result.spec if result else default_spec()
-    view = View()
+def build(studio: Studio, opens_with: PruneSpec) -> tuple[gr.Blocks, Apply, Opening]:
+    """Build the whole page, with the stored run of the recipe ``opens_with`` if there is one; the parts beside it lead to all
+    others.
+    """
+    result, view = first_run(studio.store, opens_with), View()
+    spec = result.spec if result else opens_with
     line = provenance(spec, spec.key, result) if result else ""
     page = Page(title="LIAR: prune and repair", analytics_enabled=False, fill_width=True)
     with page:
         bus = Bus(spec, view, spec.key if result else "")
         with gr.Row(elem_id="header"):
             gr.HTML(TITLE, elem_id="title")
-            layout, remembered = layout_switch(view.layout)
+            links, (layout, remembered) = openings(studio.store, OPENINGS, "openings"), layout_switch(view.layout)
         address, marker, beside = address_bar(), layout_marker(view), LessonBeside(bus)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
@@ -91,10 +93,12 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe, apply.work.status)
-                    gr.HTML(NEXT, elem_id="next", elem_classes=["simple-only"])
             with gr.Column(scale=1, min_width=320, elem_id="results"):
-                verdict = VerdictPanel(result)
-                before_after = BeforeAfterPanel(result)
+                verdict, picture, before_after = (
+                    VerdictPanel(result),
+                    ModelPicture(bus, result),
+                    BeforeAfterPanel(result),
+                )
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:
                     with _tab("Layers", "layers"):
                         layers = LayersPanel(studio, bus, result)
@@ -112,13 +116,16 @@ def build(studio: Studio) -> tuple[gr.Blocks, Apply, Opening]:
                 with gr.Column(elem_id="generations", elem_classes=["card"]):
                     lines.append(gr.HTML(line, elem_classes=["provenance"]))
                     generations = GenerationsPanel(studio, bus, result)
+                stories = openings(studio.store, STORIES, "stories")
         panels: list[Panel] = [accuracy, generations, tradeoff, runs, takeaway]
-        explorer.wire(verdict, before_after, layers, panels, lines, address)
+        explorer.wire(verdict, picture, before_after, layers, panels, lines, address)
         opening = Opening(explorer, tabs, layout, marker, beside)
-        for panel in (layers, generations, runs, takeaway, beside, opening):
+        gr.on([links.select, stories.select], picked, None, bus.open, **QUEUED)
+        for panel in (layers, picture, generations, runs, takeaway, beside, opening):
             panel.wire()
         tabs.select(_to_tab, bus.view, [bus.view, marker], **QUEUED)
-        layout.input(_to_layout, [layout, bus.view], [bus.view, marker, remembered, tabs], **QUEUED)
+        laid_out: list[Block] = [bus.view, marker, remembered, tabs, recipe.criterion]
+        layout.input(_to_layout, [layout, bus.view, bus.spec], laid_out, **QUEUED)
         loaded = page.load(opening.open, remembered, opening.outputs, **QUEUED)
         apply.wire(explorer, loaded)
         for watching in (tradeoff, accuracy.costs, saving):
@@ -137,9 +144,10 @@ def _to_tab(view: View, event: gr.EventData) -> tuple[View, dict[str, str]]:
     return view, mark(view)
 
 
-def _to_layout(layout: str, view: View) -> tuple[View, dict[str, str], str, gr.Tabs]:
+def _to_layout(layout: Layout, view: View, spec: PruneSpec) -> tuple[View, dict[str, str], str, gr.Tabs, gr.Dropdown]:
     view = view.changed(layout=layout)
-    return view, mark(view), view.layout, gr.Tabs(selected=mark(view)["tab"])
+    criterion = gr.Dropdown(**of_layout(view.layout, spec.criterion))
+    return view, mark(view), view.layout, gr.Tabs(selected=mark(view)["tab"]), criterion
 
 
 def warm_up() -> None:
@@ -162,9 +170,9 @@ def chosen_profile(arguments: list[str] | None = None) -> Profile:
 
 def preload(studio: Studio) -> None:
     """Fetch and load the model that the page opens with, for the first visitor who applies a recipe."""
-    model = studio.profile.preload
+    model = opening_spec().model
     try:
-        if model is not None:
+        if studio.profile.preloads:
             studio.registry.get(model, "auto", "auto")
     except LiarError as error:
         print(f"{model} is not loaded yet. {error}")
@@ -198,7 +206,7 @@ def serve(profile: Profile) -> None:
 
     jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
     studio = Studio(store, AtlasStore(), registry, jobs, profile)
-    page, *_ = build(studio)
+    page, *_ = build(studio, opening_spec())
     page.queue(max_size=WAITING_EVENTS, api_open=False)
     page._queue.sleep_when_free = page._queue.progress_update_sleep_when_free = LOOK_SECONDS
     page._queue.pending_messages_per_session.max_size = profile.sessions
@@ -217,10 +225,11 @@ def serve(profile: Profile) -> None:
             "middleware": [
                 Middleware(RequestFilter, page=page, profile=profile),
                 Middleware(LessonLinks),
+                Middleware(Cards, studio=studio),
                 Middleware(WholeTarget),
                 Middleware(Headers),
             ],
-            "routes": READING,
+            "routes": [*READING, *FINDINGS],
         },
         prevent_thread_lock=True,
     )

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for the panel
 
 from figures import tenths_of
 
-from components.rail.recipe import default_spec
+from components.openings import OPENINGS, STORIES
+from components.rail.recipe import default_of, default_spec
 from components.shared.job_bodies import preset_prompts
 from liar import PruneSpec, load_model
 from liar.explore.atlas import AtlasKey
@@ -30,6 +31,7 @@ from liar.report.words.sentences import verdict
 from liar.results import RunResult
 from liar.spec import SweepSpec, Targets
 from liar.store import SHIPPED_RUNS, RunStore
+from liar.tasks.prompts import QUESTIONS
 from liar.tasks.registry import questions, usual_tasks
 
 SPECS = (
@@ -54,10 +56,24 @@ COMPARED = tuple(default_spec().model_copy(update={"allocation": name}) for name
 SHORTER = SweepSpec(base=default_spec().model_copy(update={"targets": "layers"}), ratios=(0.1, 0.2, 0.3, 0.4))
 """Whole layers of the language model: no other has a place for their patch."""
 
+WRITER = OPENINGS["Write an answer"]
+"""It answers all of :data:`liar.tasks.prompts.QUESTIONS`, so that the page can count what the repair mends."""
+
+CLAIMED = (
+    default_of("demo/smollm2-135m").model_copy(update={"calibration": "films"}),
+    default_of("demo/minilm-match").model_copy(update={"reconstruction": "bias"}),
+    default_of("demo/minilm-match").model_copy(update={"tokens": 4_096}),
+    default_of("demo/minilm-sentiment").model_copy(update={"quantize": "int8"}),
+)
+"""What the page of findings shows beside the defaults: text of another kind, a bias alone, little text,
+int8 copies."""
+
 SWEEPS = (
+    SweepSpec(base=WRITER, ratios=(WRITER.ratio,)),
+    *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in STORIES.values()),
     *(SweepSpec(base=spec, ratios=tenths_of(spec.model, spec.targets)) for spec in SPECS),
     SweepSpec(base=ASKED, ratios=(ASKED.ratio,)),
-    *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in COMPARED),
+    *(SweepSpec(base=spec, ratios=(spec.ratio,)) for spec in (*COMPARED, *CLAIMED)),
     *(
         SweepSpec(base=spec.model_copy(update={"targets": targets}), ratios=tenths_of(spec.model, targets))
         for spec in SPECS
@@ -86,7 +102,8 @@ def finish_runs(anew: bool, models: Sequence[str]) -> None:
             missing = [spec for spec in sweep.specs if store.find(spec) is None]
             if not missing or (models and model not in models):
                 continue
-            for step in sweep_steps(sweep, load_model(model), prompts=preset_prompts(model), store=store):
+            prompts = [*QUESTIONS] if sweep.base == WRITER else preset_prompts(model)
+            for step in sweep_steps(sweep, load_model(model), prompts=prompts, store=store):
                 if isinstance(step, RunResult) and step.spec in missing:
                     path = store.ship(step)
                     print(f"{path.name}, {path.stat().st_size / 1e3:.0f} kB: {verdict(step)}", flush=True)

@@ -11,7 +11,7 @@ from gradio.blocks import Block
 
 from components.explorer import Explorer
 from components.lesson_beside import LessonBeside, complaint_about
-from components.rail.recipe import default_of, measured_on_its_task
+from components.rail.recipe import default_of, measured_on_its_task, of_layout
 from components.shared import status
 from components.shared.panel import QUEUED, UNQUEUED, Updates, states_first
 from components.simple_or_full import mark
@@ -163,6 +163,9 @@ class Opening:
             before, shown = now or (opened, str(self.explorer.bus.shown.value))
             named_run = self.explorer.studio.store.find(spec)
             updates |= self.explorer.show(spec, view, before, shown if named_run is None else "")
+        if spec is not None or view.layout == "full":
+            criterion = (spec or opened).criterion
+            updates[self.explorer.recipe.criterion] = gr.update(value=criterion, **of_layout(view.layout, criterion))
         if complaints:
             updates[self.explorer.line] = status.problem(" ".join(complaints))
         return updates

@@ -1,4 +1,4 @@
-"""The Apply button: runs a recipe as a job that outlives a reload of the page, and shows its result."""
+"""The button "Measure it": runs a recipe as a job that outlives a reload of the page, and shows its result."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from server.job import Snapshot
 
 
 class Drawing(NamedTuple):
-    """What to draw next: what the job ``id`` has handed out, its run, or the stored run of the key ``id``."""
+    """What to draw next: the ``number`` values that a job ``id`` handed out, its run, or the stored run of the key ``id``."""
 
     what: Literal["nothing", "sites", "run", "stored"] = "nothing"
     id: str = ""
+    number: int = 0
 
 
 _DRAWING = status.running("Drawing the run…")
@@ -50,7 +51,7 @@ class Apply:
         self.studio, self.bus, self.recipe = studio, bus, recipe
         # The keys of runs have no prefix, since panels look up the job of a recipe.
         line = status_line("status", script=button_clicks("again"))
-        self.work = JobButton(studio.jobs, "Apply", "apply", last_line=_end, line=line, at_once=True)
+        self.work = JobButton(studio.jobs, "Measure it", "apply", last_line=_end, line=line, at_once=True)
         self.drawing = gr.State(Drawing())
         # Components updated every second. Few, since each one takes interpreter time from the thread of the run.
         self.outputs: list[Block] = [*self.work.outputs, self.drawing]
@@ -97,16 +98,18 @@ class Apply:
         self.studio.jobs.leave(str(request.session_hash))
 
     def show(self, drawing: Drawing, view: View, shown: str, spec: PruneSpec) -> Updates:
-        """Draw what the job has so far: the measured sites, and everything once it is done; or a stored run.
+        """Draw what the job has so far: the measured sites, then each metric, and all once it is done; or a stored run.
 
         The view is the current one; it may have changed meanwhile. After a stopped job the earlier picture returns.
         """
-        what, id = drawing
+        what, id, _ = drawing
         if what == "stored":
             result, line = self.studio.store.load(id), _ALREADY
             if result is None:
                 return {
-                    self.work.status: status.problem("The stored run of this recipe is gone; press “Apply” once more.")
+                    self.work.status: status.problem(
+                        "The stored run of this recipe is gone; press “Measure it” once more."
+                    )
                 }
         else:
             job = self.studio.jobs.get(id) if what == "run" else None
@@ -130,8 +133,8 @@ class Apply:
     def _show(self, snapshot: Snapshot) -> Updates:
         if snapshot.state == "done":
             return {self.drawing: Drawing("run", snapshot.id)}
-        has_sites = snapshot.handed_out and not snapshot.ended
-        return {self.drawing: Drawing("sites", snapshot.id) if has_sites else Drawing()}
+        number = 0 if snapshot.ended else len(snapshot.handed_out)
+        return {self.drawing: Drawing("sites", snapshot.id, number) if number else Drawing()}
 
     def _expected(self, spec: PruneSpec) -> float | None:
         """Seconds of the last run of this model here; None if its spec differs in more than :data:`_SAME_WORK`."""

@@ -10,6 +10,7 @@ from gradio.blocks import Block
 
 from components.layers.by_hand import Decision, with_edits
 from components.layers.layers import LayersPanel
+from components.layers.picture import ModelPicture
 from components.measured.before_after import BeforeAfterPanel
 from components.measured.verdict import VerdictPanel, is_of_another
 from components.rail.ratio_marks import marks
@@ -26,7 +27,7 @@ from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event
 from liar.explore.atlas import AtlasKey
 from liar.explore.need import Need, ratio_for
-from liar.report.interpolation import meet_perplexity, of_other_ratios
+from liar.report.interpolation import meet_perplexity, meet_quality, of_other_ratios
 from liar.report.view import View, query_of
 from liar.spec import PruneSpec
 from server.job import Snapshot
@@ -50,6 +51,7 @@ class Explorer:
     def wire(
         self,
         verdict: VerdictPanel,
+        picture: ModelPicture,
         before_after: BeforeAfterPanel,
         layers: LayersPanel,
         panels: list[Panel],
@@ -60,9 +62,10 @@ class Explorer:
         ``provenances`` their lines.
         """
         self.verdict, self.before_after, self.layers, self.panels = verdict, before_after, layers, panels
+        self.picture = picture
         self.provenances, self.address = provenances, address
         controls, by_hand = self.recipe.controls.values(), layers.inspector.by_hand
-        moving = [*verdict.outputs, *before_after.outputs, *layers.outputs]
+        moving = [*verdict.outputs, *picture.outputs, *before_after.outputs, *layers.outputs]
         # Outputs of `redraw`.
         self.pictures: list[Block] = [address, self.drawn, self.recipe.marks, *provenances, *moving]
         hidden = [self.bus.spec, self.bus.shown, by_hand.taken, self.line, self.work.row]
@@ -132,13 +135,13 @@ class Explorer:
     def meet(self, need: str, view: View, shown: str, base: PruneSpec, *values: Any) -> Updates:
         """Set the ratio that meets a need typed in words, and draw the recipe; no model is loaded."""
         try:
-            spec = self.recipe.read(base, *values)
-            atlas = self.studio.atlases.find(spec)
-            if atlas is None:
+            spec, asked = self.recipe.read(base, *values), Need.read(need)
+            atlas, runs = self.studio.atlases.find(spec), of_other_ratios(spec, self.studio.store.summaries())
+            if asked.kind == "quality":
+                ratio, words = meet_quality(asked.amount, spec, runs)
+            elif atlas is None:
                 raise InvalidSpecError(NO_ATLAS)
-            asked = Need.read(need)
-            if asked.kind == "loss":
-                runs = of_other_ratios(spec, self.studio.store.summaries())
+            elif asked.kind == "loss":
                 ratio, words = meet_perplexity(asked.amount, spec, atlas, runs)
             else:
                 facts = atlas.facts
@@ -210,10 +213,11 @@ class Explorer:
         updates = {**self.verdict.show(known), self.recipe.marks: marks(known.spec, known.measured), self.drawn: view}
         updates |= self.before_after.show(known, run)
         updates |= dict.fromkeys(self.provenances, provenance(known.spec, shown, run))
-        if known.pruned is not None:
-            return updates | self.layers.draw(known.pruned, view, known.atlas, "Measured", known.spec)
-        if known.expected is not None:
-            return updates | self.layers.draw(known.expected, view, known.atlas, known.origin, known.spec)
+        outcome = known.run or known.pruned or known.expected
+        updates |= self.picture.draw(outcome, known.atlas, view)
+        if outcome is not None:
+            origin = known.origin if outcome is known.expected else "Measured"
+            return updates | self.layers.draw(outcome, view, known.atlas, origin, known.spec)
         if run is None:
             return updates | self.layers.clear()
         return updates | self.layers.draw(run, view, self.studio.atlases.find(run.spec), "Measured", known.spec)

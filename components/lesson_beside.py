@@ -14,27 +14,23 @@ from liar.report.view import NAMED, View
 # with pages of the same origin only, and carry the names of parts, never a selector.
 _BESIDE = """
 const lit = document.head.appendChild(document.createElement('style'));
-const wide = matchMedia('(min-width: 821px)');
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const NOT_SHOWN = 'The page does not show it now: choose Full, or the tab Layers.';
 let aside = null;
 const frame = () => aside?.querySelector('iframe');
 const sendQuery = () => frame()?.contentWindow?.postMessage({ query: location.search }, location.origin);
-const out = (part, rail, buttons) => {
-  const { top, bottom } = part.getBoundingClientRect(), low = buttons.getBoundingClientRect().top - 20;
-  return Math.max(0, bottom - low) || Math.min(0, top - rail.getBoundingClientRect().top - 20);
-};
 const light = (names, show) => {
   const found = names.map((name) => props.value.parts[name]).filter(Boolean);
   const moves = calm.matches ? '' : 'animation: lights-up 500ms;';
   const look = `outline: 3px solid var(--lit); outline-offset: 3px; border-radius: 8px; ${moves}`;
   lit.textContent = found.length ? `${found.join(', ')} { ${look} }` : '';
-  const shown = found.map((part) => document.querySelector(part)).find((part) => part?.checkVisibility());
+  const parts = found.flatMap((part) => [...document.querySelectorAll(part)]);
+  parts.map((part) => part.closest('.group')).find(Boolean)?.dispatchEvent(new Event('liar:unfold'));
+  const shown = parts.find((part) => part.checkVisibility());
   if (show) aside.querySelector('[role=status]').textContent = shown ? '' : NOT_SHOWN;
-  const behavior = calm.matches ? 'auto' : 'smooth', rail = shown?.closest('#recipe');
+  const behavior = calm.matches ? 'auto' : 'smooth';
   const block = shown?.offsetHeight < innerHeight / 2 ? 'center' : 'start';
   if (show) shown?.scrollIntoView({ block, behavior });
-  else if (rail && wide.matches) rail.scrollBy({ top: out(shown, rail, document.querySelector('#actions')), behavior });
 };
 const receive = ({ source, origin, data }) => {
   if (!aside || source !== frame().contentWindow || origin !== location.origin) return;

@@ -47,10 +47,10 @@ def mark(view: View) -> dict[str, str]:
     return {"layout": view.layout, "tab": view.tab if view.layout == "full" else "layers", "hide": hidden}
 
 
-_CARDS = {"before-after": "before-after-card", "heatmap": "tab-layers"}
-"""Elements of the parts of the page that have another name there."""
+_CARDS = {"before-after": "#before-after-card", "heatmap": "#tab-layers, #model-card"}
+"""Elements of the parts of the page that have another name there; the simple layout has a picture in place of the heatmap."""
 
 
 def selector(name: str) -> str:
     """Element that a link or a lesson means by ``name``: a part of the page, else a control with its help."""
-    return f"#{_CARDS.get(name, name)}" if name in PARTS else f".choice:has(#{name})"
+    return _CARDS.get(name, f"#{name}") if name in PARTS else f".choice:has(#{name})"

@@ -1,4 +1,5 @@
-"""Stores of runs and mask tables: one JSON file each, named by the key of its spec, so that a link finds it.
+"""Stores of runs, mask tables and answers of dense models: one JSON file each. Runs and tables are named by the key of their
+spec, so that a link finds them.
 
 Runs that come with the package are compressed.
 
@@ -13,26 +14,29 @@ Runs that come with the package are compressed.
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import logging
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from liar.errors import StorageError
 from liar.files import ASSETS, cache_folder, keep_in
 from liar.presets import preset_of
-from liar.results import Evaluation, MaskTable, ModelInfo, RunResult, Shared, SpeedGain, StoredRun, Totals
+from liar.results import Evaluation, MaskTable, ModelInfo, Record, RunResult, Shared, SpeedGain, StoredRun, Totals
 from liar.spec import PruneSpec
 
+R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -81,6 +85,11 @@ class RunStore:
     def __init__(self, folder: Path | None = None, shipped: Path = SHIPPED_RUNS) -> None:
         self.folder = folder or default_folder()
         self.shipped = shipped
+
+    @property
+    def dense(self) -> DenseStore:
+        """What the dense models of these runs answered, in a folder beside theirs."""
+        return DenseStore(self.folder.parent / "dense")
 
     def save(self, result: RunResult) -> Path:
         """Store ``result`` under its spec's key, replacing an older one; raises :class:`StorageError`."""
@@ -137,18 +146,28 @@ class RunStore:
         return sorted(found.values(), key=_place)
 
     def like(self, spec: PruneSpec) -> RunSummary | None:
-        """Newest run of the same model, device and dtype with timings of all its work (nothing shared), preferably
-        of the same targets and schedule; else None.
+        """Newest run of the same model, device and dtype with the time of its calibration, preferably of the same targets and
+        schedule; else None. The dense model may have been known.
         """
         alike = [
             run
             for run in self.summaries()
             if run.timings
-            and not run.shared
+            and "calibration" not in run.shared
             and (run.spec.model, run.spec.device, run.spec.dtype) == (spec.model, spec.device, spec.dtype)
         ]
         same = (run for run in alike if (run.spec.targets, run.spec.schedule) == (spec.targets, spec.schedule))
         return next(same, next(iter(alike), None))
+
+    def seconds(self, spec: PruneSpec) -> float | None:
+        """About how long a run of ``spec`` takes: as long as one like it; else what each stage took at most in runs of the
+        model that shared some of their work; None if there is none.
+        """
+        if (alike := self.like(spec)) is not None:
+            return sum(alike.timings.values())
+        of_model = [run.timings for run in self.summaries() if run.spec.model == spec.model]
+        stages = {stage for timings in of_model for stage in timings}
+        return sum(max(timings.get(stage, 0.0) for timings in of_model) for stage in stages) or None
 
     def delete(self, key: str) -> None:
         """Delete a stored run; raises :class:`StorageError` for a shipped or missing one, and if deleting fails."""
@@ -200,6 +219,25 @@ class MaskTableStore:
     def load(self, key: str) -> MaskTable | None:
         """Table with this key; None if it is missing or damaged."""
         return read_or_none(self.folder / f"{key}.json", MaskTable.model_validate_json) if _KEY.fullmatch(key) else None
+
+
+@dataclass(frozen=True, slots=True)
+class DenseStore:
+    """Answers of dense models in ``folder``, one file for each question: all that decides the answer, as JSON."""
+
+    folder: Path
+
+    def save(self, question: Mapping[str, Any], answer: Record) -> Path:
+        """Store the ``answer``; raises :class:`StorageError`."""
+        return keep_in(self.folder, _file_name(question), answer.model_dump_json())
+
+    def find(self, question: Mapping[str, Any], kind: type[R]) -> R | None:
+        """The answer to an equal question, a record of this ``kind``; None if it is missing or damaged."""
+        return read_or_none(self.folder / _file_name(question), kind.model_validate_json)
+
+
+def _file_name(question: Mapping[str, Any]) -> str:
+    return f"{hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()}.json"
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Profile(BaseModel):
     ``model_bytes``: models in memory (0: a quarter of the machine's).
     ``saved_bytes``: zips of saved models on disk, the one being written included. ``body_bytes``: size of a
     request. ``sessions``: visitors whose state is kept. ``unread``: answers that a visitor may leave unfetched.
-    ``preload``: model to load as soon as the page is up.
+    ``preloads``: the model that the page opens with is loaded as soon as the page is up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,7 +67,7 @@ class Profile(BaseModel):
     body_bytes: int = 65_536
     sessions: int = 300
     unread: int = 64
-    preload: str | None = PruneSpec().model
+    preloads: bool = True
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
@@ -124,7 +124,7 @@ LOCAL = Profile(
     body_bytes=4_000_000,
     sessions=1_000,
     unread=1_000,
-    preload=None,
+    preloads=False,
 )
 
 PROFILES: dict[ProfileName, Profile] = {"local": LOCAL, "public": PUBLIC}

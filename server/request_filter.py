@@ -22,8 +22,10 @@ log = logging.getLogger(__name__)
 _API = "/gradio_api"
 _READ = {
     "/",
+    "/card.png",
     "/config",
     "/favicon.ico",
+    "/findings",
     "/manifest.json",
     "/robots.txt",
     "/study",

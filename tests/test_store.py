@@ -224,3 +224,7 @@ def test_the_times_of_a_run_with_a_shared_calibration_are_not_used(store: RunSto
     found = store.like(language_run().spec)
     assert found is not None
     assert found.spec == whole.spec
+    store.save(known := shared.model_copy(update={"shared": ["dense"]}))
+    found = store.like(language_run().spec)
+    assert found is not None
+    assert found.spec == known.spec, "most runs find the dense model known"

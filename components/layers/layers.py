@@ -26,7 +26,7 @@ from liar.spec import RECONSTRUCTIONS, PruneSpec
 _LINE = 112
 """Characters in a line of a picture 960 pixels wide, in any font that a browser uses for pictures."""
 
-_SHOW_SITE = """
+SHOW_SITE = """
 const began = performance.now();
 const show = () => {
   const words = document.querySelector('#site-words [data-site]');
@@ -59,7 +59,7 @@ class LayersPanel:
         self.bus = bus
         view: View = bus.view.value
         self.heading = gr.HTML(_heading(None, None), elem_id="heatmap-heading", elem_classes=["caption"])
-        gr.HTML(PICTURE.markup(), elem_classes=["term-holder"])
+        gr.HTML(PICTURE.markup(shown=PICTURE.question), elem_classes=["term-holder"])
         self.block = gr.HTML(block_picture([]), elem_id="block-picture")
         with gr.Row(elem_id="heatmap-controls", elem_classes=["full-only"]) as self.controls:
             self.show_control = gr.Dropdown(SHOWN, value=view.show, label="Show", filterable=False, min_width=300)
@@ -81,7 +81,7 @@ class LayersPanel:
             )
         self.sentence = gr.HTML("", elem_id="stands-out")
         self.plot = gr.Plot(show_label=False, container=False, elem_id="heatmap")
-        self.clicks = figure_clicks("heatmap-clicks", "site", "?.[1]", "heatmap", then=_SHOW_SITE)
+        self.clicks = figure_clicks("heatmap-clicks", "site", "?.[1]", "heatmap", then=SHOW_SITE)
         with gr.Accordion(map_of(None).twin, open=False) as self.accordion:
             self.table = gr.HTML("", js_on_load=button_clicks("site"), elem_id="heatmap-table")
         self.inspector = Inspector(studio, bus)
@@ -96,7 +96,7 @@ class LayersPanel:
         for control in self._controls:
             control.input(_with_controls, [bus.view, *self._controls], bus.view, **QUEUED)
         for source in (self.clicks, self.table):
-            source.select(_with_site, bus.view, bus.view, **QUEUED)
+            source.select(with_site, bus.view, bus.view, **QUEUED)
 
     def draw(self, outcome: Mapped, view: View, atlas: Atlas | None, origin: Origin, chosen: PruneSpec) -> Updates:
         """Show a run or a forecast, fast enough for every move of a slider.
@@ -141,7 +141,7 @@ def _with_controls(view: View, show: str, scale: str, weighting: str, fit: bool)
     return view.changed(show=show, scale=scale, weighting=weighting, colours="fit" if fit else "same")
 
 
-def _with_site(view: View, event: gr.EventData) -> View:
+def with_site(view: View, event: gr.EventData) -> View:
     """The view with the clicked site, or without a site if it was selected already."""
     site = getattr(event, "site", "")
     return view.changed(site="" if site == view.site else site)

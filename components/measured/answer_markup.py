@@ -6,23 +6,38 @@ import re
 from html import escape
 from typing import Any
 
+from components.measured.before_after import PLAIN_VARIANTS
 from components.shared.markup import element
 from liar.report.words.answer_sentences import by_prompt, judged
+from liar.report.words.examples import Example
 from liar.results import VARIANTS, Generation, RunResult, Token, Variant
 
 _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.001, "0.001 to 0.01"))
 """Least probability of each colour and its name, the highest first."""
 _RAREST = "below 0.001"
 
+_SHOWN = 3
+"""Stored prompts whose answers are in sight at once."""
+
+_SHORT = 24
+"""Fewest characters of an answer that does not fit beside two others on a phone."""
+
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
 _OTHER = element("span", "⇄", role="img", aria_label="another answer")
 
 
 def stored_answers(result: RunResult) -> str:
-    prompts = by_prompt(result)
-    if not prompts:
+    sections = [_answers(prompt, answers) for prompt, answers in by_prompt(result).items()]
+    if not sections:
         return "<p>No answers are stored with this run.</p>"
-    return "<h4>Stored with this run</h4>" + "".join(_answers(prompt, answers) for prompt, answers in prompts.items())
+    first, others = "".join(sections[:_SHOWN]), sections[_SHOWN:]
+    more = f"<details><summary>{len(others)} more questions</summary>{''.join(others)}</details>" if others else ""
+    return f"<h4>Stored with this run</h4>{first}{more}"
+
+
+def example_answers(example: Example) -> str:
+    """The stored answers of an example, without its prompt, which stands in the field; empty if nobody has answered it."""
+    return _columns(example.answers) if example.answers else ""
 
 
 def live_answers(prompt: str, handed_out: list[Any]) -> str:
@@ -44,15 +59,23 @@ def live_answers(prompt: str, handed_out: list[Any]) -> str:
 
 
 def _answers(prompt: str, answers: dict[Variant, Generation], unfinished: Variant | None = None) -> str:
-    """One prompt, and a column for each variant that has begun to answer."""
+    """One prompt, and its answers."""
+    return f"<section><h5>{escape(prompt)}</h5>{_columns(answers, unfinished)}</section>"
+
+
+def _columns(answers: dict[Variant, Generation], unfinished: Variant | None = None) -> str:
+    """A column for each variant that has begun to answer."""
     columns = ""
     for variant in VARIANTS:
         if (answer := answers.get(variant)) is not None:
             dense = answers.get("dense") if variant != "dense" else None
             labels = answer.probabilities is not None
             body = _probabilities(answer, dense) if labels else _text(answer, dense, is_whole=variant != unfinished)
-            columns += f'<div class="variant {variant}"><h6>{variant.capitalize()}</h6>{body}</div>'
-    return f'<section><h5>{escape(prompt)}</h5><div class="columns">{columns}</div></section>'
+            names = {"full-only": variant.capitalize(), "simple-only": PLAIN_VARIANTS[variant]}
+            name = "".join(f'<span class="{layout}">{words}</span>' for layout, words in names.items())
+            columns += f'<div class="variant {variant}"><h6>{name}</h6>{body}</div>'
+    is_short = all(len(answer.text or "") < _SHORT for answer in answers.values())
+    return f'<div class="columns{" short" if is_short else ""}">{columns}</div>'
 
 
 def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
@@ -64,7 +87,7 @@ def _text(answer: Generation, dense: Generation | None, is_whole: bool) -> str:
     if answer.tokens and answer.seconds:
         measures.append(f"{len(answer.tokens) / answer.seconds:.1f} tokens a second.")
     measures += judged(answer, dense) if is_whole else []
-    return f'<p class="text">{_pieces(answer, differs)}</p><p class="measures">{" ".join(measures)}</p>'
+    return f'<p class="text">{_pieces(answer, differs)}</p><p class="measures full-only">{" ".join(measures)}</p>'
 
 
 def _first_difference(text: str, dense: str, is_whole: bool) -> int | None:
@@ -113,8 +136,8 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
         share = f"{probability:.1%}"
         rows += f'<div><dt>{name}</dt><dd>{share.replace("%", " %")}<i style="width: {share}"></i></dd></div>'
     differs = dense is not None and _likeliest(dense) != likeliest
-    return f"<dl>{rows}</dl>" + (
-        f'<p class="measures">{_OTHER} Not the answer of the dense model.</p>' if differs else ""
+    return f"<p class='text simple-only'>{escape(likeliest)}</p><dl class='full-only'>{rows}</dl>" + (
+        f'<p class="measures full-only">{_OTHER} Not the answer of the dense model.</p>' if differs else ""
     )
 
 

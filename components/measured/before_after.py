@@ -6,30 +6,36 @@ hatched; others are faded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
 import gradio as gr
 from gradio.blocks import Block
 
+from components.rail.glossary import WORDS, word
 from components.shared.browser import KEEP_HEIGHT
 from components.shared.lookup import Known
 from components.shared.markup import Markup, cell, element, row, table
 from components.shared.panel import NO_RUN, Updates
+from liar.report.headline import in_all_words
 from liar.report.interpolation import ends_in_words, interpolated, neighbours
 from liar.report.words.answer_sentences import changes_in_numbers
 from liar.report.words.metric_sentences import Run, beside_dense, capitalised, percent, variant_name, with_error
-from liar.report.words.sentences import unbroken
+from liar.report.words.sentences import duration, recipe, unbroken
 from liar.results import VARIANTS, Evaluation, MeasuredVariant, RunResult, Variant
 from liar.spec import PruneSpec
 from liar.statistics.compare import by_task, difference, differing
 from liar.tasks.metrics import METRICS
 
-UNKNOWN = "not known until Apply"
+UNKNOWN = "not measured yet"
 
 _OF_MEASURES = {"model", "evaluate", "evaluate_limit", "evaluate_length", "separator", "data", "device", "dtype"}
 """Choices that decide the figures of the dense model."""
+
+
+PLAIN_VARIANTS: Mapping[MeasuredVariant, str] = {"dense": "Whole", "pruned": "Cut", "reconstructed": "Repaired"}
+"""What the models are called in the simple layout."""
 
 
 class _Bar(NamedTuple):
@@ -43,11 +49,10 @@ class _Bar(NamedTuple):
 
 
 class BeforeAfterPanel:
-    """The main metric of each task, of the dense, the pruned and the repaired model."""
+    """The main metric of the first task as three bars; every figure and the recipe are behind "Recipe and texts"."""
 
     def __init__(self, result: RunResult | None) -> None:
         with gr.Column(elem_id="before-after-card", elem_classes=["card", "simple-only"]):
-            gr.HTML("<h3>Before and after</h3>")
             bars = _measured(result) if result else f"<p>{NO_RUN}</p>"
             self.bars = gr.HTML(bars, js_on_load=KEEP_HEIGHT, elem_id="before-after")
         self.outputs: list[Block] = [self.bars]
@@ -60,13 +65,14 @@ class BeforeAfterPanel:
 def _measured(result: RunResult) -> str:
     if not result.evaluations:
         return "<p>No task was measured in this run, so there is nothing to compare.</p>"
-    tasks = []
+    shown, tasks = "", []
     for task, items in _items(result):
+        bars = [_bar(result, item) for item in items]
+        shown = shown or _simple(items[0], bars)
         changed = changes_in_numbers(result, task)
-        parts = [_figures(items[0], [_bar(result, item) for item in items])]
-        parts += [*([element("p", changed)] if changed else []), *_differences(items)]
+        parts = [_figures(items[0], bars), *([element("p", changed)] if changed else []), *_differences(items)]
         tasks.append(element("div", *parts))
-    return _noted(result.spec, "Whiskers are one standard error.", tasks)
+    return _card(result.spec, shown, [*in_all_words(result), "Whiskers are one standard error."], tasks)
 
 
 def _unmeasured(known: Known, run: RunResult | None) -> str:
@@ -76,23 +82,61 @@ def _unmeasured(known: Known, run: RunResult | None) -> str:
     near: list[Run] = [*neighbours(known.spec.ratio, known.measured)]
     if run is not None and not _OF_MEASURES & set(differing([run.spec, known.spec])):
         near.insert(0, run)
-    if not near or not near[-1].evaluations:
-        return f"<p>{NO_RUN}</p>"
-    source = near[-1]
     found = {variant: interpolated(known.spec, known.measured, variant) for variant in VARIANTS[1:]}
-    is_between = any(found.values())
-    tasks = []
-    for task, items in _items(source):
-        bars = [_bar(source, item) for item in items if item.variant == "dense"]
-        bars += [_between(items[0], variant, values.get(task)) for variant, values in found.items()]
-        tasks.append(element("div", _figures(items[0], bars, () if is_between else items)))
+    is_between, running = any(found.values()), known.pruned.evaluations if known.pruned else []
+    source = running or (near[-1].evaluations if near else [])
+    if not source:
+        return f"<p>{NO_RUN}</p>"
+    shown, tasks = "", []
+    for task, items in by_task(source).items():
+        first = next(iter(items.values()))
+        own = items if running else {name: item for name, item in items.items() if name == "dense"}
+        bars = [
+            _Bar(name, own[name].value, own[name].stderr, with_error(own[name]), "")
+            if name in own
+            else _between(first, name, found.get(name, {}).get(task))
+            for name in VARIANTS
+        ]
+        scale = () if is_between or running else [items[name] for name in VARIANTS if name in items]
+        shown = shown or _simple(first, bars, scale)
+        tasks.append(element("div", _figures(first, bars, scale)))
     between = f"Hatched: between {ends_in_words(known.spec, known.measured)}."
-    return _noted(known.spec, between if is_between else f"Faded: {UNKNOWN}.", tasks)
+    seconds = "" if known.seconds is None else f" Measuring takes {duration(known.seconds)}."
+    words = (
+        "Measuring: one bar after the other."
+        if running
+        else (between if is_between else f"Faded: {UNKNOWN}.") + seconds
+    )
+    return _card(known.spec, shown, [recipe(known.spec)], tasks, note=words)
 
 
-def _noted(spec: PruneSpec, words: str, tasks: list[Markup]) -> str:
+def _card(spec: PruneSpec, shown: str, words: Sequence[str], tasks: list[Markup], note: str = "") -> str:
+    """The bars, a ``note`` on what they are, and the disclosure with all else."""
     keys = f'data-recipe="{spec.key}" data-model="{escape(spec.model)}"'
-    return f'<p class="note" {keys}>{escape(unbroken(words))}</p>{"".join(tasks)}'
+    noted = f'<p class="note" {keys}>{escape(unbroken(note))}</p>'
+    said = "".join(f"<p>{escape(unbroken(each))}</p>" for each in words)
+    more = f"<details class='more'><summary>Recipe and texts</summary>{said}<div>{''.join(tasks)}</div></details>"
+    return f"{shown}{noted}{more}"
+
+
+def _simple(item: Evaluation, bars: Sequence[_Bar], scale: Sequence[Evaluation] = ()) -> Markup:
+    """Three rows: the name of the model in plain words, its value and the bar."""
+    metric = METRICS[item.metric]
+    reach = 1.0 if metric.percent else _reach(bars, scale)
+    rows = [
+        row(
+            PLAIN_VARIANTS[bar.variant],
+            cell("?" if bar.value is None else metric.words(bar.value)),
+            cell(_track(reach if bar.value is None else bar.value, None, reach), class_="bar"),
+            class_=f"{bar.variant} {_state(bar)}",
+        )
+        for bar in bars
+        if bar.variant in PLAIN_VARIANTS
+    ]
+    figures = table(("Model", "Value", ""), rows, label=capitalised(metric.title_of(item.task)))
+    named = word(metric.name, capitalised(metric.name)) if metric.name in WORDS else escape(capitalised(metric.title))
+    better = "less is better" if metric.lower_is_better else "more is better"
+    return Markup(f'<div class="simple">{figures}<div class="metric">{named}: {better}</div></div>')
 
 
 def _items(result: Run) -> Iterator[tuple[str, list[Evaluation]]]:
@@ -119,9 +163,7 @@ def _figures(item: Evaluation, bars: list[_Bar], scale: Sequence[Evaluation] = (
     """A row for each model: its value, the bar, the difference to the dense one. The longest is of ``bars`` or ``scale``; the
     metric and the task are those of ``item``.
     """
-    metric = METRICS[item.metric]
-    reached = [abs(bar.value) + (bar.stderr or 0.0) for bar in bars if bar.value is not None]
-    reach = max([*reached, *(abs(item.value) + item.stderr for item in scale)], default=0.0) or 1.0
+    metric, reach = METRICS[item.metric], _reach(bars, scale)
     caption = f"{capitalised(metric.title_of(item.task))}, {metric.better}: {metric.meaning}."
     rows = [
         row(
@@ -129,11 +171,21 @@ def _figures(item: Evaluation, bars: list[_Bar], scale: Sequence[Evaluation] = (
             cell(bar.words),
             cell(_track(reach if bar.value is None else bar.value, bar.stderr, reach), class_="bar"),
             cell(bar.beside),
-            class_=f"{bar.variant} {'unknown' if bar.value is None else 'between' if bar.stderr is None else 'measured'}",
+            class_=f"{bar.variant} {_state(bar)}",
         )
         for bar in bars
     ]
     return table(("Model", "Value", "", "Beside dense"), rows, label=caption, caption=caption)
+
+
+def _reach(bars: Sequence[_Bar], scale: Sequence[Evaluation]) -> float:
+    """The longest bar with its whisker, of ``bars`` or ``scale``."""
+    reached = [abs(bar.value) + (bar.stderr or 0.0) for bar in bars if bar.value is not None]
+    return max([*reached, *(abs(item.value) + item.stderr for item in scale)], default=0.0) or 1.0
+
+
+def _state(bar: _Bar) -> str:
+    return "unknown" if bar.value is None else "between" if bar.stderr is None else "measured"
 
 
 def _differences(items: list[Evaluation]) -> list[Markup]:

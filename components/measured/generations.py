@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.blocks import Block
 
-from components.measured.answer_markup import legend, live_answers, stored_answers
+from components.measured.answer_markup import example_answers, legend, live_answers, stored_answers
 from components.shared import status
+from components.shared.browser import button_clicks
 from components.shared.job_bodies import preset_prompts, stored, with_models
 from components.shared.job_button import JobButton, in_one_sentence, status_line
+from components.shared.markup import element
 from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates, begin_with
 from liar.errors import InvalidSpecError
 from liar.events import Progress
 from liar.presets import preset_of
+from liar.report.words.examples import Example, examples, examples_in_numbers
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
 from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
@@ -32,10 +36,7 @@ MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
-_ABSENT = (
-    "Models that are not in memory come back with the first question: they are pruned to the stored masks, which takes one "
-    "pass over the calibration text, and nothing is measured again."
-)
+_ABSENT = "The first question takes longer: the three models are made again, and nothing is measured again."
 
 
 class GenerationsPanel:
@@ -47,13 +48,12 @@ class GenerationsPanel:
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus = studio, bus
         gr.HTML(
-            "<h3>In its own words</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
+            "<h3>Try it</h3><p>One prompt, answered by the dense, the pruned and the reconstructed model.</p>",
             elem_classes=["caption"],
         )
         self.prompt = gr.Textbox(lines=2, max_lines=8, elem_id="generations-prompt")
-        with gr.Row(elem_id="generations-presets"):
-            self.presets = [gr.Button(size="sm", min_width=160) for _ in preset_prompts("")]
-        with gr.Row(elem_id="generations-settings") as self.settings:
+        self.examples = gr.HTML("", js_on_load=button_clicks("example"), elem_id="generations-examples")
+        with gr.Row(elem_id="generations-settings", elem_classes=["full-only"]) as self.settings:
             self.tokens = gr.Slider(
                 MIN_TOKENS, studio.profile.new_tokens, 48, step=1, label="New tokens", min_width=160
             )
@@ -68,35 +68,36 @@ class GenerationsPanel:
             label="Colour tokens by their probability under the dense model",
             container=False,
             elem_id="generations-colour",
+            elem_classes=["full-only"],
             interactive=True,  # otherwise Gradio disables it, since no event reads it
         )
-        self.legend = gr.HTML(legend(), elem_id="generations-legend")
+        self.legend = gr.HTML(legend(), elem_id="generations-legend", elem_classes=["full-only"])
         self.live = gr.HTML("", elem_id="generations-live", elem_classes=["answers"])
-        self.stored = gr.HTML("", elem_id="generations-stored", elem_classes=["answers"])
+        self.stored = gr.HTML("", elem_id="generations-stored", elem_classes=["answers", "full-only"])
         by_kind: list[Block] = [self.prompt, self.settings, self.work.button, self.colour, self.legend]
-        self.outputs: list[Block] = [*self.presets, *by_kind, self.work.status, self.live, self.stored]
-        begin_with(self.show(PruneSpec(), None) | {self.stored: ""})
-        if result is not None:
-            begin_with(self.show(result.spec, result))
-            self.prompt.value = self.presets[0].value
+        self.outputs: list[Block] = [self.examples, *by_kind, self.work.status, self.live, self.stored]
+        spec = result.spec if result else PruneSpec()
+        found = self._examples(result, spec)
+        self.offered = gr.State([example.prompt for example in found])
+        begin_with(self.show(spec, result) | ({} if result else {self.stored: ""}))
+        begin_with({self.prompt: found[0].prompt, self.live: example_answers(found[0])})
 
     def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
-        kind = _kind_of(spec, run)
-        presets, label, writes = preset_prompts(spec.model, kind), _PROMPTS[kind], kind == "language-model"
+        kind, found = _kind_of(spec, run), self._examples(run, spec)
+        label, writes = _PROMPTS[kind], kind == "language-model"
         return {
-            **dict(zip(self.presets, presets, strict=True)),
-            self.prompt: gr.update(label=label) if run else gr.update(label=label, value=presets[0]),
+            self.examples: _examples(found, examples_in_numbers(run) if run else ""),
+            self.prompt: gr.update(label=label) if run else gr.update(label=label, value=found[0].prompt),
             self.work.button: gr.update(value="Generate" if writes else "Ask"),
             **dict.fromkeys((self.settings, self.colour, self.legend), gr.update(visible=writes)),
             self.work.status: self._absence(spec.key) if run else "",
-            self.live: "",
             self.stored: stored_answers(run) if run else f"<p>{NO_RUN}</p>",
+            **({} if run else {self.live: ""}),
         }
 
     def wire(self) -> None:
         """Connect the buttons, and reset the panel when another run is shown."""
-        for preset in self.presets:
-            preset.click(lambda words: words, preset, self.prompt, **UNQUEUED)
+        self.examples.select(self.pick, [self.bus.shown, self.bus.spec], [self.prompt, self.live], **UNQUEUED)
         asking = gr.on(
             [self.work.button.click, self.prompt.submit],
             self.ask,
@@ -107,8 +108,8 @@ class GenerationsPanel:
         )
         self.bus.shown.change(
             self.change_run,
-            [self.work.job, self.prompt, self.presets[0]],
-            [self.work.button, self.work.stop, self.prompt, self.live],
+            [self.work.job, self.prompt, self.offered, self.bus.shown, self.bus.spec],
+            [self.work.button, self.work.stop, self.prompt, self.live, self.offered],
             cancels=[asking],
             **UNQUEUED,
         )
@@ -134,16 +135,31 @@ class GenerationsPanel:
         about = f"{key} {choices} {prompt}"
         yield from self.work.run(request, about, "Asking the models", lambda: self._ask(key, prompt, choices), show)
 
-    def change_run(self, id: str, prompt: str | None, preset: str, request: gr.Request) -> Updates:
-        """Stop the job and clear its answers when another run is shown; a prompt that the visitor wrote stays."""
-        written = (prompt or "").strip()
-        is_own = bool(written) and not any(written in task.prompts for task in TASKS)
+    def pick(self, key: str, spec: PruneSpec, event: gr.EventData) -> Updates:
+        """Put an example into the field, and show the answers that are stored with it."""
+        found = self._examples(self.studio.store.load(key), spec)
+        place = str(getattr(event, "example", ""))
+        chosen = found[int(place)] if place.isdecimal() and int(place) < len(found) else found[0]
+        return {self.prompt: chosen.prompt, self.live: example_answers(chosen)}
+
+    def change_run(
+        self, id: str, prompt: str | None, offered: list[str], key: str, spec: PruneSpec, request: gr.Request
+    ) -> Updates:
+        """Stop the job when another run is shown, and show its first example; a prompt that the visitor wrote stays."""
+        written, found = (prompt or "").strip(), self._examples(self.studio.store.load(key), spec)
+        is_own = bool(written) and written not in offered and not any(written in task.prompts for task in TASKS)
         return {
             **self.work.end(id, request),
             self.work.button: gr.update(interactive=True),
-            self.prompt: prompt if is_own else preset,
-            self.live: "",
+            self.prompt: prompt if is_own else found[0].prompt,
+            self.live: "" if is_own else example_answers(found[0]),
+            self.offered: [example.prompt for example in found],
         }
+
+    def _examples(self, run: RunResult | None, spec: PruneSpec) -> list[Example]:
+        """Examples of a run; without one, prompts of the model's task that nobody has answered."""
+        found = examples(run) if run else []
+        return found or [Example(prompt, {}) for prompt in preset_prompts(spec.model, _kind_of(spec, run))]
 
     # -- the jobs -----------------------------------------------------------------------------------------------
 
@@ -173,6 +189,15 @@ class GenerationsPanel:
     def _absence(self, key: str) -> str:
         """Status line of a run whose models are not in memory, else ""."""
         return status.note(_ABSENT) if self.studio.registry.variants(key) is None else ""
+
+
+def _examples(found: Sequence[Example], numbers: str) -> str:
+    """A button for each example, and how many such texts there are."""
+    buttons = [
+        element("button", shorten(example.prompt, 20, placeholder=" …"), type="button", data_example=str(place))
+        for place, example in enumerate(found)
+    ]
+    return "".join(buttons) + (element("p", numbers) if numbers else "")
 
 
 _PROMPTS: Mapping[HeadKind, str] = {

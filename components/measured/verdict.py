@@ -11,15 +11,16 @@ from components.shared.browser import KEEP_HEIGHT
 from components.shared.lookup import Known
 from components.shared.panel import Updates
 from components.shared.provenance import Origin, pill
+from liar.explore.forecast import Forecast
+from liar.report.headline import gains_in_words, headline, headline_between, in_all_words, went
 from liar.report.interpolation import between_words
-from liar.report.words.metric_sentences import measured_on
-from liar.report.words.sentences import Outcome, outlook, parameters, recipe, unbroken, verdict
+from liar.report.words.sentences import Outcome, outlook, parameters, recipe, unbroken
 from liar.results import RunResult
 from liar.spec import PruneSpec
 
 
 class VerdictPanel:
-    """Headline, two lines of detail, and whether it was measured or is predicted."""
+    """Headline, what was gained, and whether that was measured or is predicted; the full layout adds all figures in words."""
 
     def __init__(self, result: RunResult | None) -> None:
         self.text = gr.HTML(_measured(result), js_on_load=KEEP_HEIGHT, elem_id="verdict")
@@ -30,31 +31,38 @@ class VerdictPanel:
         if known.run is not None:
             return {self.text: _measured(known.run)}
         if known.expected is not None:
-            between = between_words(known.spec, known.measured)
-            return {self.text: _markup(known.origin, outlook(known.expected), known.expected, [], between=between)}
+            return {self.text: _expected(known, known.expected)}
         headline, why = "Nothing is known of this recipe yet.", f"<p>{escape(known.missing)}</p>"
         if known.pruned:
             headline, why = "Pruned and repaired; its metrics are being measured.", ""
-        return {self.text: _of(known.spec, f"<h2>{headline}</h2><p>{escape(recipe(known.spec))}</p>{why}")}
+        return {self.text: _of(known.spec, f"<h2>{headline}</h2>{_in_full(recipe(known.spec))}{why}")}
 
 
 def _measured(result: RunResult | None) -> str:
     if result is None:
-        return "<h2>No run is stored yet: choose a model and press “Apply”.</h2>"
-    return _markup("Measured", verdict(result), result, result.warnings, measured_on(result) or "")
+        return "<h2>No run is stored yet: choose a model and press “Measure it”.</h2>"
+    gained = gains_in_words(result.totals, result.gains)
+    return _markup("Measured", headline(result), gained, result, _in_full(*in_all_words(result)))
 
 
-def _markup(
-    origin: Origin, sentence: str, outcome: Outcome, warnings: list[str], measured: str = "", between: str = ""
-) -> str:
-    interpolated = f"<p class='between'>{escape(unbroken(between))}.</p>" if between else ""
-    warned = "".join(f"<p class='warned'>{escape(warning)}</p>" for warning in warnings)
-    return _of(
-        outcome.spec,
-        f"<h2>{pill(origin)} {escape(unbroken(sentence))}</h2>{interpolated}"
-        f"<p>{escape(unbroken(parameters(outcome)))}</p><p>{escape(f'{recipe(outcome.spec)} {measured}'.rstrip())}</p>"
-        + warned,
-    )
+def _expected(known: Known, expected: Forecast) -> str:
+    """Headline of a recipe without a run: what lies between two measured ones, else that nothing is measured."""
+    line = between_words(known.spec, known.measured)
+    between = f"<span class='between'>{escape(unbroken(line))}.</span> " if line else ""
+    sentence = headline_between(known.spec, known.measured) or f"{went(known.spec)} gone: not measured yet."
+    more = f"<p class='full-only'>{between}{escape(outlook(expected))}</p>"
+    made = f"{parameters(expected)} {recipe(expected.spec)}"
+    return _markup(known.origin, sentence, gains_in_words(expected.totals), expected, more + _in_full(made))
+
+
+def _markup(origin: Origin, sentence: str, gained: str, outcome: Outcome, more: str) -> str:
+    """Headline, gains, and HTML of what the full layout adds."""
+    heading = f"<h2>{pill(origin)} {escape(unbroken(sentence))}</h2><p class='gains'>{escape(unbroken(gained))}</p>"
+    return _of(outcome.spec, heading + more)
+
+
+def _in_full(*words: str) -> str:
+    return "".join(f"<p class='full-only'>{escape(each)}</p>" for each in words)
 
 
 def _of(spec: PruneSpec, markup: str) -> str:

@@ -21,12 +21,15 @@ class Term:
     answer: str
     choices: Mapping[str, str] = field(default_factory=dict)
 
-    def markup(self) -> str:
-        """HTML disclosure, which can be opened with the keyboard."""
+    def markup(self, also: str = "", shown: str = "?") -> str:
+        """HTML disclosure, which can be opened with the keyboard; ``also`` follows the help, ``shown`` opens it."""
         rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in self.choices.items())
         listed = f"<dl>{rows}</dl>" if rows else ""
-        question = f"<summary>{escape(self.question)}</summary>"
-        return f"<details class='term'>{question}<p>{escape(self.answer)}</p>{listed}</details>"
+        question = (
+            f"<summary title='{escape(self.question)}' aria-label='{escape(self.question)}'>{escape(shown)}</summary>"
+        )
+        helped = f"<p>{escape(self.help + also)}</p>" if self.help else ""
+        return f"<details class='term'>{question}{helped}<p>{escape(self.answer)}</p>{listed}</details>"
 
 
 _OF_LANGUAGE_MODELS = [task.name for task in TASKS if task.head in OF_LANGUAGE_MODELS and task.is_bundled]
@@ -53,11 +56,11 @@ TERMS: Mapping[str, Term] = {
         "stands beside it: embeddings are never pruned.",
     ),
     "need": Term(
-        "70 %, 60 MB or 1.5 x; sets the ratio.",
+        "70 %, 60 MB, 95 % of the accuracy or 1.5 x; sets the ratio.",
         "What can I ask for?",
-        "A share of all parameters that may stay, a size of the weights, or a perplexity beside the dense model's. Parameters "
-        "and size are counted. The perplexity is read between measured runs of the recipe; beyond them it is what the curves "
-        "forecast, which is mostly too high.",
+        "A share of all parameters that may stay, a size of the weights, a share of the accuracy, or a perplexity beside the "
+        "dense model's. Parameters and size are counted. Accuracy and perplexity are read between measured runs of the "
+        "recipe; beyond them the perplexity is what the curves forecast, which is mostly too high.",
     ),
     "criterion": Term(
         "Tells which units matter least.",
@@ -170,6 +173,24 @@ TERMS: Mapping[str, Term] = {
         "four saves memory; on a CPU it saves no time, since products are still taken in full precision.",
     ),
 }
+
+WORDS: Mapping[str, str] = {
+    "model": "Many numbers, learned from much text, with which a program reads or writes.",
+    "layer": "A model works in steps, one after the other; each step is a layer.",
+    "head": "A part of a layer that looks at the other words of the text.",
+    "neuron": "A part of a layer that reacts to one pattern.",
+    "accuracy": "The share of the answers that are right.",
+    "perplexity": "How many next words seem equally likely to the model, on average: fewer is better.",
+}
+"""Terms that the first view may use, in words of everyday language."""
+
+
+def word(term: str, shown: str = "") -> str:
+    """HTML of a term whose question mark opens what it means."""
+    return (
+        f"<details class='word'><summary>{escape(shown or term)}</summary><span>{escape(WORDS[term])}</span></details>"
+    )
+
 
 PICTURE = Term(
     "",

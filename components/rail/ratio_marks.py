@@ -65,5 +65,6 @@ def marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
                 aria_pressed=str(ratio == spec.ratio).lower(),
             )
         )
+    value = element("output", f"{100 * spec.ratio:.0f} %", id="ratio-value")
     label = "Measured ratios, in percent"
-    return element("div", *buttons, class_="marks", role="group", aria_label=label) if buttons else ""
+    return value + (element("div", *buttons, class_="marks", role="group", aria_label=label) if buttons else "")

@@ -15,6 +15,7 @@ from components.rail.ratio_marks import ratio_marks
 from components.shared.panel import Updates
 from liar.errors import InvalidSpecError
 from liar.presets import PRESETS, preset_of
+from liar.report.view import Layout
 from liar.spec import (
     ALLOCATIONS,
     AUTO,
@@ -44,8 +45,13 @@ QUANTIZE = [("No", "none"), ("Also int8", "int8")]
 
 
 def default_spec() -> PruneSpec:
-    """Recipe that the page opens with: the default one, measured on the task of its model."""
+    """The default recipe, measured on the task of its model."""
     return default_of(PruneSpec().model)
+
+
+def opening_spec() -> PruneSpec:
+    """Recipe that the page opens with, at a ratio where a cut model is far worse than a repaired one."""
+    return default_of("demo/minilm-sentiment").model_copy(update={"ratio": 0.7})
 
 
 def default_of(model: str) -> PruneSpec:
@@ -67,52 +73,56 @@ class Recipe:
 
     def __init__(self, spec: PruneSpec, profile: Profile, measured: Mapping[float, RunSummary]) -> None:
         self.profile = profile
-        gr.HTML("<h2>Recipe</h2>")
         values, any_text = _values(spec), profile.any_text
         choice = partial(_choice, values | {"need": ""})
         also = " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
-        with choice("model", "Model", also, is_simple=True) as shared:
-            models = [(preset.label, preset.id) for preset in PRESETS if preset.id in profile.models]
-            self.model = gr.Dropdown(models, allow_custom_value=profile.any_model, **shared)
-        with choice("targets", "Remove") as shared:
-            self.targets = gr.Radio(TARGETS, **shared)
-        with choice("ratio", "Ratio", is_simple=True) as shared:
-            self.ratio = gr.Slider(0, MAX_RATIO, step=0.01, **shared)
-            self.marks = ratio_marks(spec, measured)
-        with choice("need", "Or what you need") as shared:
-            self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, **shared)
-        with choice("criterion", "Criterion", is_simple=True) as shared:
-            self.criterion = gr.Dropdown(list(CRITERIA), filterable=False, **shared)
-        with choice("allocation", "Allocation") as shared:
-            self.allocation = gr.Dropdown(list(ALLOCATIONS), filterable=False, **shared)
-        with choice("reconstruction", "Reconstruction") as shared:
-            self.reconstruction = gr.Dropdown(list(RECONSTRUCTIONS), filterable=False, **shared)
-        with choice("schedule", "Schedule") as shared:
-            self.schedule = gr.Radio(list(SCHEDULES), **shared)
-        with choice(
-            "calibration", "Calibration text", " Or type a file or a hub dataset." if any_text else ""
-        ) as shared:
-            texts = _joined(TEXTS, values["calibration"])
-            self.calibration = gr.Dropdown(texts, multiselect=True, allow_custom_value=any_text, **shared)
-        with choice("tokens", "Calibration tokens") as shared:
-            self.tokens = gr.Number(precision=0, **shared)
-        with choice("separator", "Separator") as shared:
-            self.separator = gr.Dropdown(list(SEPARATORS), filterable=False, **shared)
-        with choice("evaluate", "Measured on", " Or type harness:NAME." if any_text else "") as shared:
-            tasks = [(f"{task.name}: {task.title}", task.name) for task in TASKS if task.is_bundled or any_text]
-            self.evaluate = gr.Dropdown(tasks, multiselect=True, allow_custom_value=any_text, **shared)
-        with choice("data", "Data of your own", is_shown=any_text) as shared:
-            self.data = gr.Textbox(lines=1, max_lines=1, **shared)
-        with choice("evaluate_length", "Length measured at") as shared:
-            self.evaluate_length = gr.Number(precision=0, **shared)
-        with choice("multiple", "Round neurons to a multiple") as shared:
-            self.multiple = gr.Number(precision=0, **shared)
-        with choice("seed", "Seed") as shared:
-            self.seed = gr.Number(precision=0, **shared)
-        with choice("edits", "Edited by hand") as shared:
-            self.edits = gr.Textbox(lines=1, max_lines=6, **shared)
-        with choice("quantize", "Quantise") as shared:
-            self.quantize = gr.Radio(QUANTIZE, **shared)
+        with _group("What goes"):
+            with choice("model", "Model", also, is_simple=True, is_wide=True) as shared:
+                models = [(preset.label, preset.id) for preset in PRESETS if preset.id in profile.models]
+                self.model = gr.Dropdown(models, allow_custom_value=profile.any_model, **shared)
+            with choice("targets", "Remove", is_wide=True) as shared:
+                self.targets = gr.Radio(TARGETS, elem_classes=["segments"], **shared)
+            with choice("ratio", "How much goes", is_simple=True, is_wide=True) as shared:
+                self.ratio = gr.Slider(0, MAX_RATIO, step=0.01, **shared)
+                self.marks = ratio_marks(spec, measured)
+            with choice("need", "Make it fit", is_simple=True) as shared:
+                self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, placeholder="60 MB", **shared)
+            with choice("multiple", "Multiple of") as shared:
+                self.multiple = gr.Number(precision=0, **shared)
+            with choice("criterion", "Criterion", is_simple=True) as shared:
+                simple = of_layout("simple", spec.criterion)
+                self.criterion = gr.Dropdown(filterable=False, **(shared | simple))
+            with choice("allocation", "Allocation") as shared:
+                self.allocation = gr.Dropdown(list(ALLOCATIONS), filterable=False, **shared)
+            with choice("edits", "Edited by hand", is_wide=True) as shared:
+                self.edits = gr.Textbox(lines=1, max_lines=6, **shared)
+        with _group("Repair"):
+            with choice("reconstruction", "Reconstruction", is_wide=True) as shared:
+                self.reconstruction = gr.Dropdown(list(RECONSTRUCTIONS), filterable=False, **shared)
+            with choice("schedule", "Schedule", is_wide=True) as shared:
+                self.schedule = gr.Radio(list(SCHEDULES), **shared)
+            with choice("quantize", "Quantise", is_wide=True) as shared:
+                self.quantize = gr.Radio(QUANTIZE, **shared)
+        with _group("Text and measure"):
+            more = " Or type a file or a hub dataset." if any_text else ""
+            with choice("calibration", "Calibration text", more, is_wide=True) as shared:
+                texts = _joined(TEXTS, values["calibration"])
+                self.calibration = gr.Dropdown(texts, multiselect=True, allow_custom_value=any_text, **shared)
+            with choice("tokens", "Calibration tokens") as shared:
+                self.tokens = gr.Number(precision=0, **shared)
+            with choice("separator", "Separator") as shared:
+                self.separator = gr.Dropdown(list(SEPARATORS), filterable=False, **shared)
+            with choice(
+                "evaluate", "Measured on", " Or type harness:NAME." if any_text else "", is_wide=True
+            ) as shared:
+                tasks = [(f"{task.name}: {task.title}", task.name) for task in TASKS if task.is_bundled or any_text]
+                self.evaluate = gr.Dropdown(tasks, multiselect=True, allow_custom_value=any_text, **shared)
+            with choice("data", "Data of your own", is_shown=any_text, is_wide=True) as shared:
+                self.data = gr.Textbox(lines=1, max_lines=1, **shared)
+            with choice("evaluate_length", "Length measured at") as shared:
+                self.evaluate_length = gr.Number(precision=0, **shared)
+            with choice("seed", "Seed") as shared:
+                self.seed = gr.Number(precision=0, **shared)
         # Controls by the name of their choice in a spec.
         self.controls: dict[str, Block] = {name: getattr(self, name) for name in TERMS if name != "need"}
 
@@ -187,26 +197,74 @@ class Recipe:
         """Values of the controls for ``spec``. A custom criterion, an allocation that went and other texts join the choices."""
         values = _values(spec)
         filled: Updates = {control: values[name] for name, control in self.controls.items()}
-        for name, offered in (("allocation", ALLOCATIONS), ("criterion", CRITERIA), ("calibration", TEXTS)):
+        for name, offered in (("allocation", ALLOCATIONS), ("criterion", tuple(PLAIN)), ("calibration", TEXTS)):
             value = values[name]
             choices = _joined(offered, value if isinstance(value, list) else [value])
             if len(choices) > len(offered):
+                choices = _joined(CRITERIA, choices) if name == "criterion" else choices
                 filled[self.controls[name]] = gr.update(value=value, choices=choices)
         return filled
 
 
 @contextmanager
+def _group(title: str) -> Iterator[None]:
+    """Part of the rail that folds; another one that opens closes it. The simple layout shows no titles."""
+    with gr.Column(elem_classes=["group"], elem_id=f"group-{title.split(maxsplit=1)[0].lower()}"):
+        button = f'<button type="button" aria-expanded="false">{title}</button>'
+        gr.HTML(button, js_on_load=_FOLD, elem_classes=["full-only", "group-title"])
+        yield
+
+
+_FOLD = """
+const group = element.closest('.group');
+const fold = (open) => {
+  for (const each of document.querySelectorAll('.group')) {
+    each.classList.toggle('open', open && each === group);
+    each.querySelector('.group-title button')?.setAttribute('aria-expanded', open && each === group);
+  }
+};
+element.addEventListener('click', (event) => event.target.closest('button') && fold(!group.classList.contains('open')));
+group.addEventListener('liar:unfold', () => fold(true));  // from what shows a control in it
+if (group.id === 'group-what') fold(true);
+"""
+
+
+@contextmanager
 def _choice(
-    values: Mapping[str, Any], name: str, label: str, also: str = "", *, is_simple: bool = False, is_shown: bool = True
+    values: Mapping[str, Any],
+    name: str,
+    label: str,
+    also: str = "",
+    *,
+    is_simple: bool = False,
+    is_shown: bool = True,
+    is_wide: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Column for the control of a choice, above its entry in the glossary; the simple layout shows it if ``is_simple``.
+    """Column for the control of a choice and its entry in the glossary; the simple layout shows it if ``is_simple``. It takes
+    the whole width of the rail if ``is_wide``.
 
     Yields the arguments that every control takes; ``also`` follows the sentence of the glossary.
     """
-    with gr.Column(elem_classes=["choice"] if is_simple else ["choice", "full-only"], visible=is_shown):
-        info, elem_id = TERMS[name].help + also, name.replace("_", "-")
-        yield {"value": values[name], "label": label, "info": info, "elem_id": elem_id}
-        gr.HTML(TERMS[name].markup(), elem_classes=["term-holder"])
+    classes = ["choice", *(["wide"] if is_wide else []), *([] if is_simple else ["full-only"])]
+    with gr.Column(elem_classes=classes, visible=is_shown, min_width=0):
+        yield {"value": values[name], "label": label, "elem_id": name.replace("_", "-")}
+        gr.HTML(TERMS[name].markup(also), elem_classes=["term-holder"])
+
+
+PLAIN: Mapping[str, str] = {
+    "random": "at random",
+    "magnitude": "smallest weights",
+    "wanda": "least used",
+    "kfac": "least missed",
+}
+"""Criteria of the simple layout, and what they are called there."""
+
+
+def of_layout(layout: Layout, chosen: str) -> dict[str, Any]:
+    """Label and choices of the criterion: in the simple layout four in plain words, unless the ``chosen`` one is another."""
+    if layout == "simple" and chosen in PLAIN:
+        return {"label": "Which go first", "choices": [(words, name) for name, words in PLAIN.items()]}
+    return {"label": "Criterion", "choices": [(name, name) for name in _joined(CRITERIA, [chosen])]}
 
 
 def _values(spec: PruneSpec) -> dict[str, Any]:

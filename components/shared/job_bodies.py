@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.lookup import Pruned
 from liar.errors import InvalidSpecError, LiarError
-from liar.events import Event, Finished, Progress, SiteDone
+from liar.events import Evaluated, Event, Finished, Progress, SiteDone
 from liar.presets import preset_of
-from liar.results import RunResult, SiteReport
+from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.tasks.record import HeadKind
 from liar.tasks.registry import TASKS, task_named, usual_tasks
@@ -31,7 +31,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     """Run ``asked`` in the worker, with the prompts of the page; the result is stored even if no page is open.
 
     When the last site is done, all sites are handed out as :class:`Pruned` of the ``asked`` recipe, so that the heatmap is
-    drawn before the metrics are measured.
+    drawn before the metrics are measured, and again with each metric.
     """
     # Both load torch, which takes seconds; a page that only explores does without.
     from liar.jobs.pipeline import stream
@@ -42,27 +42,32 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     spec = measured(asked, loaded)
     prompts = prompts_for(spec, loaded)
     reports: list[SiteReport] = []
+    evaluations: list[Evaluation] = []
+    is_pruned = False
     earlier = studio.store.like(spec)
     # A streamed model is too large to be copied: the run loads its own.
     given = None if is_offloaded(loaded.model) else loaded
-    for event in stream(spec, given, prompts=prompts, earlier=earlier):
+    for event in stream(spec, given, prompts=prompts, earlier=earlier, store=studio.store.dense):
         if isinstance(event, Finished):
             with suppress(LiarError):  # an open page stores it again, and reports why it cannot be kept
                 studio.store.save(event.result)
         yield event
         if isinstance(event, SiteDone):
             reports.append(event.report)
-            if event.done == event.total:
-                yield Pruned(asked, reports)
+            is_pruned = event.done == event.total
+        elif isinstance(event, Evaluated):
+            evaluations.append(event.evaluation)
+        if is_pruned and isinstance(event, SiteDone | Evaluated):
+            yield Pruned(asked, reports, list(evaluations))
 
 
 def stored(studio: Studio, key: str) -> RunResult:
     """The run on the page; raises :class:`InvalidSpecError` if there is none or if it was deleted."""
     if not key:
-        raise InvalidSpecError("No run of this recipe is shown yet: press “Apply” first.")
+        raise InvalidSpecError("No run of this recipe is shown yet: press “Measure it” first.")
     result = studio.store.load(key)
     if result is None:
-        raise InvalidSpecError("The run shown is not kept here any more: press “Apply” to do it again.")
+        raise InvalidSpecError("The run shown is not kept here any more: press “Measure it” to do it again.")
     return result
 
 

@@ -11,22 +11,23 @@ from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
 from liar.report.interpolation import carried, neighbours, of_other_ratios
-from liar.results import RunResult, SiteReport
+from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec
 from liar.store import RunSummary
 
 NO_ATLAS = (
     "Nothing is known of this model and text yet: “Calibrate” reads it once, and every choice then answers at once; "
-    "“Apply” does the whole run."
+    "“Measure it” does the whole run."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Measured sites of a run of ``spec`` whose metrics are not measured yet."""
+    """Measured sites of a run of ``spec`` that goes on, and the ``evaluations`` that it has so far."""
 
     spec: PruneSpec
     sites: list[SiteReport]
+    evaluations: list[Evaluation] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Known:
     """Answer for ``spec``: ``run`` is its finished run, ``expected`` its forecast if there is no run, made to agree with the
     nearest measured ones, ``missing`` one sentence about why there is neither. ``pruned`` holds the measured sites of a
     running job. ``atlas`` is that of the recipe's calibration, None if none was drawn. ``measured`` are the stored runs of
-    the recipe by their ratio.
+    the recipe by their ratio. ``seconds``: what a run of this kind took, here or where it was shipped.
     """
 
     spec: PruneSpec
@@ -44,6 +45,7 @@ class Known:
     expected: Forecast | None = None
     missing: str = ""
     measured: Mapping[float, RunSummary] = field(default_factory=dict)
+    seconds: float | None = None
 
     @property
     def sites(self) -> Sequence[SiteReport]:
@@ -70,6 +72,7 @@ def what_is_known(studio: Studio, spec: PruneSpec) -> Known:
     known = Known(spec, atlas, run, pruned, measured=of_other_ratios(spec, studio.store.summaries()))
     if run is not None:
         return known
+    known = replace(known, seconds=studio.store.seconds(spec))
     if atlas is None:
         return replace(known, missing=NO_ATLAS)
     try:

@@ -36,7 +36,7 @@ def states_first(outputs: Iterable[Block]) -> list[Block]:
     return sorted(outputs, key=lambda block: not isinstance(block, gr.State))
 
 
-NO_RUN = "No run of this recipe is kept here yet: press “Apply”."
+NO_RUN = "No run of this recipe is kept here yet: press “Measure it”."
 
 
 class Panel(Protocol):

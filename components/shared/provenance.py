@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import Literal
 
+from liar.report.words.metric_sentences import percent
 from liar.report.words.sentences import recipe
 from liar.results import RunResult
 from liar.spec import PruneSpec
@@ -22,7 +23,11 @@ def pill(origin: Origin) -> str:
 def of_another(shown: PruneSpec | None) -> str:
     """Note in a panel that still shows the run of another recipe; ``shown`` is None if that run is deleted."""
     which = recipe(shown).rstrip(".") if shown else "its run is not kept here any more"
-    return f'<p class="stale">Still the run of another recipe ({escape(which)}). Press “Apply” to measure the chosen one.</p>'
+    simple = f"These answers are of {percent(shown.ratio)}." if shown else "These answers are of another run."
+    return (
+        f'<p class="stale"><span class="simple-only">{simple}</span><span class="full-only">Still the run of another recipe '
+        f"({escape(which)}). Press “Measure it” to measure the chosen one.</span></p>"
+    )
 
 
 def provenance(chosen: PruneSpec, shown: str, run: RunResult | None) -> str:

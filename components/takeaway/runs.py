@@ -31,7 +31,7 @@ Opened = tuple[str, str]
 
 _CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
 
-_NONE = "<p>No run is kept yet: choose a recipe and press “Apply”.</p>"
+_NONE = "<p>No run is kept yet: choose a recipe and press “Measure it”.</p>"
 _GONE = "That run is not kept here any more."
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from markupsafe import Markup
 from plotly.colors import sample_colorscale
@@ -79,22 +80,27 @@ def _each(pattern: str, rows: Iterable[Sequence[object]]) -> Markup:
     return Markup("").join(Markup(pattern).format(*row) for row in rows)
 
 
-def _bars(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
-    """Bars in a table, whose words wrap on a narrow screen; so it is its own table. A measured bar has its whisker."""
+def bars(shown: Mapping[str, Known], classes: Iterable[str] = repeat("")) -> Markup:
+    """A table of bars, whose words wrap on a narrow screen; a row may have a class. A measured bar has its whisker."""
     high = max(float(known.value) + (known.stderr or 0.0) for known in shown.values()) or 1.0
     rows = _each(
-        '<tr><th scope="row">{}</th><td class="number">{}</td><td class="bar"><svg viewBox="0 0 100 8" '
+        '<tr class="{}"><th scope="row">{}</th><td class="number">{}</td><td class="bar"><svg viewBox="0 0 100 8" '
         'preserveAspectRatio="none" aria-hidden="true"><rect width="{}" height="8"/>{}</svg></td></tr>',
         (
-            (label, _with_error(known), round(100 * float(known.value) / high, 2), _whisker(known, high))
-            for label, known in shown.items()
+            (name, label, _with_error(known), round(100 * float(known.value) / high, 2), _whisker(known, high))
+            for name, (label, known) in zip(classes, shown.items(), strict=False)
         ),
     )
+    return Markup('<table class="bars"><tbody>{}</tbody></table>').format(rows)
+
+
+def _bars(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
+    """Bars are their own table."""
     errors = "Without whiskers: these are of all of the calibration text, not of a sample."
     if all(known.stderr is not None for known in shown.values()):
         errors = "Whiskers: one standard error."
     about = Markup('<p class="quiet">{}</p>').format(errors)
-    return Markup('<table class="bars"><tbody>{}</tbody></table>').format(rows), about
+    return bars(shown), about
 
 
 def _with_error(known: Known) -> str:

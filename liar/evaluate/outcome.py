@@ -101,8 +101,8 @@ def changes_of(outcomes: Outcomes) -> list[Change]:
 
 def _differing(task: str, outcomes: dict[MeasuredVariant, Outcome]) -> Iterator[Change]:
     """Items whose answers are not all the same; none if answers are numbers, which are never quite the same."""
-    dense = outcomes["dense"]
-    for position, (sample, label) in enumerate(zip(dense.samples, dense.labels, strict=True)):
+    asked = outcomes["reconstructed"]  # the dense model's may be known from another run, without the items
+    for position, (sample, label) in enumerate(zip(asked.samples, asked.labels, strict=True)):
         answers = {variant: outcomes[variant].answers[position] for variant in VARIANTS}
         right = {variant: flags[position] for variant in VARIANTS if (flags := outcomes[variant].right) is not None}
         if len(set(answers.values())) > 1 and right:

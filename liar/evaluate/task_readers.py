@@ -24,7 +24,7 @@ from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
 from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.multiple_choice import choose_steps
-from liar.evaluate.outcome import Outcomes, Steps
+from liar.evaluate.outcome import Outcomes, Steps, digest
 from liar.evaluate.perplexity import window_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import LabelOrder, class_names, classes_of, number_of
@@ -49,6 +49,7 @@ class Exam:
 
     ``ask`` lets a model answer them. ``available`` is the number of items in the source, ``separator`` is between two texts
     of a window. ``note``: a sentence on how answers are read. ``digests`` are those of the texts, as far as they are known.
+    ``asked`` is equal for equal items in the same order, read alike; None if they are read while a model answers.
     """
 
     task: Task
@@ -60,6 +61,7 @@ class Exam:
     separator: Separator | None = None
     note: str | None = None
     digests: frozenset[int] = frozenset()
+    asked: str | None = None
 
     def steps(self, loaded: LoadedModel, variant: MeasuredVariant, outcomes: Outcomes | None = None) -> EvaluationSteps:
         """Measure the metrics of the task, or those that the outcome names.
@@ -111,7 +113,7 @@ class Request:
 
 def _windows(request: Request) -> Exam:
     windows, read = held_out_windows(request)
-    exam = _exam(request, read, lambda model, _: window_steps(model, windows))
+    exam = _exam(request, read, lambda model, _: window_steps(model, windows), windows.tolist())
     return replace(exam, separator=joining_of(request.source, request.separator).separator)
 
 
@@ -157,7 +159,7 @@ def _classes(request: Request) -> Exam:
     ask = partial(
         classify_steps, samples=samples, label_names=names, classes=order.classes, sequence_length=request.length
     )
-    return _exam(request, read, ask, order.note)
+    return _exam(request, read, ask, (samples, names, order.classes), order.note)
 
 
 def _numbers(request: Request) -> Exam:
@@ -170,7 +172,7 @@ def _numbers(request: Request) -> Exam:
             f"Item {wrong + 1} of {read.source!r} has {has}, and a regression needs a number; give one in a column named "
             "'label', or choose a model with classes."
         )
-    return _exam(request, read, partial(rate_steps, samples=samples, sequence_length=request.length))
+    return _exam(request, read, partial(rate_steps, samples=samples, sequence_length=request.length), samples)
 
 
 def _spans(request: Request) -> Exam:
@@ -184,7 +186,7 @@ def _spans(request: Request) -> Exam:
     check_answers(samples, read.source)
     for sample in samples:
         check_question(sample, request.loaded.tokenizer, request.length)
-    return _exam(request, read, partial(mark_steps, samples=samples, sequence_length=request.length))
+    return _exam(request, read, partial(mark_steps, samples=samples, sequence_length=request.length), samples)
 
 
 def _choices(request: Request) -> Exam:
@@ -194,7 +196,7 @@ def _choices(request: Request) -> Exam:
             "the task own."
         )
     read, samples = _items(request)
-    return _exam(request, read, partial(choose_steps, samples=samples))
+    return _exam(request, read, partial(choose_steps, samples=samples), samples)
 
 
 READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
@@ -208,8 +210,8 @@ READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
 """For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.prepared_task.prepare` raises."""
 
 
-def _exam(request: Request, read: Samples, ask: Callable[..., Steps], note: str | None = None) -> Exam:
-    """The exam of items that were ``read``; ``ask`` takes a model and its tokenizer."""
+def _exam(request: Request, read: Samples, ask: Callable[..., Steps], asked: object, note: str | None = None) -> Exam:
+    """The exam of items that were ``read``; ``ask`` takes a model and its tokenizer, and ``asked`` is what it asks."""
     return Exam(
         task=request.task,
         source=read.source,
@@ -219,6 +221,7 @@ def _exam(request: Request, read: Samples, ask: Callable[..., Steps], note: str 
         available=read.number,
         note=note,
         digests=frozenset(read.digests),
+        asked=digest(repr(asked).encode()),
     )
 
 

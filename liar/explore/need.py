@@ -31,7 +31,7 @@ from liar.spec import LEFT_OUT, MAX_RATIO, PruneSpec, SiteKind
 if TYPE_CHECKING:
     from liar.explore.atlas import Atlas, KindFacts
 
-NeedKind = Literal["parameters", "size", "loss"]
+NeedKind = Literal["parameters", "size", "loss", "quality"]
 
 _RATIOS = tuple(percent / 100 for percent in range(1, round(100 * MAX_RATIO) + 1))
 """Ratios are whole percent, so that slider, links and stored runs can have the same ones."""
@@ -39,8 +39,8 @@ _RATIOS = tuple(percent / 100 for percent in range(1, round(100 * MAX_RATIO) + 1
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, or times the dense
-    perplexity.
+    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, times the dense perplexity, or
+    share of the dense model's metric.
     """
 
     kind: NeedKind
@@ -48,8 +48,12 @@ class Need:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """A need in words: ``70 %``, ``60 MB`` or ``1.5 x``; raises :class:`InvalidSpecError` for other words."""
+        """A need in words: ``70 %``, ``60 MB``, ``1.5 x`` or ``95 % of the accuracy``; raises :class:`InvalidSpecError` for
+        other words.
+        """
         words = text.strip().lower().replace(",", "")
+        if kept := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%\s*(?:of (?:the |its )?)?(?:accuracy|quality|f1|score)", words):
+            return cls.of("quality", float(kept[1]) / 100)
         if share := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", words):
             return cls.of("parameters", float(share[1]) / 100)
         if loss := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:x|times)", words):
@@ -61,7 +65,7 @@ class Need:
         if size < _LEAST_SIZE:
             raise InvalidSpecError(
                 f"{text.strip()[:40]!r} is no need that is known; write a share of the parameters like 70 %, a size like "
-                "60 MB, or a perplexity like 1.5 x."
+                "60 MB, a perplexity like 1.5 x, or 95 % of the accuracy."
             )
         return cls.of("size", float(size))
 
@@ -72,6 +76,8 @@ class Need:
             raise InvalidSpecError(
                 f"A share of the parameters is above 0 and at most 1, not {amount:g}; 0.7 leaves 70 %."
             )
+        if kind == "quality" and not 0 < amount <= 1:
+            raise InvalidSpecError(f"A share of the accuracy is above 0 and at most 100 %, not {100 * amount:g} %.")
         if kind == "loss" and not amount > 1:
             raise InvalidSpecError(
                 f"A smaller model has a higher perplexity, so ask for more than 1 x the dense one, not {amount:g}."

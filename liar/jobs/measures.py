@@ -12,11 +12,12 @@ from liar.evaluate.outcome import Outcomes
 from liar.evaluate.task_readers import Exam
 from liar.evaluate.timing.speed import reading_steps
 from liar.events import Evaluated, Event, Generated, Warned
+from liar.jobs.known_dense import KnownDense
 from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import quantized
 from liar.progress import Pace, Stopwatch
 from liar.report.words.metric_sentences import variant_name
-from liar.results import MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
+from liar.results import DENSE, MEASURED, QUANTIZED, Evaluation, Generation, MeasuredVariant, Speed, SpeedGain, Variant
 from liar.runtime.environment import readable_failures
 from liar.runtime.offload import is_offloaded
 from liar.spec import PruneSpec
@@ -26,17 +27,20 @@ from liar.spec import PruneSpec
 class Measures:
     """Collected measurements of a run, one variant after the other.
 
-    ``known`` are earlier evaluations of the dense model or its quantized copy, which are not repeated; ``outcomes``
-    records the answer to every item. ``exams``, one for each task of the recipe, and the ``pace`` of the run must be set before
-    anything is measured.
+    ``known`` are earlier evaluations of the dense model or its quantized copy, and ``answered`` its earlier answers to
+    prompts, which are not repeated; ``outcomes`` records the answer to every item. What is measured of the dense model is kept
+    in ``dense``, see :meth:`recall`. ``exams``, one for each task of the recipe, and the ``pace`` of the run must be set
+    before anything is measured.
     """
 
     spec: PruneSpec
     prompts: Sequence[str]
     max_new_tokens: int
-    known: Mapping[tuple[str, MeasuredVariant], Evaluation]
+    known: dict[tuple[str, MeasuredVariant], Evaluation]
     outcomes: Outcomes
     watch: Stopwatch = field(default_factory=Stopwatch)
+    dense: KnownDense | None = None
+    answered: dict[str, Generation] = field(default_factory=dict)
     pace: Pace = field(init=False)
     exams: Mapping[str, Exam] = field(default_factory=dict)
     evaluations: list[Evaluation] = field(default_factory=list)
@@ -51,6 +55,22 @@ class Measures:
         """Speeds of the timed variants, in the order of :data:`liar.results.MEASURED`."""
         return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
 
+    def recall(self, dense: KnownDense, *, scored: bool) -> None:
+        """Take from ``dense`` what it knows; ``scored`` if the dense model scores its answers to prompts."""
+        self.dense = dense
+        for task, exam in self.exams.items():
+            if (task, "dense") not in self.known and (found := dense.task(exam)) is not None:
+                self.known[task, "dense"], self.outcomes.setdefault(task, {})["dense"] = found
+        for prompt in self.prompts:
+            if (answer := dense.answer(prompt, self.max_new_tokens, scored=scored)) is not None:
+                self.answered[prompt] = answer
+
+    @property
+    def recalled(self) -> set[tuple[str, MeasuredVariant]]:
+        """What is not measured again: tasks, and "answers" if all prompts are answered, each with the variant."""
+        answers = {("answers", DENSE[0])} if self.prompts and self.answered.keys() >= set(self.prompts) else set()
+        return {*self.known, *answers}
+
     def of(self, variant: Variant, loaded: LoadedModel, dense: LoadedModel | None) -> Generator[Event, None, None]:
         """Measure ``loaded``, and its quantized copy if the recipe wants it; the ``dense`` model, if still in memory, scores
         the texts that it generates.
@@ -58,10 +78,14 @@ class Measures:
         if self.spec.evaluate:
             yield from self._figures(variant, loaded)
         for number, prompt in enumerate(self.prompts, start=1):
-            words = f"The {variant} model answers"
-            yield self.pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
-            with self.watch.stage("generate"):
-                generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
+            generation = self.answered.get(prompt) if variant == "dense" else None
+            if generation is None:
+                words = f"The {variant} model answers"
+                yield self.pace.at(f"{variant} answers", "generate", number - 1, len(self.prompts), words)
+                with self.watch.stage("generate"):
+                    generation = generate(loaded, prompt, variant, max_new_tokens=self.max_new_tokens, dense=dense)
+                if variant == "dense" and self.dense is not None:
+                    self.dense.keep_answer(generation, self.max_new_tokens, scored=dense is not None)
             self.generations.append(generation)
             yield Generated(generation)
         if self.spec.evaluate and self.spec.quantize == "int8" and variant in QUANTIZED:
@@ -114,6 +138,8 @@ class Measures:
                     steps = self.exams[task].steps(loaded, variant, self.outcomes)
                     words = f"Measuring {task} of the {variant_name(variant)} model"
                     evaluation = yield from self.pace.along(f"{variant} {task}", steps, "evaluate", words)
+                if variant == "dense" and self.dense is not None:
+                    self.dense.keep_task(self.exams[task], evaluation, self.outcomes[task][variant])
             self.evaluations.append(evaluation)
             yield Evaluated(evaluation)
 

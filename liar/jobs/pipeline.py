@@ -27,6 +27,7 @@ from liar.evaluate.outcome import Outcomes, changes_of
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
 from liar.events import Event, Finished, Loaded, Progress
 from liar.jobs.estimates import Estimate
+from liar.jobs.known_dense import KnownDense
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.stages import stages_of
@@ -41,14 +42,14 @@ from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
-from liar.results import DENSE, Evaluation, RunResult, Shared, Totals, Variant
+from liar.results import DENSE, Evaluation, MeasuredVariant, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first
 from liar.runtime.environment import describe, is_same_machine, readable_failures
 from liar.runtime.memory import PlannedWork
 from liar.runtime.offload import is_offloaded
 from liar.spec import PruneSpec
-from liar.store import RunSummary
+from liar.store import DenseStore, RunSummary
 
 _KINDS: Mapping[str, tuple[Any, str]] = {
     "spec": (PruneSpec, "a liar.PruneSpec"),
@@ -85,6 +86,7 @@ def stream(
     dense: Sequence[Evaluation] = (),
     comparison: Outcomes | None = None,
     earlier: RunSummary | None = None,
+    store: DenseStore | None = None,
 ) -> Generator[Event, None, Finished]:
     """Run ``spec`` and yield typed events; the last is :class:`Finished`, which is returned too.
 
@@ -98,7 +100,8 @@ def stream(
     same text, tokens, sequence length, separator and seed (another is refused), and
     evaluations of the ``dense`` model on the same items, with the ``comparison`` that recorded its answers (without it a
     classifier's ``changes`` stay empty). With a calibration a one-shot run reads no text, and any other saves its
-    first walk. The stage times of an ``earlier`` run of the same model on this machine improve the estimates of time left.
+    first walk. What the dense model answered to tasks and prompts is taken from a ``store``, and what it answers now is kept
+    there. The stage times of an ``earlier`` run of the same model on this machine improve the estimates of time left.
 
     Raises :class:`liar.errors.LiarError` for every expected failure.
     """
@@ -108,9 +111,10 @@ def stream(
         # The result names the model that was pruned.
         model = spec.model if loaded is None else loaded.id
         spec = spec.model_copy(update={"criterion": name_of(criterion), "model": model})
+        known: dict[tuple[str, MeasuredVariant], Evaluation]
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
         measures = Measures(spec, prompts, max_new_tokens, known, {} if comparison is None else comparison)
-        job = _Run(spec, loaded, measures, criterion, calibration, earlier)
+        job = _Run(spec, loaded, measures, criterion, calibration, earlier, store)
         return (yield from job.events())
 
 
@@ -132,6 +136,7 @@ class _Run:
     criterion: ScoreFunction
     calibration: Calibration | None
     earlier: RunSummary | None
+    store: DenseStore | None
 
     def events(self) -> Generator[Event, None, Finished]:
         given, watch = self.given, self.measures.watch
@@ -182,7 +187,7 @@ class _Run:
                 yield from self._measure("pruned")
             yield from self._measure("reconstructed")
             yield from self.measures.of_speed(loaded, given, partial(self._load, PlannedWork.of_evaluation()))
-        shared: Mapping[Shared, object] = {"calibration": self.calibration, "dense": self.measures.known}
+        shared: Mapping[Shared, object] = {"calibration": self.calibration, "dense": self.measures.recalled}
         finished = Finished(
             RunResult(
                 spec=self.spec,
@@ -230,6 +235,8 @@ class _Run:
         self.measures.exams = prepare_all(loaded, self.spec)
         for prompt in self.measures.prompts:
             check_prompt(loaded, prompt, self.measures.max_new_tokens)
+        if self.store is not None and (dense := KnownDense.of(self.store, loaded)) is not None:
+            self.measures.recall(dense, scored=self.given is not None)
 
     def _paced(self, batches: Sequence[Batch]) -> Pace:
         """Estimate of all work that follows the reading of the text."""
@@ -241,11 +248,12 @@ class _Run:
             calibrated=self.calibration is not None,
             keeps=fits(self.loaded, self.loaded.adapter.sites(self.spec.targets), norm_aware=True),
         )
-        parts = run_parts(estimate, known=measures.known, dense_first=self.given is None)
+        parts = run_parts(estimate, known=measures.recalled, dense_first=self.given is None)
         if earlier is not None and is_same_machine(earlier.environment, describe(self.loaded.model)):
             before = Estimate.of(earlier.spec, self.loaded)
             before = replace(before, prompts=estimate.prompts, new_tokens=estimate.new_tokens)
-            parts = adjusted(parts, run_parts(before), earlier.timings)
+            known = measures.recalled if "dense" in earlier.shared else ()
+            parts = adjusted(parts, run_parts(before, known=known), earlier.timings)
         return Pace(parts)
 
     # -- measuring ----------------------------------------------------------------------------------------------

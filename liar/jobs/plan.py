@@ -23,8 +23,8 @@ def run_parts(
 ) -> list[Part]:
     """Parts of a run in order, after its text was read.
 
-    ``known``: evaluations of the dense model that were passed in. ``dense_first``: the dense model is measured before
-    pruning.
+    ``known``: tasks, or "answers" to the prompts, each with the variant of which it is known. ``dense_first``: the dense
+    model is measured before pruning.
     """
     dense = _measure_parts(estimate, "dense")
     parts = [*dense, *stage_parts(estimate)] if dense_first else [*stage_parts(estimate), *dense]

@@ -40,8 +40,9 @@ def sweep_steps(
 ) -> Generator[Progress | RunResult, None, None]:
     """Do the runs of ``sweep`` on ``loaded``, which is never changed; yield each result as soon as it is complete.
 
-    Progress counts the runs of the whole sweep. Runs in ``store`` are taken from it; every other result equals that of
-    :func:`liar.jobs.pipeline.run` for its spec and ``prompts``, so the caller may store it under the key of that spec.
+    Progress counts the runs of the whole sweep. Runs in ``store``, and what it knows of the dense model, are taken from it;
+    every other result equals that of :func:`liar.jobs.pipeline.run` for its spec and ``prompts``, so the caller may store it
+    under the key of that spec.
 
     Raises :class:`liar.errors.LiarError` for every expected failure, before the first run if the sweep is invalid.
     """
@@ -72,7 +73,15 @@ def sweep_steps(
         comparison: Outcomes = {}
         for number, spec in enumerate(missing):
             part = str(number)
-            run = stream(spec, given, prompts=prompts, calibration=calibration, dense=dense, comparison=comparison)
+            run = stream(
+                spec,
+                given,
+                prompts=prompts,
+                calibration=calibration,
+                dense=dense,
+                comparison=comparison,
+                store=None if store is None else store.dense,
+            )
             with closing(run) as events:
                 for event in events:
                     if isinstance(event, Progress):

@@ -178,8 +178,28 @@ def meet_perplexity(most: float, spec: PruneSpec, atlas: Atlas, runs: Mapping[fl
     beside = f", in proportion to the run at {100 * highest:.0f} %" if is_beyond else ""
     return ratio, (
         f"At a ratio of {ratio:g} the curves forecast {predicted(ratio):.2f} x the dense perplexity{beside}. They mostly "
-        "forecast too much; “Apply” measures it."
+        "forecast too much; “Measure it” tells."
     )
+
+
+def meet_quality(least: float, spec: PruneSpec, runs: Mapping[float, RunSummary]) -> tuple[float, str]:
+    """The highest ratio, in whole percent, at which ``runs`` keep a share ``least`` of the dense model's first metric, and a
+    sentence on what it keeps. Raises :class:`InvalidSpecError` if no run tells.
+    """
+    task = next(iter(spec.evaluate), "")
+    dense = evaluation_of(next(iter(runs.values())), task, "dense") if runs else None
+    if dense is None or METRICS[dense.metric].by_ratio or not dense.value > 0:
+        raise InvalidSpecError(
+            "No measured run of this recipe has such a metric; ask for a size, a share of the parameters, or a perplexity."
+        )
+    best = (0.0, 1.0)
+    for percent in range(1, round(100 * max(runs)) + 1):
+        values = interpolated(spec.model_copy(update={"ratio": percent / 100}), runs)
+        if task in values and values[task] / dense.value >= least:
+            best = (percent / 100, values[task] / dense.value)
+    ratio, kept = best
+    origin = "measured" if ratio in runs else f"between {ends_in_words(spec.model_copy(update={'ratio': ratio}), runs)}"
+    return ratio, f"A ratio of {ratio:g} keeps {100 * kept:.0f} % of the {METRICS[dense.metric].title}, {origin}."
 
 
 def _ends(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> tuple[float, float] | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from accelerate.hooks import AlignDevicesHook
 from accelerate.utils import OffloadedWeightsLoader, PrefixedDataset, has_offloaded_params, offload_weight
 from torch import Tensor, nn
@@ -48,10 +49,10 @@ def resident(block: nn.Module) -> Iterator[None]:
             hook.post_forward(module, None)
 
 
-def fingerprint(model: nn.Module) -> str:
+def fingerprint(model: nn.Module, *, whole: bool = False) -> str:
     """sha256 of the names, sizes and number formats of all weights and of a sample of their values, also of a streamed model.
 
-    Models with other weights have another one, unless the sample misses what differs.
+    Models with other weights have another one, unless the sample misses what differs; ``whole`` reads all values instead.
     """
     found = hashlib.sha256()
     for path, module in model.named_modules():
@@ -59,6 +60,9 @@ def fingerprint(model: nn.Module) -> str:
             stored = getattr(getattr(module, "_hf_hook", None), "weights_map", None)
             values: Tensor = stored[name] if parameter.is_meta and stored else parameter.detach()
             found.update(f"{path}.{name} {tuple(values.shape)} {values.dtype}".encode())
+            if whole:
+                found.update(values.cpu().flatten().view(torch.uint8).numpy().tobytes())
+                continue
             some = values.flatten()[:: max(1, values.numel() // _SAMPLED)]
             found.update(some.cpu().double().numpy().tobytes())
     return found.hexdigest()

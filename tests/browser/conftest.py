@@ -45,6 +45,9 @@ SCREENS: list[tuple[int, Literal["light", "dark"]]] = [(1280, "light"), (390, "d
 """Widths and themes of pictures and of checks of accessibility: each width and each theme once."""
 
 SHIPPED = shipped_run("demo/minilm-sentiment").spec
+WRITER = shipped_run("demo/smollm2-135m").spec.to_query()
+"""The shipped run of the language model at 50 %."""
+
 MINILM = SHIPPED.to_query()
 """The shipped run of the small classifier at 50 %, whatever the defaults were when it was made."""
 
@@ -178,14 +181,15 @@ def opened(page: Page, link: str = "/") -> Page:
         expect(page.locator("body")).to_have_attribute("data-layout", "full")
     if not any(f"tab={name}" in link for name in ("accuracy", "generations", "trade-off", "runs", "take-away")):
         nothing = page.get_by_role("heading", name="Nothing is known of this recipe yet.")
-        expect(page.locator("#heatmap .heatmaplayer .hm").first.or_(nothing).first).to_be_visible()
+        figure = "#heatmap .heatmaplayer .hm" if "layout=full" in link else "#model-picture svg"
+        expect(page.locator(figure).first.or_(nothing).first).to_be_visible()
     return page
 
 
-def full(page: Page, recipe: str = "", tab: str = "layers", **view: str) -> Page:
+def full(page: Page, recipe: str = WRITER, tab: str = "layers", **view: str) -> Page:
     """Open the full layout with a recipe, and wait until the view of the link is set."""
     chosen = "".join(f"&{name}={value}" for name, value in view.items())
-    return opened(page, f"/?{recipe}{'&' if recipe else ''}layout=full&tab={tab}{chosen}")
+    return opened(page, f"/?{recipe}&layout=full&tab={tab}{chosen}")
 
 
 def settled(page: Page) -> None:
@@ -209,7 +213,7 @@ def to_tab(page: Page, name: str) -> None:
 
 def apply(page: Page) -> None:
     """Press the primary button and wait until the run can be stopped."""
-    page.get_by_role("button", name="Apply", exact=True).click()
+    page.get_by_role("button", name="Measure it", exact=True).click()
     expect(page.locator("#apply-stop")).to_be_enabled()
 
 
@@ -240,8 +244,14 @@ def slide(page: Page, selector: str, value: float) -> None:
     page.locator(f"{selector} input[type=range]").fill(f"{value:g}")
 
 
+def unfolded(control: Locator) -> Locator:
+    """``control``, once the group of the rail that it is in is open."""
+    control.evaluate("(control) => control.closest('.group')?.dispatchEvent(new Event('liar:unfold'))")
+    return control
+
+
 def dropdown(page: Page, label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).click()
+    unfolded(page.get_by_label(label, exact=True)).click()
     page.get_by_role("option", name=option, exact=True).click()
 
 
@@ -336,7 +346,7 @@ def serving(command: list[str], folder: Path, cwd: Path = ROOT, **more: str) -> 
 
 @contextmanager
 def visits(browser: Browser, server: Server) -> Iterator[Visit]:
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=int(__import__("os").environ.get("T", "20000")))
     contexts = []
     errors: list[str] = []
 

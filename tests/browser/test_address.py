@@ -18,7 +18,7 @@ def test_an_invalid_address_of_an_unknown_model_is_one_sentence_on_a_valid_page(
     opened(page, f"/?model=no/such-model&layout=full&{wrong}")
     for words in ("from 0 to 0.95", "no choice called", "criterion should be", "site should be", "tab should be"):
         expect(page.locator("#status [role=alert]")).to_contain_text(words)
-    expect(page.get_by_role("button", name="Apply", exact=True)).to_be_enabled()
+    expect(page.get_by_role("button", name="Measure it", exact=True)).to_be_enabled()
     assert dialogs == [], "a script of the address ran"
     expect(page.locator("#model input")).to_have_value("no/such-model")
     expect(page.locator("#verdict h2")).to_have_text("Nothing is known of this recipe yet.")
@@ -87,9 +87,9 @@ def test_back_returns_to_the_model_the_layout_and_the_tab_before(page: Page) -> 
     assert page.evaluate("history.length") == entries + 3
 
     page.go_back()
-    expect(model).to_have_value("Writing: SmolLM2 135M Instruct")
+    expect(model).to_have_value("Sentiment: MiniLM, movie sentences")
     expect(number).to_have_value("0.42")
-    expect(page.locator("#verdict")).to_contain_text("42 % of the neurons")
+    expect(page.locator("#verdict")).to_contain_text("42 % of the heads and neurons")
     expect(body).to_have_attribute("data-tab", "accuracy")
     page.go_back()
     expect(body).to_have_attribute("data-tab", "layers")
@@ -98,7 +98,7 @@ def test_back_returns_to_the_model_the_layout_and_the_tab_before(page: Page) -> 
     page.go_back()
     expect(body).to_have_attribute("data-layout", "simple")
     expect(page.get_by_label("Simple", exact=True)).to_be_checked()
-    expect(number).to_have_value("0.5")
+    expect(number).to_have_value("0.7")
     expect(kind(page)).to_have_text("Measured")
     for _ in range(3):
         page.go_forward()

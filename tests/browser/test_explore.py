@@ -22,6 +22,7 @@ from tests.browser.conftest import (
     redrawn,
     severe,
     slide,
+    unfolded,
 )
 
 _CUTTING = """(slider) => {
@@ -69,7 +70,7 @@ def test_a_number_out_of_range_and_an_empty_field_are_one_sentence(still: Page) 
     slide(still, "#ratio", 0.3)
     expect(still).to_have_url(re.compile("ratio=0.3"))
     expect(kind(still)).to_have_text("Interpolated")  # controls moved before the headline has arrived are filled anew
-    seed = still.locator("#seed input")
+    seed = unfolded(still.locator("#seed input"))
     refusal = still.get_by_text("Seed: set a whole number from 0 to 2,147,483,647, not -1")
     seed.fill("-1")
     seed.press("Enter")
@@ -115,7 +116,7 @@ def test_each_choice_changes_the_forecast(still: Page, still_server: Server) -> 
     expect(verdict).to_contain_text("bias reconstruction")
     expect(still.locator("#stands-out")).to_contain_text("Worst with bias")
     before = drawn(still, "#heatmap")
-    still.get_by_label("Heads", exact=True).check()
+    unfolded(still.locator("#targets").get_by_text("Heads")).click()
     redrawn(still, "#heatmap", before)
     expect(verdict).to_contain_text("of the attention heads")
     expect(kind(still)).to_have_text("Predicted")
@@ -176,7 +177,7 @@ def test_a_need_sets_the_ratio_and_several_texts_are_a_mix(still: Page, still_se
     need.press("Enter")
     expect(still.locator("#status [role=alert]")).to_contain_text("is no need that is known")
 
-    still.get_by_label("Calibration text", exact=True).click()
+    unfolded(still.get_by_label("Calibration text", exact=True)).click()
     still.get_by_role("option", name="films", exact=True).click()
     expect(still).to_have_url(re.compile(r"calibration=auto\+%2B\+films"))
     expect(still.locator("#verdict")).to_contain_text("Nothing is known of this recipe yet")

@@ -11,7 +11,6 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from liar.results import VARIANTS
 from tests.browser.conftest import (
     MINILM,
     OUT,
@@ -38,20 +37,19 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
     start = time.perf_counter()
     opened(page)
     paint = time.perf_counter() - start
-    assert paint < 10, f"{paint:.1f} s to the first heatmap"
+    assert paint < 10, f"{paint:.1f} s to the first picture"
     assert server.start_seconds + paint < 25, f"{server.start_seconds:.1f} s to start and {paint:.1f} s to paint"
     expect(kind(page)).to_have_text("Measured")
-    expect(page.locator("#verdict h2")).to_contain_text("→")
-    answers = page.locator("#generations-stored .variant")
-    expect(answers).to_have_count(3 * len(VARIANTS))
-    assert answers.locator("h6").all_inner_texts() == 3 * [name.capitalize() for name in VARIANTS]
-    first = page.locator("#generations-stored section").first.locator(".variant").all_inner_texts()
-    assert all(len(text.splitlines()) > 1 for text in first), "a model has no answer"
-    expect(page.locator("#generations-stored mark .flag").first).to_be_visible()
-    expect(page.locator("#generations-status")).to_contain_text("come back with the first question")
+    expect(page.locator("#verdict h2")).to_contain_text("repaired")
+    answers = page.locator("#generations-live .variant")
+    assert answers.locator("h6").all_inner_texts() == ["Whole", "Cut", "Repaired"]
+    assert all(len(text.splitlines()) > 1 for text in answers.all_inner_texts()), "a model has no answer"
+    expect(page.locator("#generations-live mark .flag").first).to_be_visible()
+    expect(page.locator("#generations-status")).to_contain_text("The first question takes longer")
+    tab_to(page, "#generations-ask")
+    page.locator("#layout").get_by_text("Full").click()
     expect(page.locator("#apply")).to_be_enabled()
     expect(page.locator("#apply-stop")).to_be_disabled()
-    tab_to(page, "#apply")
 
 
 @pytest.mark.skipif("LIAR_SCREENSHOT" not in os.environ, reason="set LIAR_SCREENSHOT to renew the README's picture")
@@ -62,25 +60,25 @@ def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
     page.screenshot(path=ROOT / "docs" / "screenshot.png")
 
 
-def test_the_simple_layout_shows_before_and_after_and_a_move_shifts_nothing(page: Page) -> None:
-    opened(page)
-    bars, heatmap = page.locator("#before-after"), page.locator("#heatmap")
+def test_every_figure_is_behind_recipe_and_texts_and_a_move_shifts_nothing(page: Page) -> None:
+    opened(page, "/?v=2&ratio=0.5")
+    bars, picture = page.locator("#before-after"), page.locator("#model-picture")
+    expect(bars.locator(".whisker:visible")).to_have_count(0)
+    bars.get_by_text("Recipe and texts").click()
     expect(bars.locator(".whisker:visible")).to_have_count(6)
     bars.get_by_text("Only the differences").first.click()
     expect(bars.locator(".whisker:visible")).to_have_count(8)
     expect(bars).to_contain_text("Right of the line is worse")
-    bars.get_by_text("Only the differences").first.click()
-    expect(bars).to_contain_text("Perplexity, lower is better")
-    place = heatmap.bounding_box()
+    expect(bars).to_contain_text("kfac criterion")
     page.locator("#ratio input[type=range]").focus()
+    place = picture.bounding_box()
     page.keyboard.press("ArrowRight")
     expect(kind(page)).to_have_text("Interpolated")
     expect(bars).to_contain_text(re.compile(r"Hatched: between the runs at 50\s% and 60\s%\."))
-    expect(bars.locator(".between .fill")).to_have_count(4)
-    expect(bars.locator(".whisker:visible")).to_have_count(2)
-    expect(page.locator("#verdict .between")).to_be_visible()
-    assert heatmap.bounding_box() == place
+    expect(bars.locator(".simple .between .fill")).to_have_count(2)
+    assert picture.bounding_box() == place
     page.locator("#layout").get_by_text("Full").click()
+    expect(page.locator("#verdict .between")).to_be_visible()
     expect(bars).to_be_hidden()
 
 
@@ -121,7 +119,7 @@ def test_the_simple_page_is_accessible_and_fits_and_opens_others(
     if width < 800:
         no_space_is_left_below_the_headline(page)
     page.emulate_media(color_scheme=theme)
-    for link, heading in (("What we found", "What we found"), ("Start with lesson 1", "What a unit is")):
+    for link, heading in (("Findings", "What we found"), ("Course", "Pruning in")):
         with page.expect_popup() as waiting:
             page.get_by_role("link", name=link).click()
         beside = waiting.value

@@ -49,8 +49,8 @@ def test_nothing_moved(visit_still: Visit, width: int, theme: str) -> None:
         compare(page, f"{scene}-{width}-{theme}")
 
     opened(page, f"/?__theme={theme}")
-    is_as_before("simple", "#generations-stored .variant")
-    full(page, site="layers.3.ffn", __theme=theme)
+    is_as_before("simple", "#stories")
+    full(page, "", site="layers.3.ffn", __theme=theme)
     for tab, drawn in TABS.items():
         to_tab(page, tab)
         is_as_before(*drawn)

@@ -53,7 +53,7 @@ def under_way(page: Page) -> None:
 
 def test_a_language_model_is_pruned_measured_and_found_again(page: Page, server: Server) -> None:
     full(page, LLAMA)
-    before, verdict = drawn(page, "#heatmap"), page.locator("#verdict h2")
+    before, verdict = drawn(page, "#heatmap"), page.locator("#verdict")
     apply(page)
     under_way(page)
     redrawn(page, "#heatmap", before, seconds=120)  # the run's own errors replace the forecast before the metrics
@@ -77,7 +77,7 @@ def test_two_clicks_are_one_run_with_predicted_and_measured_side_by_side(page: P
     errors = page.locator("#site-words table")
     expect(errors.get_by_role("columnheader")).to_have_text(["Reconstruction", "Predicted"])
     clicks = events_of(page, "apply")
-    page.get_by_role("button", name="Apply", exact=True).dblclick()
+    page.get_by_role("button", name="Measure it", exact=True).dblclick()
     expect(page.locator("#apply-stop")).to_be_enabled()
     begun = len(clicks)  # a second one that was sent at once has joined the run of the first
     finished(page)
@@ -136,7 +136,7 @@ def test_a_model_that_cannot_be_found_is_a_sentence(page: Page) -> None:
     model.fill("/no/such/folder")
     model.press("Enter")
     expect(page.locator("#status")).to_contain_text("Nothing is known of this model")
-    page.get_by_role("button", name="Apply", exact=True).click()
+    page.get_by_role("button", name="Measure it", exact=True).click()
     expect(page.locator("#status [role=alert]")).to_contain_text("/no/such/folder", timeout=60_000)
     expect(page.locator("#apply")).to_be_enabled()
     expect(page.locator("#verdict h2")).to_contain_text("Nothing is known of this recipe")

@@ -136,7 +136,7 @@ def test_a_site_is_selected_everywhere_by_a_click_or_in_the_table_and_stays_sele
     expect(kind(layers)).to_have_text("Interpolated")
     redrawn(layers, "#site-errors", before)
     selects(layers, "layers.2.ffn", "Layer 2 FFN")
-    layers.get_by_label("Heads", exact=True).check()
+    layers.locator("#targets").get_by_text("Heads").click()
     expect(layers.locator("#site-hint")).to_contain_text("layers.2.ffn is not pruned by this recipe")
 
 
@@ -164,18 +164,18 @@ def test_whole_layers_have_a_map_of_every_run_of_them(page: Page) -> None:
     full(page, LAYERS)
     expect(page.locator("#heatmap-heading h3")).to_contain_text("Error of every run of layers")
     expect(page.locator("#stands-out")).to_contain_text("replaces them")
-    expect(page.locator("#verdict h2")).to_contain_text("6 of 30 layers gone")
+    expect(page.locator("#verdict")).to_contain_text("6 of 30 layers gone")
     expect(page.locator("#heatmap-controls")).to_be_hidden()
     before = drawn(page, "#heatmap")
     assert len(json.loads(before)["shapes"]) == 2, "the run that went is outlined, white in black"
     page.get_by_role("button", name="All runs of layers in a table").press("Enter")
     expect(page.locator("#heatmap-table tbody tr")).to_have_count(sum(30 - length for length in range(1, 7)))
     slide(page, "#ratio", 0.3)
-    expect(page.locator("#verdict h2")).to_contain_text("9 of 30 layers gone")
+    expect(page.locator("#verdict")).to_contain_text("9 of 30 layers gone")
     redrawn(page, "#heatmap", before)
     slide(page, "#ratio", 0.25)
     expect(page.locator("#status")).to_contain_text("Nothing predicts what whole layers cost")
-    page.get_by_label("Neurons", exact=True).check()
+    page.locator("#targets").get_by_text("Neurons").click()
     expect(page.locator("#heatmap-heading h3")).to_contain_text("Error by layer and site")
     expect(page.locator("#heatmap-controls")).to_be_visible()
 

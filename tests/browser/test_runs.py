@@ -28,7 +28,7 @@ def test_a_row_opens_its_run_in_every_panel(page: Page) -> None:
     mine = page.locator("#runs-table tr").filter(has_text=TOPIC).filter(has_text="50 % of heads and neurons")
     mine.get_by_role("button").click()
     expect(mine).to_have_attribute("aria-current", "true")
-    expect(page.locator("#verdict h2")).to_contain_text("topic accuracy")
+    expect(page.locator("#verdict")).to_contain_text("topic accuracy")
     expect(page).to_have_url(re.compile("model=demo%2Fminilm-topic"))
     expect(page.locator("#model input")).to_have_value(re.compile("MiniLM"))
     to_tab(page, "Generations")

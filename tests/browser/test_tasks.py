@@ -12,7 +12,20 @@ from playwright.sync_api import Page, expect
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.store import RunStore
-from tests.browser.conftest import FAST, MINILM, OUT, apply, drawn, finished, full, kind, severe, to_tab, too_wide
+from tests.browser.conftest import (
+    FAST,
+    MINILM,
+    OUT,
+    apply,
+    drawn,
+    finished,
+    full,
+    kind,
+    severe,
+    to_tab,
+    too_wide,
+    unfolded,
+)
 
 CSV = """text,label
 A warm and honest film with a wonderful cast.,positive
@@ -103,7 +116,7 @@ def test_two_perplexities_stand_side_by_side_and_lead_to_questions(page: Page) -
     table, run = page.locator("#measures"), shipped("wiki-choice")
     for title in ("Wikipedia leads", "newspaper editorials, product reviews and tweets"):
         expect(table).to_contain_text(title)
-    expect(page.locator("#verdict h2")).to_contain_text("out-of-domain perplexity")
+    expect(page.locator("#verdict")).to_contain_text("out-of-domain perplexity")
     expect(page.locator("#changes")).to_contain_text("simply right or wrong")
     page.locator("#changes").get_by_role("link", name="Open the stored run").click()
     expect(page.locator("#changes h4")).to_have_text("What changed: wiki-choice")
@@ -122,7 +135,7 @@ def test_texts_of_my_own_with_labels(page: Page, tmp_path: Path) -> None:
     mine = tmp_path / "films.csv"
     mine.write_text(CSV)
     full(page, re.sub("&?evaluate(_limit)?=[^&]*", "", FAST), tab="accuracy")
-    field = page.get_by_label("Data of your own")
+    field = unfolded(page.get_by_label("Data of your own"))
     field.fill(str(tmp_path / "nothing.csv"))
     page.locator("#apply").click()
     expect(page.locator("#status").get_by_role("alert")).to_contain_text("nothing.csv", timeout=60_000)

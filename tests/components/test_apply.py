@@ -1,18 +1,24 @@
-"""The Apply button: however a run ends, the buttons are enabled again and the page keeps its content; a reload joins it."""
+"""The button "Measure it": however a run ends, the buttons are enabled again and the page keeps its content; a reload joins
+it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+import liar.jobs.pipeline
+from components.apply import Drawing
 from components.rail.recipe import default_spec
-from components.shared.job_bodies import preset_prompts
+from components.shared.job_bodies import preset_prompts, pruning
+from components.shared.lookup import Pruned
 from components.shared.studio import Studio
 from liar.errors import CalibrationError
-from liar.events import Event, Finished
+from liar.events import Evaluated, Event, Finished, SiteDone
 from liar.report.view import View
 from liar.spec import PruneSpec
+from server.job import Snapshot
 from server.model_registry import ModelRegistry
 from tests.components.conftest import SITES, Pipeline, applied, is_idle, result
 from tests.components.visitor import VISITOR, Page, Visitor, opened, visit
@@ -47,10 +53,35 @@ def test_a_run_shows_its_sites_before_its_metrics_and_ends_stored_and_in_every_p
     assert pipeline.closed == 1
 
 
+def test_each_metric_is_handed_out_with_the_sites_and_drawn(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = result(default_spec())
+    done = [SiteDone(report, place, len(SITES)) for place, report in enumerate(SITES, start=1)]
+    given: dict[str, Any] = {}
+
+    def stream(*_: object, **choices: Any) -> Iterator[Event]:
+        given.update(choices)
+        yield from (*done, *map(Evaluated, run.evaluations), Finished(run))
+
+    monkeypatch.setattr(liar.jobs.pipeline, "stream", stream)
+    parts = [part for part in pruning(studio, default_spec()) if isinstance(part, Pruned)]
+    assert [part.evaluations for part in parts] == [
+        run.evaluations[:count] for count in range(len(run.evaluations) + 1)
+    ]
+    assert all(part.sites == SITES for part in parts)
+    assert given["store"] == studio.store.dense
+    line = [Snapshot("id", "", "running", handed_out=parts[:count]) for count in range(3)]
+    apply = Page(studio).apply
+    assert [apply._show(each)[apply.drawing] for each in line] == [
+        Drawing(),
+        Drawing("sites", "id", 1),
+        Drawing("sites", "id", 2),
+    ]
+
+
 def test_every_message_of_a_run_has_the_whole_line(page: Page, pipeline: Pipeline) -> None:
     """Gradio's client applies only the last of two updates that arrive together, so each must enable Stop."""
     job = page.studio.jobs.submit(
-        "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None)
+        "visitor", "k", "A run", lambda: pipeline.stream(default_spec(), None, prompts=[], earlier=None, store=None)
     )
     line = {page.apply.work.button, page.apply.work.stop, page.apply.work.status}
     messages = 0
@@ -265,7 +296,7 @@ def test_a_run_that_ends_after_its_visitor_chose_another_model_leaves_nothing_of
     pipeline.gate.set()
     for _ in steps:
         has_headline = "perplexity" in visitor.sees(page.verdict.text)
-        assert has_headline == (visitor.sees(page.generations.prompt) == preset_prompts("")[0])
+        assert has_headline == ("capital of France" in visitor.sees(page.generations.prompt))
     assert visitor.sees(page.recipe.model) == default_spec().model
     assert visitor.prop(page.generations.prompt, "label") == "Prompt"
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from components.measured.before_after import UNKNOWN, BeforeAfterPanel
-from components.shared.lookup import Known
+from components.shared.lookup import Known, Pruned
 from liar.report.words.answer_sentences import changes_in_numbers, group_size
 from liar.report.words.metric_sentences import value_words
 from liar.results import VARIANTS, RunResult
@@ -27,7 +27,22 @@ def shown(result: RunResult) -> str:
 
 
 def values_alone(markup: str) -> str:
-    return re.sub(r"<details>.*?</details>", "", markup)
+    """The tables with all figures, without those of the differences."""
+    return re.sub(r"<details>.*?</details>", "", markup.partition("class='more'")[2])
+
+
+def test_three_bars_show_the_main_metric_alone() -> None:
+    for model in ("demo/smollm2-135m", "demo/minilm-sentiment", "demo/minilm-rating"):
+        run = shipped_run(model)
+        simple = shown(run).partition("class='more'")[0]
+        first = [item for item in run.evaluations if item.task == run.evaluations[0].task]
+        values = {item.variant: item.value for item in first}
+        metric = METRICS[first[0].metric]
+        assert all(f"<td>{metric.words(values[name])}</td>" in simple for name in VARIANTS)
+        assert re.findall(r'scope="row">(\w+)<', simple) == ["Whole", "Cut", "Repaired"]
+        widths = [float(dict(WIDTH.findall(style))["width"]) for style in re.findall(r'style="([^"]+)"', simple)]
+        reach = widths[0] / values["dense"]
+        assert widths == pytest.approx([reach * values[name] for name in VARIANTS], abs=0.1)
 
 
 def test_the_differences_alone_are_those_of_the_pairs() -> None:
@@ -90,7 +105,7 @@ def test_changed_answers_are_counted() -> None:
 
 
 def test_without_a_run_or_a_task_there_is_a_sentence() -> None:
-    assert "press “Apply”" in str(BeforeAfterPanel(None).bars.value)
+    assert "press “Measure it”" in str(BeforeAfterPanel(None).bars.value)
     assert "nothing to compare" in shown(language_run(layers=1).model_copy(update={"evaluations": []}))
 
 
@@ -116,7 +131,8 @@ def kinds(markup: str) -> dict[str, str]:
 
 
 def fills(markup: str) -> list[float]:
-    return [float(dict(WIDTH.findall(style))["width"]) for style in re.findall(r'class="fill" style="([^"]+)"', markup)]
+    styles = re.findall(r'class="fill" style="([^"]+)"', values_alone(markup))
+    return [float(dict(WIDTH.findall(style))["width"]) for style in styles]
 
 
 def test_between_two_runs_the_bars_are_interpolated_and_hatched() -> None:
@@ -140,7 +156,7 @@ def test_what_is_not_known_is_faded(choices: dict[str, object], measured: dict[f
     text = moved(language_run(**choices).spec, language_run(), measured)
     assert kinds(text) == {"dense": "measured", "pruned": "unknown", "reconstructed": "unknown"}
     assert text.count(f"<td>{UNKNOWN}</td>") == 2
-    assert "Faded: not known until Apply." in text
+    assert "Faded: not measured yet." in text
     assert "16.2 ±" in text
     assert not re.search("110.7|42.4|45.0|90.0", text), "no figure of another recipe"
     assert fills(text)[1:] == [100, 100]
@@ -148,8 +164,8 @@ def test_what_is_not_known_is_faded(choices: dict[str, object], measured: dict[f
 
 def test_bars_of_a_model_that_was_measured_otherwise_are_not_shown() -> None:
     for choices in ({"evaluate": ("out-of-domain",)}, {"evaluate_limit": 5}, {"model": "somebody/else"}):
-        assert "press “Apply”" in moved(language_run(**choices).spec, language_run(), {})
-    assert "press “Apply”" in moved(language_run().spec, None, {})
+        assert "press “Measure it”" in moved(language_run(**choices).spec, language_run(), {})
+    assert "press “Measure it”" in moved(language_run().spec, None, {})
 
 
 def test_a_measured_run_is_solid() -> None:
@@ -158,3 +174,16 @@ def test_a_measured_run_is_solid() -> None:
     text = str(panel.show(Known(run.spec, None, run=run), run)[panel.bars])
     assert set(kinds(text).values()) == {"measured"}
     assert "Whiskers are one standard error." in text
+
+
+def test_while_a_run_goes_on_each_bar_comes_with_its_metric() -> None:
+    run = language_run(ratio=0.6)
+    dense, *_ = [item for item in run.evaluations if item.task == "perplexity"]
+    panel = BeforeAfterPanel(None)
+    pruned = Pruned(run.spec, run.sites, [dense])
+    text = str(panel.show(Known(run.spec, None, pruned=pruned, measured=MEASURED), None)[panel.bars])
+    assert kinds(text) == {"dense": "measured", "pruned": "unknown", "reconstructed": "unknown"}
+    assert "Measuring: one bar after the other." in text
+    everything = Pruned(run.spec, run.sites, run.evaluations)
+    text = str(panel.show(Known(run.spec, None, pruned=everything), None)[panel.bars])
+    assert set(kinds(text).values()) == {"measured"}

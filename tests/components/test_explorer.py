@@ -10,6 +10,7 @@ import pytest
 from components.shared.job_bodies import preset_prompts
 from components.shared.studio import Studio
 from liar.report.view import Layout, View
+from liar.report.words.examples import examples
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from tests.components.visitor import Page, Visitor, opened
@@ -57,7 +58,7 @@ def test_marks_follow_the_runs_and_between_two_the_metric_is_interpolated(studio
     visitor.sets(page.recipe.ratio, 0.6)
     assert "Interpolated" not in visitor.sees(verdict)
     assert "predicted error about" in visitor.sees(verdict)
-    assert "not known until Apply" in visitor.sees(page.before_after.bars)
+    assert "not measured yet" in visitor.sees(page.before_after.bars)
     studio.store.save(later)
     visitor.sets(page.recipe.ratio, 0.61)
     assert keys_of(visitor.sees(marks)) == [lower.spec.key, run.spec.key, later.spec.key]
@@ -156,7 +157,7 @@ def chosen(page: Page, visitor: Visitor, model: str) -> None:
     for _ in visitor.steps(page.recipe.model, "blur"):
         texts = [
             str(visitor.sees(block))
-            for block in (panel.prompt, *panel.presets, panel.stored, panel.live, panel.work.button)
+            for block in (panel.prompt, panel.examples, panel.stored, panel.live, panel.work.button)
         ]
         assert not [words for words in texts if "France" in words or words == "Generate"]
         assert visitor.prop(panel.prompt, "label") == "Sentence"
@@ -176,7 +177,7 @@ def test_the_simple_layout_opens_the_run_of_a_chosen_model(studio: Studio, run: 
     assert visitor.sees(page.recipe.targets) == "both"
     assert "sentiment accuracy" in visitor.sees(page.verdict.text)
     assert "86.3 %" in visitor.sees(page.generations.stored)
-    assert visitor.sees(page.generations.prompt) == preset_prompts(own.spec.model)[0]
+    assert visitor.sees(page.generations.prompt) == examples(own)[0].prompt
     visitor.sets(page.recipe.model, run.spec.model, "blur")
     assert visitor.state(page.bus.spec) == PruneSpec(ratio=own.spec.ratio, evaluate=("perplexity", "out-of-domain"))
     assert visitor.sees(page.recipe.targets) == "ffn"

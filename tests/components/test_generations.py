@@ -23,6 +23,7 @@ from liar.evaluate.answering.ask import PartialAnswer
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.report.view import View
+from liar.report.words.examples import examples
 from liar.results import Generation, RunResult, Token, Variant
 from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
@@ -79,7 +80,7 @@ def stored(panel: GenerationsPanel, *generations: Generation) -> str:
 def test_the_stored_answers_are_there_at_first_paint(panel: GenerationsPanel) -> None:
     for text in ("The capital of France is", "dense.", "pruned.", "reconstructed."):
         assert text in panel.stored.value
-    assert "come back with the first question" in panel.work.status.value
+    assert "The first question takes longer" in panel.work.status.value
     assert "No run" not in build(panel.studio, None).stored.value
 
 
@@ -87,8 +88,7 @@ def test_it_shows_the_controls_of_the_model(panel: GenerationsPanel) -> None:
     for run, writes in ((language_run(), True), (classifier_run(), False)):
         updates = panel.show(run.spec, run)
         assert updates[panel.settings]["visible"] == updates[panel.colour]["visible"] == writes
-        assert [updates[button] for button in panel.presets] == preset_prompts(run.spec.model)
-    assert updates[panel.live] == "", "answers of another run are removed"
+        assert updates[panel.examples].count("data-example") == len(examples(run))
     assert "86.3 %" in updates[panel.stored]
     assert "positive" in updates[panel.stored]
 
@@ -237,15 +237,19 @@ def test_stop_keeps_the_answers_so_far(panel: GenerationsPanel, monkeypatch: pyt
 
 
 def test_another_run_stops_the_questions_and_clears_the_answers_but_not_an_own_prompt(panel: GenerationsPanel) -> None:
-    preset, gate = preset_prompts("demo/minilm-topic")[0], Event()
+    gate, run = Event(), classifier_run()
+    panel.studio.store.save(run)
+    first = examples(run)[0].prompt
     panel.studio.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     asked = panel.studio.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
-    cleared = panel.change_run(asked.facts.id, preset_prompts("")[1], preset, VISITOR)
+    of_run = (panel.offered.value, run.spec.key, run.spec, VISITOR)
+    cleared = panel.change_run(asked.facts.id, panel.offered.value[0], *of_run)
     assert panel.studio.jobs.snapshot(asked).state == "stopped"
     gate.set()
-    assert cleared[panel.prompt] == preset
-    assert cleared[panel.live] == ""
-    assert panel.change_run("", "My own words", preset, VISITOR)[panel.prompt] == "My own words"
+    assert cleared[panel.prompt] == first
+    assert "Cut" in cleared[panel.live], "the stored answers to it"
+    own = panel.change_run("", "My own words", *of_run)
+    assert (own[panel.prompt], own[panel.live]) == ("My own words", "")
 
 
 # -- models restored from a stored run ----------------------------------------------------------------------------------

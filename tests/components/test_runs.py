@@ -73,7 +73,7 @@ def test_a_text_of_the_recipe_is_no_markup() -> None:
 
 def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: RunStore) -> None:
     built = panel(store)
-    assert "press “Apply”" in str(built.table.value)
+    assert "press “Measure it”" in str(built.table.value)
     first, second = language_run(), language_run(seed=1)
     assert built.show(second.spec, second)[built.a]["value"] is None, "a run that is not kept can still be shown"
     store.save(first)

@@ -200,7 +200,7 @@ def said(panel: PushPanel, key: str, repo: str, token: gr.OAuthToken | None) -> 
 
 
 def test_nobody_pushes_without_a_run_or_a_login(panel: PushPanel) -> None:
-    assert "press “Apply” first" in said(panel, "", "small", None)
+    assert "press “Measure it” first" in said(panel, "", "small", None)
     assert "Sign in first" in said(panel, language_run().spec.key, "small", None)
 
 

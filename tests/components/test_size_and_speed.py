@@ -80,7 +80,7 @@ def test_both_models_are_measured_for_real(panel: CostsPanel) -> None:
 def test_a_run_that_is_gone_is_a_sentence_with_a_way_out(panel: CostsPanel, key: str) -> None:
     (only,) = panel.measure(key, VISITOR)
     assert 'role="alert"' in line(panel, only)
-    assert "press “Apply”" in line(panel, only)
+    assert "press “Measure it”" in line(panel, only)
     assert only[panel.work.button]["interactive"]
 
 

@@ -15,6 +15,7 @@ from gradio.blocks import Block
 from gradio.state_holder import SessionState
 
 from app import build
+from components.rail.recipe import default_spec
 from components.shared.studio import Studio
 
 
@@ -31,7 +32,7 @@ class Page:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.blocks, self.apply, self.opening = build(studio)
+        self.blocks, self.apply, self.opening = build(studio, default_spec())
         self.explorer = explorer = self.apply.explorer
         self.line, self.bus, self.recipe, self.address = explorer.line, explorer.bus, explorer.recipe, explorer.address
         self.verdict, self.before_after, self.layers = explorer.verdict, explorer.before_after, explorer.layers

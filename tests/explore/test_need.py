@@ -31,13 +31,17 @@ MODELS = [preset.id for preset in PRESETS if preset.id.startswith(DEMO) and pres
         ("0.5gib", Need("size", 2.0**29)),
         ("1.5 x", Need("loss", 1.5)),
         ("2 times", Need("loss", 2.0)),
+        ("95 % of the accuracy", Need("quality", 0.95)),
+        ("90% accuracy", Need("quality", 0.9)),
     ],
 )
 def test_needs_in_words(words: str, need: Need) -> None:
     assert Need.read(words) == need
 
 
-@pytest.mark.parametrize("words", ["", "much", "0.5", "120 %", "0 %", "1 x", "0.2x", "-3 MB", "12", "MB", "1e3 y"])
+@pytest.mark.parametrize(
+    "words", ["", "much", "0.5", "120 %", "0 %", "1 x", "0.2x", "-3 MB", "12", "MB", "1e3 y", "101 % of the accuracy"]
+)
 def test_what_is_no_need_is_one_sentence(words: str) -> None:
     with pytest.raises(InvalidSpecError) as caught:
         Need.read(words)

@@ -284,7 +284,8 @@ def unharmed(trap: str) -> Iterator[Request]:
         "%00=%ff", "tab=../../etc", "site=<script>", "&".join("edits=x" for _ in range(3000)), "__theme=<script>",
         "page=../../x",
     ):  # fmt: skip
-        yield Request(f"/?{query[:30]}", "GET", f"/?{query.replace('{trap}', trap)}")
+        for path in ("/", "/card.png"):
+            yield Request(f"{path}?{query[:30]}", "GET", f"{path}?{query.replace('{trap}', trap)}")
 
 
 def _call(endpoint: str, data: Any) -> Request:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.demo
 
 CLIENTS = 50
 A_CLASS = 30
-"""Visitors behind one address who press Apply at once and are all served."""
+"""Visitors behind one address who press "Measure it" at once and are all served."""
 MORE_MEMORY = PUBLIC.model_bytes + 750e6
 """Limit on the growth of memory in bytes: that of the models, and 750 MB for threads, sessions and the run at work."""
 AFTERWARDS = 16

@@ -52,7 +52,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)
 
     def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, SimpleNamespace]:
-        return {task: SimpleNamespace(steps=measure, digests=frozenset()) for task in spec.evaluate}
+        return {task: SimpleNamespace(steps=measure, digests=frozenset(), asked=None) for task in spec.evaluate}
 
     for job in (pipeline, mask_table, sweep):
         monkeypatch.setattr(job, "prepare_all", prepare_all)

@@ -14,13 +14,21 @@ from hypothesis import strategies as st
 from liar.choices import Reconstruction
 from liar.errors import InvalidSpecError
 from liar.explore.forecast import Forecast, forecast
-from liar.report.interpolation import between_words, carried, interpolated, meet_perplexity, neighbours, of_other_ratios
+from liar.report.interpolation import (
+    between_words,
+    carried,
+    interpolated,
+    meet_perplexity,
+    meet_quality,
+    neighbours,
+    of_other_ratios,
+)
 from liar.results import RunResult, SiteReport
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.store import RunStore, RunSummary
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run, with_values
-from tests.shipped import shipped_pair
+from tests.shipped import shipped_pair, shipped_run
 
 PERPLEXITIES = {0.3: 20.0, 0.5: 45.0}
 DENSE = 16.2
@@ -184,3 +192,25 @@ def test_beyond_the_runs_it_is_a_forecast_and_says_which_way_it_errs() -> None:
 def test_a_classifier_has_no_perplexity() -> None:
     with pytest.raises(InvalidSpecError, match="has no perplexity; ask for a share"):
         meet_perplexity(1.5, classifier_run().spec, ATLAS, {})
+
+
+# -- a share of the metric ----------------------------------------------------------------------------------------------
+
+
+def test_a_share_of_the_accuracy_is_met_by_the_highest_ratio_that_keeps_it() -> None:
+    spec = shipped_run("demo/minilm-sentiment").spec
+    found = of_other_ratios(spec, RunStore().summaries())
+    dense = next(item.value for item in found[0.5].evaluations if item.variant == "dense")
+    for share in (0.9, 0.95, 0.98):
+        ratio, words = meet_quality(share, spec, found)
+        kept = interpolated(spec.model_copy(update={"ratio": ratio}), found)["sentiment"] / dense
+        assert kept >= share
+        higher = [spec.model_copy(update={"ratio": percent / 100}) for percent in range(round(100 * ratio) + 1, 91)]
+        above = [interpolated(each, found) for each in higher]
+        assert all(each["sentiment"] / dense < share for each in above)
+        assert f"A ratio of {ratio:g} keeps {100 * kept:.0f} % of the accuracy" in words
+    with pytest.raises(InvalidSpecError, match="No measured run"):
+        meet_quality(0.9, spec, {})
+    writer = shipped_run("demo/smollm2-135m").spec
+    with pytest.raises(InvalidSpecError, match="No measured run"):
+        meet_quality(0.9, writer, of_other_ratios(writer, RunStore().summaries()))

@@ -42,7 +42,7 @@ def test_an_address_has_a_bound_of_its_own_however_many_sessions_it_names() -> N
 
 
 def test_a_class_behind_one_address_can_work_on_a_public_page() -> None:
-    """Thirty visitors press Apply at once, and three times more within the hour; one visitor alone cannot."""
+    """Thirty visitors press "Measure it" at once, and three times more within the hour; one visitor alone cannot."""
     rate = Rate(PUBLIC.starts, PUBLIC.starts_of_address)
     for _ in range(4):
         for pupil in range(30):

@@ -114,9 +114,9 @@ def stream_tokens(
     check_written(prompt)
     if not temperature >= 0 or max_new_tokens < 1:
         raise InvalidSpecError("A temperature is at least 0, and at least one new token is needed to see anything.")
-    prompt_tokens = _prompt_tokens(loaded, prompt)
-    check_room(loaded, prompt_tokens.shape[1], max_new_tokens)
-    chosen = new_tokens(loaded.model, prompt_tokens, max_new_tokens, temperature, seed)
+    read = prompt_tokens(loaded, prompt)
+    check_room(loaded, read.shape[1], max_new_tokens)
+    chosen = new_tokens(loaded.model, read, max_new_tokens, temperature, seed)
     yield from _pieces(loaded.tokenizer, chosen)
 
 
@@ -126,9 +126,9 @@ def score_under(dense: LoadedModel, prompt: str, tokens: Sequence[int]) -> tuple
 
     Returns the probability (0..1) of each token, and exp of the mean negative log likelihood.
     """
-    prompt_tokens = _prompt_tokens(dense, prompt)
+    read = prompt_tokens(dense, prompt)
     answer = torch.tensor([list(tokens)])
-    everything = torch.cat([prompt_tokens, answer], dim=1).to(execution_device(dense.model))
+    everything = torch.cat([read, answer], dim=1).to(execution_device(dense.model))
     # The logits that predict each token of the answer; the row after the last token is dropped.
     logits = dense.model(everything, use_cache=False, logits_to_keep=len(tokens) + 1).logits[0, :-1]
     chosen = logits.float().log_softmax(dim=-1).cpu().gather(1, answer.T).squeeze(1).double()
@@ -161,7 +161,7 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
     return str(tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
+def prompt_tokens(loaded: LoadedModel, prompt: str) -> Tensor:
     """Token ids (1, length) of the prompt, as one chat turn if the tokenizer has a chat template."""
     tokenizer = loaded.tokenizer
     if tokenizer.chat_template:
@@ -182,7 +182,7 @@ def check_prompt(loaded: LoadedModel, prompt: str, max_new_tokens: int = MAX_NEW
     check_answers(loaded)
     check_written(prompt)
     if loaded.is_language_model:
-        check_room(loaded, _prompt_tokens(loaded, prompt).shape[1], max_new_tokens)
+        check_room(loaded, prompt_tokens(loaded, prompt).shape[1], max_new_tokens)
     else:
         check_room(loaded, reply_length(loaded, prompt), 0)
 

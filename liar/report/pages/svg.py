@@ -77,9 +77,13 @@ def _of_layers(result: RunResult) -> Picture:
 
 def _cell(x: float, y: int, width: float, error: float, outlined: bool = False) -> Cell:
     """A cell of a strip in the colours of the heatmap: logarithmic from 0.001 to 1."""
+    return (_LEFT + x, 24 + y, width - 1, _HIGH - 1, colour_of(error), outlined)
+
+
+def colour_of(error: float) -> str:
+    """Colour of the heatmap: logarithmic from 0.001 to 1."""
     place = min(1.0, max(0.0, 1 + log10(max(error, 1e-9)) / 3))
-    colour = str(sample_colorscale("Viridis", [place])[0])
-    return (_LEFT + x, 24 + y, width - 1, _HIGH - 1, colour, outlined)
+    return str(sample_colorscale("Viridis", [place])[0])
 
 
 def block_picture(sites: Sequence[SiteReport]) -> str:

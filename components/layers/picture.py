@@ -1,0 +1,99 @@
+"""Picture of the model in the simple layout, where it is the heatmap: kept units in the colour of their site's error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import gradio as gr
+from gradio.blocks import Block
+
+from components.layers.layers import SHOW_SITE, with_site
+from components.layers.maps import Mapped
+from components.rail.glossary import word
+from components.shared.panel import QUEUED, Updates
+from components.shared.studio import Bus
+from liar.explore.atlas import Atlas
+from liar.report.pages.model_picture import model_picture
+from liar.report.view import View
+from liar.results import RunResult
+from liar.sites import Site
+
+_CUT, _REPAIRED = "none", "all"
+"""Values of :attr:`liar.report.view.View.show` for the two states of the picture."""
+
+_POINTED = """
+let before;
+const point = (event) => {
+  const words = document.querySelector('#model-pointed'), site = event.target.closest?.('[data-words]');
+  if (!words) return;
+  before ??= words.innerHTML;
+  if (site) words.textContent = site.dataset.words;
+  else words.innerHTML = before;
+};
+element.addEventListener('pointerover', point);
+element.addEventListener('pointerleave', point);
+element.addEventListener('click', (event) => {
+  const site = event.target.closest('[data-site]')?.dataset.site;
+  if (!site) return;
+  SHOW_SITE
+  trigger('select', { site });
+});
+""".replace("SHOW_SITE", SHOW_SITE)
+"""Script: the site under the pointer in words; a click selects it."""
+
+_AT_ONCE = """(view, state) => {
+  const figure = document.querySelector('figure.model');
+  figure?.classList.toggle('cut', state === 'none');
+  figure?.classList.toggle('repaired', state !== 'none');
+  return [view, state];
+}"""
+
+
+class ModelPicture:
+    """The picture, and the switch between the cut and the repaired model."""
+
+    def __init__(self, bus: Bus, result: RunResult | None) -> None:
+        self.bus = bus
+        view: View = bus.view.value
+        with gr.Column(elem_id="model-card", elem_classes=["card", "simple-only"]):
+            with gr.Row(elem_id="model-head"):
+                gr.HTML(
+                    f"<div id='model-pointed'>{word('head', 'Heads')} above, {word('neuron', 'neurons')} below; "
+                    f"a column is a {word('layer')}. Hollow is gone, bright is worse.</div>"
+                )
+                self.state = gr.Radio(
+                    [("Cut", _CUT), ("Repaired", _REPAIRED)],
+                    value=_state(view),
+                    label="State of the model",
+                    container=False,
+                    elem_id="model-state",
+                    elem_classes=["segments"],
+                    min_width=180,
+                    scale=0,
+                )
+            drawn = _picture(result, None, view) if result else ""
+            self.picture = gr.HTML(drawn, js_on_load=_POINTED, elem_id="model-picture")
+        self.outputs: list[Block] = [self.state, self.picture]
+
+    def wire(self) -> None:
+        self.picture.select(with_site, self.bus.view, self.bus.view, **QUEUED)
+        self.state.input(_with_state, [self.bus.view, self.state], self.bus.view, js=_AT_ONCE, **QUEUED)
+
+    def draw(self, outcome: Mapped | None, atlas: Atlas | None, view: View) -> Updates:
+        """Show a run or a forecast; without one the whole model, if the ``atlas`` has it."""
+        return {self.state: _state(view), self.picture: _picture(outcome, atlas, view)}
+
+
+def _picture(outcome: Mapped | None, atlas: Atlas | None, view: View) -> str:
+    whole: Sequence[Site] = [chart.site for chart in atlas.sites] if atlas else ()
+    sites = outcome.sites if outcome else ()
+    repair = outcome.spec.reconstruction if outcome else "none"
+    return model_picture(sites, repair, whole, is_cut=_state(view) == _CUT, selected=view.site)
+
+
+def _state(view: View) -> str:
+    return _CUT if view.show == "none" else _REPAIRED
+
+
+def _with_state(view: View, state: str) -> View:
+    return view.changed(show=state)
