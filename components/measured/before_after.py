@@ -90,7 +90,7 @@ def _unmeasured(known: Known, run: RunResult | None) -> str:
     shown, tasks = "", []
     for task, items in by_task(source).items():
         first = next(iter(items.values()))
-        own = items if running else {name: item for name, item in items.items() if name == "dense"}
+        own = {name: item for name, item in items.items() if running or name == "dense"}
         bars = [
             _Bar(name, own[name].value, own[name].stderr, with_error(own[name]), "")
             if name in own
