@@ -55,7 +55,7 @@ def live_answers(prompt: str, handed_out: list[Any]) -> str:
             unfinished = item.variant
         elif isinstance(item, Generation):
             answers[item.variant], unfinished = item, None
-    return f"<h4>Your question</h4>{_answers(prompt, answers, unfinished)}"
+    return f"<h4 class='asked'>Your question</h4>{_answers(prompt, answers, unfinished)}"
 
 
 def _answers(prompt: str, answers: dict[Variant, Generation], unfinished: Variant | None = None) -> str:

@@ -36,6 +36,18 @@ MIN_TOKENS = 8
 MAX_TEMPERATURE = 1.5
 MAX_SEED = 2**31 - 1
 
+_SCROLL = """
+let asked = false;
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+new MutationObserver(() => {
+  const before = asked;
+  asked = Boolean(element.querySelector('.asked'));
+  const isLow = element.getBoundingClientRect().top > innerHeight / 3;  // below a third of the window, less is in sight
+  if (asked && !before && isLow) element.scrollIntoView({ block: 'start', behavior: calm.matches ? 'auto' : 'smooth' });
+}).observe(element, { childList: true, subtree: true });
+"""
+"""Script that scrolls the answers to a question into view when the first of them begins; see ``scroll-margin`` in the CSS."""
+
 _ABSENT = "The first question takes longer: the three models are made again, and nothing is measured again."
 
 
@@ -72,7 +84,7 @@ class GenerationsPanel:
             interactive=True,  # otherwise Gradio disables it, since no event reads it
         )
         self.legend = gr.HTML(legend(), elem_id="generations-legend", elem_classes=["full-only"])
-        self.live = gr.HTML("", elem_id="generations-live", elem_classes=["answers"])
+        self.live = gr.HTML("", js_on_load=_SCROLL, elem_id="generations-live", elem_classes=["answers"])
         self.stored = gr.HTML("", elem_id="generations-stored", elem_classes=["answers", "full-only"])
         by_kind: list[Block] = [self.prompt, self.settings, self.work.button, self.colour, self.legend]
         self.outputs: list[Block] = [self.examples, *by_kind, self.work.status, self.live, self.stored]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from components.shared.lookup import Pruned
@@ -13,7 +14,7 @@ from liar.events import Evaluated, Event, Finished, Progress, SiteDone
 from liar.presets import preset_of
 from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec
-from liar.tasks.record import HeadKind
+from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
 from liar.tasks.registry import TASKS, task_named, usual_tasks
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -118,10 +119,21 @@ def preset_prompts(model: str, kind: HeadKind | None = None) -> list[str]:
 
 
 def prompts_for(spec: PruneSpec, loaded: LoadedModel) -> list[str]:
-    """Prompts of a run; none if the model has no head to answer with."""
+    """Prompts of a run: texts of its own data, else of its model's task; none if the model has no head to answer with."""
     from liar.evaluate.answering.generate import fits  # torch takes seconds to load
 
-    return [prompt for prompt in preset_prompts(spec.model, loaded.kind) if fits(loaded, prompt)]
+    own = _own_prompts(spec) if loaded.kind not in OF_LANGUAGE_MODELS else []
+    return [prompt for prompt in own or preset_prompts(spec.model, loaded.kind) if fits(loaded, prompt)]
+
+
+def _own_prompts(spec: PruneSpec) -> list[str]:
+    """The first three texts or pairs that the recipe's own items begin with; empty if it names none."""
+    from liar.data.text_reader import read_samples
+
+    task = next((task for task in map(task_named, spec.evaluate) if task.takes_texts and spec.data_of(task.name)), None)
+    source = spec.data_of(task.name) if task is not None else None
+    samples = islice(read_samples(source, "test"), 3) if source is not None else ()
+    return ["\n".join(text for text in (sample.text, sample.pair) if text) for sample in samples]
 
 
 def loading(

@@ -19,19 +19,34 @@ from liar.errors import LiarError, StorageError
 from liar.report.export import as_json
 from liar.report.plots.heatmap import comparison_heatmap
 from liar.report.view import View
-from liar.report.words.metric_sentences import Run, counts, metric_change, value_words
+from liar.report.words.metric_sentences import Run, capitalised, counts, metric_change, value_words
 from liar.report.words.sentences import run_labels
 from liar.results import VARIANTS, RunResult
 from liar.spec import PruneSpec
 from liar.statistics.compare import by_task, common_metrics, common_sites, differing_settings
 from liar.store import RunSummary
-from liar.tasks.metrics import METRICS
+from liar.tasks.metrics import METRICS, Metric
 
 Opened = tuple[str, str]
 
-_CONFIRM = "(key, shown) => [key && confirm('Delete this run for good?') ? key : null, shown]"
+# Which rows are shown is decided in the browser: the filter stays while the list is drawn anew.
+_FILTER = """
+const field = () => document.querySelector('#runs-filter :is(input, textarea)');
+const filter = () => {
+  const words = (field()?.value ?? '').toLowerCase().split(/\\s+/);
+  const rows = [...element.querySelectorAll('tbody tr')];
+  for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  const none = element.querySelector('.none');
+  if (none) none.hidden = rows.some((row) => !row.hidden);
+};
+document.addEventListener('input', (event) => { if (event.target === field()) filter(); });
+watch('value', () => requestAnimationFrame(filter));
+"""
+
+_CONFIRM = "(key, ...shown) => [key && confirm('Delete this run for good?') ? key : null, ...shown]"
 
 _NONE = "<p>No run is kept yet: choose a recipe and press “Measure it”.</p>"
+_NO_MATCH = '<p class="none" hidden>No run has these words; write fewer.</p>'
 _GONE = "That run is not kept here any more."
 
 
@@ -41,11 +56,19 @@ class RunsPanel:
     def __init__(self, studio: Studio, bus: Bus, result: RunResult | None) -> None:
         self.studio, self.bus, self.may_delete = studio, bus, studio.profile.may_delete
         gr.HTML(
-            "<h3>Runs</h3><p>Every run that is kept here: yours, newest first, then those that come with the page. Choose "
-            "one to open it in all panels.</p>",
+            "<h3>Runs</h3><p>Every run that is kept here: those of the model shown, then the others; of each yours first, the "
+            "newest at the top, then those that come with the page. Choose one to open it in all panels.</p>",
             elem_classes=["caption"],
         )
-        self.table = gr.HTML("", js_on_load=button_clicks("key"), elem_id="runs-table", elem_classes=["runs-table"])
+        gr.Textbox(
+            label="Filter",
+            placeholder="topic 50 %",
+            max_lines=1,
+            elem_id="runs-filter",
+            interactive=True,  # otherwise Gradio disables it, since no event reads it
+        )
+        script = button_clicks("key") + _FILTER
+        self.table = gr.HTML("", js_on_load=script, elem_id="runs-table", elem_classes=["runs-table"])
         with gr.Row(elem_id="runs-choice"):
             menu = partial(gr.Dropdown, value=None, min_width=260)
             self.a = menu(label="Run A", elem_id="run-a")
@@ -60,38 +83,36 @@ class RunsPanel:
         self.download = Download("runs", self.message)
         self.outputs: list[Block] = [self.table, self.a, self.b, self.delete]
         shown = result.spec.key if result else ""
-        begin_with(self._listed(shown, shown))
+        begin_with(self._listed(shown, shown, result.spec.model if result else ""))
 
     def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
         if run is None:
-            return {self.table: _listing(self.studio.store.summaries(), "")}
-        return self._listed(spec.key, spec.key)
+            return {self.table: _listing(self._runs(spec.model), "")}
+        return self._listed(spec.key, spec.key, spec.model)
 
     def wire(self) -> None:
         """Connect table, choices and buttons, and read the store again each time the tab is opened."""
         bus = self.bus
         self.table.select(picked, None, bus.open, **QUEUED)
         self.open.click(opened, self.a, bus.open, **QUEUED)
-        bus.view.change(self.refresh, [bus.view, bus.shown], [self.table, self.a, self.b], **UNQUEUED)
+        lists: list[Block] = [self.table, self.a, self.b]
+        bus.view.change(self.refresh, [bus.view, bus.spec, bus.shown], lists, **UNQUEUED)
         compared: list[Block] = [self.comparison, self.heatmap, self.message]
         gr.on([self.a.input, self.b.input], self.compare, [self.a, self.b], [*compared, self.delete], **UNQUEUED)
         self.download.wire(self.save, self.content, self.a)
         if self.may_delete:
-            self.delete.click(self.drop, [self.a, bus.shown], [*self.outputs, *compared], js=_CONFIRM, **UNQUEUED)
+            inputs: list[Block] = [self.a, bus.spec, bus.shown]
+            self.delete.click(self.drop, inputs, [*self.outputs, *compared], js=_CONFIRM, **UNQUEUED)
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    def refresh(self, view: View, shown: str) -> Updates:
+    def refresh(self, view: View, spec: PruneSpec, shown: str) -> Updates:
         """Update the list if the visitor has opened this tab."""
         if view.tab != "runs":
             return {self.table: gr.skip()}
-        runs = self.studio.store.summaries()
-        choices = _choices(runs)
-        return {
-            self.table: _listing(runs, shown),
-            self.a: gr.update(choices=choices),
-            self.b: gr.update(choices=choices),
-        }
+        runs = self._runs(spec.model)
+        choices = gr.update(choices=_choices(runs))
+        return {self.table: _listing(runs, shown), self.a: choices, self.b: choices}
 
     def compare(self, a: str | None, b: str | None) -> Updates:
         """Show settings, metrics and sites of two runs; nothing until both are chosen."""
@@ -112,7 +133,7 @@ class RunsPanel:
             raise StorageError("Choose run A first." if not key else _GONE)
         return result.spec, ".json", as_json(result)
 
-    def drop(self, key: str | None, shown: str) -> Updates:
+    def drop(self, key: str | None, spec: PruneSpec, shown: str) -> Updates:
         """Delete run A; ``key`` is None if the confirmation was cancelled."""
         if not key:
             return {self.message: gr.skip()}
@@ -123,8 +144,12 @@ class RunsPanel:
             self.studio.store.delete(key)
         except LiarError as error:
             message = status.problem(str(error))
-        listed = self._listed(shown, key)
+        listed = self._listed(shown, key, spec.model)
         return {**self._nothing(message), **listed, self.b: {**listed[self.b], "value": None}}
+
+    def _runs(self, model: str) -> list[RunSummary]:
+        """Summaries of the kept runs, those of ``model`` first."""
+        return sorted(self.studio.store.summaries(), key=lambda run: run.spec.model != model)
 
     def _may_go(self, runs: Sequence[RunSummary], key: str | None) -> bool:
         """Whether run ``key`` can be deleted: a shipped one cannot."""
@@ -133,9 +158,9 @@ class RunsPanel:
     def _nothing(self, message: str) -> Updates:
         return {self.comparison: "", self.heatmap: gr.update(visible=False), self.message: message}
 
-    def _listed(self, shown: str, chosen: str | None) -> Updates:
+    def _listed(self, shown: str, chosen: str | None, model: str) -> Updates:
         """The table and both menus as the store is now; run A is the one ``chosen``, if it is kept."""
-        runs = self.studio.store.summaries()
+        runs = self._runs(model)
         choices = _choices(runs)
         return {
             self.table: _listing(runs, shown),
@@ -162,25 +187,23 @@ def opened(key: str | None) -> Opened:
 def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
     """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
 
-    A ``wide`` table also has the model and the time when the run was kept.
+    Each metric of any run has a column. A ``wide`` table also has the model and the time when the run was kept.
     """
-    names = [
-        "Run",
-        *(["Kept (UTC)", "Model"] if wide else []),
-        "Metric",
-        "Dense",
-        "Pruned",
-        "Repaired",
-        "Parameters left",
-    ]
+    measured = {item.metric for run in runs for item in run.evaluations}
+    metrics = [metric for metric in METRICS.values() if metric.name in measured]
+    titles = [capitalised(metric.title) for metric in metrics]
+    names = ["Run", *(["Kept (UTC)", "Model"] if wide else []), *titles, "Parameters left"]
     rows = []
     for run, name in zip(runs, run_labels([run.spec for run in runs]), strict=True):
         current = "true" if run.spec.key == shown else None
         button = element("button", name, type="button", data_key=run.spec.key, aria_current=current)
         words = [when_kept(run), run.spec.model] if wide else []
-        words += [*_metrics(run), " of ".join(counts(run.totals.parameters_after, run.totals.parameters_before))]
+        words += [
+            *(_values(run, metric) for metric in metrics),
+            " of ".join(counts(run.totals.parameters_after, run.totals.parameters_before)),
+        ]
         rows.append(row(button, *map(cell, words), aria_current=current))
-    return table(names, rows, label=label, caption=label)
+    return table(names, rows, label=label, caption=f"{label}; of each metric dense → pruned → repaired")
 
 
 def when_kept(run: Run) -> str:
@@ -189,16 +212,18 @@ def when_kept(run: Run) -> str:
     return f"{saved:%Y-%m-%d %H:%M}" if saved else "shipped"
 
 
-def _metrics(run: Run) -> list[str]:
-    """Name of the metric of the first task measured, and its values for the three variants."""
-    for task, items in by_task(run.evaluations).items():
-        values = (value_words(items[variant]) if variant in items else "not measured" for variant in VARIANTS)
-        return [METRICS[next(iter(items.values())).metric].title_of(task), *values]
-    return ["none", *["not measured"] * len(VARIANTS)]
+def _values(run: Run, metric: Metric) -> str:
+    """Values of ``metric`` for the three variants, of each task that it is the main one of."""
+    of_tasks = {
+        task: " → ".join(value_words(items[variant]) if variant in items else "?" for variant in VARIANTS)
+        for task, items in by_task(run.evaluations).items()
+        if next(iter(items.values())).metric == metric.name
+    }
+    return "; ".join(values if len(of_tasks) == 1 else f"{task} {values}" for task, values in of_tasks.items())
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:
-    return runs_table(runs, shown, "Runs that are kept here", wide=True) if runs else _NONE
+    return runs_table(runs, shown, "Runs that are kept here", wide=True) + _NO_MATCH if runs else _NONE
 
 
 def _choices(runs: Sequence[RunSummary]) -> list[tuple[str, str]]:

@@ -38,6 +38,23 @@ def test_a_row_opens_its_run_in_every_panel(page: Page) -> None:
     redrawn(page, "#metrics", before)
 
 
+def test_the_filter_leaves_the_runs_that_have_its_words(page: Page) -> None:
+    full(page, tab="runs")
+    rows = page.locator("#runs-table tbody tr:visible")
+    listed = rows.count()
+    page.get_by_label("Filter").fill("topic 50 %")
+    expect(rows).not_to_have_count(listed)
+    for words in rows.all_inner_texts():
+        assert TOPIC in words
+        assert "50 %" in words
+    rows.first.get_by_role("button").click()
+    expect(page).to_have_url(re.compile("model=demo%2Fminilm-topic"))
+    expect(rows.first).to_have_attribute("aria-current", "true")
+    expect(rows.filter(has_text="sentiment")).to_have_count(0)  # the list drawn anew is filtered too
+    page.get_by_label("Filter").fill("no such run")
+    expect(page.get_by_text("No run has these words")).to_be_visible()
+
+
 def test_runs_of_ones_own_are_deleted_and_compared_and_a_shipped_one_is_not_deleted(page: Page, server: Server) -> None:
     store = RunStore(server.runs)
     own = {seed: classifier_run(seed=seed, criterion="random", ratio=seed / 100) for seed in (77, 78, 79)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -334,6 +335,19 @@ def test_a_run_asks_the_presets_that_its_model_can_answer() -> None:
     assert prompts_for(PruneSpec(model=large.id), large)
     for mute in (tiny.encoder(), tiny.language_model(positions=50)):  # no head, and no room for a preset
         assert prompts_for(PruneSpec(model=mute.id), mute) == []
+
+
+def test_a_run_on_own_items_asks_the_first_of_them(tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl"
+    rows = [{"text": f"Question {number}?", "second": f"Answer {number}.", "label": "neutral"} for number in range(5)]
+    items.write_text("\n".join(map(json.dumps, rows)))
+    classifier = tiny.classifier(("entailment", "neutral", "contradiction"))
+    for columns, prompts in (
+        ("text", [f"Question {number}?" for number in range(3)]),
+        ("text,second", [f"Question {number}?\nAnswer {number}." for number in range(3)]),
+    ):
+        spec = PruneSpec(model=classifier.id, evaluate=("own",), data=f"{items}#{columns}")
+        assert prompts_for(spec, classifier) == prompts
 
 
 def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:

@@ -47,7 +47,7 @@ def test_every_run_is_a_row_that_opens_it_and_the_shown_one_is_marked(store: Run
     assert sorted(keys(markup)) == sorted(run.spec.key for run in runs)
     assert markup.count('<tr aria-current="true">') == 1
     assert f'data-key="{runs[0].spec.key}" aria-current="true"' in markup
-    for words in ("perplexity", "16.2", "110.7", "42.4", "86.3 %", "94.2 M of 134.5 M", "demo/minilm-sentiment"):
+    for words in ("Perplexity", "16.2", "110.7", "42.4", "86.3 %", "94.2 M of 134.5 M", "demo/minilm-sentiment"):
         assert words in markup
 
 
@@ -62,6 +62,24 @@ def test_runs_that_differ_in_text_tokens_or_seed_have_different_labels(store: Ru
             for label, _ in menu.choices
         }
         assert len(labels_shown) == len(runs), "by what a closed menu still shows"
+
+
+def test_runs_of_the_model_shown_come_first_in_table_and_menus(store: RunStore) -> None:
+    language, classifier = language_run(), classifier_run()
+    for shown in (language, classifier):
+        built = panel(store, language, classifier, result=shown)
+        assert keys(str(built.table.value))[0] == shown.spec.key
+        assert built.a.choices[0][1] == built.b.choices[0][1] == shown.spec.key
+        assert keys(built.refresh(View(tab="runs"), shown.spec, "")[built.table])[0] == shown.spec.key
+
+
+def test_each_metric_has_a_column_with_its_three_values() -> None:
+    lines = runs_table([language_run(), classifier_run()], "", "Runs", wide=False).split("<tr")
+    assert [*re.findall(r">([^<]+)</th>", lines[1])] == ["Run", "Perplexity", "Accuracy", "Parameters left"]
+    first, second = (re.findall(r"<td>(.*?)</td>", line) for line in lines[2:4])
+    assert (first[0], first[1]) == ("16.2 → 110.7 → 42.4", "")
+    assert second[0] == ""
+    assert re.fullmatch(r"86\.3 % → [\d.]+ % → [\d.]+ %", second[1])
 
 
 def test_a_text_of_the_recipe_is_no_markup() -> None:
@@ -82,9 +100,9 @@ def test_a_new_run_appears_when_it_is_shown_and_when_the_tab_is_opened(store: Ru
     assert keys(updates[built.table]) == [first.spec.key]
     assert updates[built.a]["value"] == first.spec.key
     store.save(second)
-    refreshed = built.refresh(View(tab="runs"), first.spec.key)
+    refreshed = built.refresh(View(tab="runs"), first.spec, first.spec.key)
     assert set(keys(refreshed[built.table])) == {first.spec.key, second.spec.key}
-    assert list(built.refresh(View(tab="layers"), first.spec.key).values()) == [gr.skip()]
+    assert list(built.refresh(View(tab="layers"), first.spec, first.spec.key).values()) == [gr.skip()]
 
 
 @pytest.mark.parametrize(("data", "key"), [({"key": "abc"}, "abc"), ({}, ""), ({"key": ["abc"]}, "")])
@@ -136,8 +154,8 @@ def test_a_download_holds_the_whole_run(store: RunStore, tmp_path: Path, monkeyp
 def test_a_deleted_run_leaves_the_list(store: RunStore) -> None:
     run, other = language_run(), language_run(seed=1)
     built = panel(store, run, other, result=run)
-    assert list(built.drop(None, "").values()) == [gr.skip()], "the confirmation was cancelled"
-    updates = built.drop(run.spec.key, run.spec.key)
+    assert list(built.drop(None, run.spec, "").values()) == [gr.skip()], "the confirmation was cancelled"
+    updates = built.drop(run.spec.key, run.spec, run.spec.key)
     assert keys(updates[built.table]) == [other.spec.key]
     assert updates[built.a]["value"] is None
     assert store.load(run.spec.key) is None
@@ -155,7 +173,7 @@ def test_only_a_run_of_ones_own_is_offered_for_deletion(store: RunStore) -> None
     assert panel(store).delete.visible is False, "none is chosen"
     built = panel(store, shipped, result=shipped)
     assert built.delete.visible is True, "a run of one's own of a shipped recipe"
-    dropped = built.drop(shipped.spec.key, "")
+    dropped = built.drop(shipped.spec.key, shipped.spec, "")
     assert (dropped[built.a]["value"], dropped[built.delete]["visible"]) == (shipped.spec.key, False)
 
 
@@ -163,5 +181,5 @@ def test_a_public_page_deletes_nothing(store: RunStore) -> None:
     run = language_run()
     built = panel(store, run, result=run, profile=PUBLIC)
     assert not built.delete.visible
-    assert "All visitors share" in built.drop(run.spec.key, "")[built.message]
+    assert "All visitors share" in built.drop(run.spec.key, run.spec, "")[built.message]
     assert store.load(run.spec.key) == run
