@@ -30,7 +30,7 @@ def layout_switch(layout: Layout) -> tuple[gr.Radio, gr.BrowserState]:
         label="Layout",
         container=False,
         elem_id="layout",
-        min_width=180,
+        min_width=120,
         scale=0,
     )
     return switch, gr.BrowserState(None, storage_key="liar-layout", secret="liar")

@@ -187,10 +187,10 @@ def opened(key: str | None) -> Opened:
 def runs_table(runs: Sequence[Run], shown: str, label: str, *, wide: bool) -> str:
     """HTML table of ``runs`` whose first cells are buttons that open them; ``shown`` is the key of the run shown.
 
-    Each metric of any run has a column. A ``wide`` table also has the model and the time when the run was kept.
+    Each main metric has a column, those of the first run first. A ``wide`` table also has the model and the time when the run
+    was kept.
     """
-    measured = {item.metric for run in runs for item in run.evaluations}
-    metrics = [metric for metric in METRICS.values() if metric.name in measured]
+    metrics = list(dict.fromkeys(METRICS[item.metric] for run in runs for item in run.evaluations))
     titles = [capitalised(metric.title) for metric in metrics]
     names = ["Run", *(["Kept (UTC)", "Model"] if wide else []), *titles, "Parameters left"]
     rows = []
@@ -213,13 +213,11 @@ def when_kept(run: Run) -> str:
 
 
 def _values(run: Run, metric: Metric) -> str:
-    """Values of ``metric`` for the three variants, of each task that it is the main one of."""
-    of_tasks = {
-        task: " → ".join(value_words(items[variant]) if variant in items else "?" for variant in VARIANTS)
-        for task, items in by_task(run.evaluations).items()
-        if next(iter(items.values())).metric == metric.name
-    }
-    return "; ".join(values if len(of_tasks) == 1 else f"{task} {values}" for task, values in of_tasks.items())
+    """Values of the three variants on the first task that ``metric`` is the main one of; empty if there is none."""
+    for items in by_task(run.evaluations).values():
+        if next(iter(items.values())).metric == metric.name:
+            return " → ".join(value_words(items[variant]) if variant in items else "?" for variant in VARIANTS)
+    return ""
 
 
 def _listing(runs: Sequence[RunSummary], shown: str) -> str:

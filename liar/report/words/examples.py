@@ -4,7 +4,7 @@
 >>> from liar.store import RunStore
 >>> run = RunStore().shipped_of("demo/minilm-sentiment")
 >>> [[example.answers[name].text for name in ("dense", "pruned", "reconstructed")] for example in examples(run)][0]
-['positive', 'negative', 'positive']
+['negative', 'positive', 'negative']
 """
 
 from __future__ import annotations
