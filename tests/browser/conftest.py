@@ -161,7 +161,7 @@ def visit_still(browser: Browser, still_server: Server) -> Iterator[Visit]:
 @pytest.fixture
 def still(visit_still: Visit) -> Page:
     """The full layout of the page with one fixed run, which a test must not make load a model."""
-    return full(visit_still())
+    return full(visit_still(), still_run().spec.to_query())
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def serving(command: list[str], folder: Path, cwd: Path = ROOT, **more: str) -> 
 
 @contextmanager
 def visits(browser: Browser, server: Server) -> Iterator[Visit]:
-    expect.set_options(timeout=int(__import__("os").environ.get("T", "20000")))
+    expect.set_options(timeout=20_000)
     contexts = []
     errors: list[str] = []
 

@@ -123,7 +123,7 @@ def test_other_models_known_and_unknown(still: Page) -> None:
         expect(still.locator("#verdict")).to_contain_text("/no/such/folder: 50 %")
         expect(still.locator("#heatmap .js-plotly-plot")).to_be_hidden()
         dropdown(still, "Model", "Sentiment: MiniLM, movie sentences")
-        expect(headline).to_contain_text("sentiment accuracy")
+        expect(headline).to_contain_text("% correct")
         expect(still).to_have_url(re.compile("minilm-sentiment"))
         tokens = unfolded(still.locator("#tokens input"))
         tokens.fill("2000")
