@@ -27,7 +27,7 @@ from liar.results import SiteReport
 from liar.sites import Site
 from liar.spec import PruneSpec
 
-_EMPTY = "Click a cell of the heatmap, or choose a row of the table, to look into a site."
+_EMPTY = "Click a site in the picture, or its row in the table, to look into it."
 _EXPLAINED = {
     "errors": "Each line is a repair: the error of this site at every ratio, read from the curves. The dashed line is where "
     "the recipe cuts.",

@@ -8,11 +8,11 @@ import gradio as gr
 from gradio.blocks import Block
 
 from components.shared.browser import KEEP_HEIGHT
-from components.shared.lookup import Known
+from components.shared.lookup import Known, Pruned
 from components.shared.panel import Updates
 from components.shared.provenance import Origin, pill
 from liar.explore.forecast import Forecast
-from liar.report.headline import gains_in_words, headline, headline_between, in_all_words, went
+from liar.report.headline import gains_in_words, headline, headline_between, headline_of, in_all_words, went
 from liar.report.interpolation import between_words
 from liar.report.words.sentences import Outcome, outlook, parameters, recipe, unbroken
 from liar.results import RunResult
@@ -30,12 +30,12 @@ class VerdictPanel:
         """Headline of the current recipe, even if the panels below still show another run."""
         if known.run is not None:
             return {self.text: _measured(known.run)}
+        if known.pruned is not None:
+            return {self.text: _running(known, known.pruned)}
         if known.expected is not None:
             return {self.text: _expected(known, known.expected)}
-        headline, why = "Nothing is known of this recipe yet.", f"<p>{escape(known.missing)}</p>"
-        if known.pruned:
-            headline, why = "Pruned and repaired; its metrics are being measured.", ""
-        return {self.text: _of(known.spec, f"<h2>{headline}</h2>{_in_full(recipe(known.spec))}{why}")}
+        unknown = f"<h2>Nothing is known of this recipe yet.</h2>{_in_full(recipe(known.spec))}"
+        return {self.text: _of(known.spec, f"{unknown}<p>{escape(known.missing)}</p>")}
 
 
 def _measured(result: RunResult | None) -> str:
@@ -43,6 +43,16 @@ def _measured(result: RunResult | None) -> str:
         return "<h2>No run is stored yet: choose a model and press “Measure it”.</h2>"
     gained = gains_in_words(result.totals, result.gains)
     return _markup("Measured", headline(result), gained, result, _in_full(*in_all_words(result)))
+
+
+def _running(known: Known, pruned: Pruned) -> str:
+    """Headline of a run that goes on: the figures of the first task once they are measured on all three models."""
+    figures = headline_of(known.spec, pruned.evaluations)
+    heading = (
+        f"{pill('Measured')} {escape(unbroken(figures))}" if figures else f"{went(known.spec)} gone: being measured."
+    )
+    gained = gains_in_words(known.expected.totals) if known.expected is not None else ""
+    return _of(known.spec, f"<h2>{heading}</h2><p class='gains'>{gained}</p>{_in_full(recipe(known.spec))}")
 
 
 def _expected(known: Known, expected: Forecast) -> str:

@@ -14,7 +14,7 @@ from liar.report.interpolation import interpolated
 from liar.report.words.cost_sentences import trend
 from liar.report.words.metric_sentences import measured_on, metric_of, percent, share_gone
 from liar.report.words.sentences import parameters, recipe, verdict
-from liar.results import VARIANTS, RunResult, SpeedGain, Totals
+from liar.results import VARIANTS, Evaluation, RunResult, SpeedGain, Totals
 from liar.spec import PruneSpec, Targets
 from liar.statistics.compare import by_task
 from liar.store import RunSummary
@@ -27,13 +27,18 @@ def headline(result: RunResult) -> str:
     """At most 14 words, the ratio and three figures: those of the first task that was measured on all three models."""
     if all(site.kept == site.units for site in result.sites):
         return "Nothing is gone: the model is whole."
-    for items in by_task(result.evaluations).values():
+    return headline_of(result.spec, result.evaluations) or f"{went(result.spec)} gone."
+
+
+def headline_of(spec: PruneSpec, evaluations: Sequence[Evaluation]) -> str:
+    """The same of what was measured so far; empty if no task was measured on all three models."""
+    for items in by_task(evaluations).values():
         if items.keys() >= set(VARIANTS):
             metric = METRICS[items["dense"].metric]
             whole, cut, repaired = (metric.words(items[variant].value) for variant in VARIANTS)
-            mended = "not repaired" if result.spec.reconstruction == "none" else f"repaired {repaired}"
-            return f"{went(result.spec)} gone: {_named(metric, whole)}, cut {cut}, {mended}."
-    return f"{went(result.spec)} gone."
+            mended = "not repaired" if spec.reconstruction == "none" else f"repaired {repaired}"
+            return f"{went(spec)} gone: {_named(metric, whole)}, cut {cut}, {mended}."
+    return ""
 
 
 def headline_between(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:

@@ -121,9 +121,8 @@ def test_measured_sites_stay_while_the_view_changes_until_their_run_ends(
     measured = visitor.sees(page.layers.table)
     assert visitor.sees(page.layers.plot) is not None
     assert "768 of 1,536" in measured
-    headline = "Predicted" if drawn else "its metrics are being measured"
     for _ in range(2):
-        assert headline in visitor.sees(page.verdict.text)
+        assert "gone: being measured." in visitor.sees(page.verdict.text)
         assert "Measured" in visitor.sees(page.layers.heading)
         visitor.state_is(page.bus.view, View(layout="full", tab="accuracy"))
         visitor.does(page.bus.view, "change")

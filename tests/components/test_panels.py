@@ -12,7 +12,7 @@ from components.layers.layers import LayersPanel
 from components.measured.accuracy import AccuracyPanel
 from components.measured.generations import GenerationsPanel
 from components.measured.verdict import VerdictPanel
-from components.shared.lookup import Known
+from components.shared.lookup import Known, Pruned
 from components.shared.panel import Updates
 from components.shared.studio import Bus, Studio
 from components.takeaway.runs import RunsPanel
@@ -99,3 +99,12 @@ def test_no_two_components_share_an_id(studio: Studio) -> None:
     """The style sheet and scripts select components by id."""
     ids = [block.elem_id for block in Page(studio).blocks.blocks.values() if getattr(block, "elem_id", None)]
     assert len(ids) == len(set(ids))
+
+
+def test_the_headline_of_a_job_has_its_figures_once_all_three_models_are_measured() -> None:
+    run, panel = RUNS["bert"], VerdictPanel(None)
+    for measured, words in ((2, "50 % of the units gone: being measured."), (3, "gone: 86.3 % correct, cut 80.8 %")):
+        pruned = Pruned(run.spec, run.sites, run.evaluations[:measured])
+        headline = str(panel.show(Known(run.spec, None, pruned=pruned))[panel.text])
+        assert words in headline.replace("\xa0", " ")
+        assert ("Measured" in headline) is (measured == 3)

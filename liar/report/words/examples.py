@@ -29,10 +29,17 @@ class Example(NamedTuple):
 
 
 def examples(result: RunResult, most: int = 2) -> list[Example]:
-    """The shortest texts that pruning broke and the repair mended; if none did, the prompts that were answered."""
+    """Texts that pruning broke and the repair mended, those that are shortest with the dense answer; if it mended none, the
+    prompts that were answered.
+    """
     found = [*_mended_items(result)] or [*_mended_answers(result)]
     found = found or [Example(prompt, answers) for prompt, answers in by_prompt(result).items()]
-    return sorted(found, key=lambda example: len(example.prompt))[:most]
+    return sorted(found, key=_length)[:most]
+
+
+def _length(example: Example) -> int:
+    dense = example.answers.get("dense")
+    return len(example.prompt) + len(dense.text or "" if dense else "")
 
 
 def examples_in_numbers(result: RunResult) -> str:
