@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
+import gradio as gr
 from markdown_it import MarkdownIt
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from liar.course.lesson import lessons
 from liar.course.site import names, page
 from liar.errors import LiarError
+from liar.report.plots.frame import TYPEFACE
 
 
 class LessonLinks:
@@ -46,6 +48,12 @@ def lesson_of(query: bytes) -> str | None:
         return f"course/?{urlencode({'lesson': wanted[:40]})}"
     step = urlencode({"step": named["step"][-1][:40]}) if "step" in named else ""
     return f"course/{found.file}" + (f"?{step}" if step else "")
+
+
+def font_faces(root: str = "") -> str:
+    """CSS that loads the typeface of the page from Gradio's files, which are below the relative address ``root``."""
+    css = gr.themes.LocalFont(TYPEFACE, weights=(400, 700)).stylesheet()["css"] or ""
+    return css.replace("url('static", f"url('{root}static")
 
 
 @cache
