@@ -58,7 +58,7 @@ def font_faces(root: str = "") -> str:
 
 @cache
 def _page(name: str) -> str:
-    return page(name, home="../")
+    return page(name, home="../", font_faces=font_faces("../"))
 
 
 def _course(request: Request) -> Response:
