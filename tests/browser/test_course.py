@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect
 
 from liar.course.figures import Shelf
-from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, lessons
+from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, filled, lessons
 from liar.course.site import pages
 from tests.browser.conftest import SCREENS, severe, tab_to, too_wide
 from tests.course_lessons import holds, named, value_of
@@ -299,6 +299,35 @@ def test_what_is_kept_is_not_touched_before_the_first_frame(offline: Page, site:
     """)
     offline.goto((site / name).as_uri())
     assert set(framed(offline).evaluate("window.touched")) == {"read", "followed"}
+
+
+@EVERY
+def test_a_printed_lesson_is_a_worksheet(offline: Page, site: Path, lesson: Lesson) -> None:
+    page = opened(offline, site, lesson)
+    said = bet(page, lesson)
+    for kept in (True, False):  # with a bet that is shown, and without
+        page.emulate_media(media="print")
+        assert page.locator(
+            "button, select, input[type=range], input[type=number], #said, #solved, .yours"
+        ).evaluate_all("all => all.every((one) => !one.checkVisibility())")
+        text = page.locator("body").inner_text()
+        assert said not in text
+        assert lesson.takeaway[:30] not in text
+        assert filled(lesson.texts["reveal"], lesson.known(SHELF))[:40] not in text
+        expect(page.locator("#look figure").last).to_be_visible()
+        assert page.locator("#reveal figure, #keep figure").evaluate_all(
+            "all => all.every((one) => !one.checkVisibility())"
+        )
+        titles = page.locator("h2:visible").all_inner_texts()
+        assert len(titles) == len(lesson.steps)
+        for step in lesson.steps[1:]:
+            expect(page.locator(f"#{step} .written .line").first).to_be_visible()
+        if not isinstance(lesson.bet, NumberBet):
+            expect(page.locator("#bet .option input, #canvas").last).to_be_visible()
+        if kept:
+            page.emulate_media(media="screen")
+            page.get_by_role("button", name="Start this lesson over").click()
+            framed(page)
 
 
 def bets_file(name: str, content: object) -> FilePayload:
