@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
-import gradio as gr
 from jinja2 import FileSystemLoader
 from markupsafe import Markup
 from starlette.requests import Request
@@ -19,7 +18,9 @@ from liar.course.pictures import bars
 from liar.errors import LiarError
 from liar.report.pages.html import ENVIRONMENT
 from liar.report.pages.interactive import content_hash
+from liar.report.plots.frame import FONTS
 from liar.report.view import View, query_of
+from server.reading import font_faces
 
 _HERE = Path(__file__).parent
 
@@ -35,8 +36,8 @@ _PAGES.filters = {**_PAGES.filters, "bars": _drawn}
 @cache
 def findings_page() -> str:
     """HTML of the claims that their figures bear out; raises :class:`liar.errors.StorageError` for a missing run."""
-    font = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)).stylesheet()["css"]
-    style = f"{font}\n{(_HERE / 'findings.css').read_text(encoding='utf-8')}"
+    fonts = f":root {{ --fonts: {', '.join(FONTS)}; }}"
+    style = f"{font_faces()}\n{fonts}\n{(_HERE / 'findings.css').read_text(encoding='utf-8')}"
     return _PAGES.get_template("findings.html.j2").render(
         claims=[claim for claim in claims(Shelf()) if claim.holds],
         query_of=partial(query_of, view=View()),

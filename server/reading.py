@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
+import gradio as gr
 from markdown_it import MarkdownIt
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from liar.course.lesson import lessons
 from liar.course.site import names, page
 from liar.errors import LiarError
+from liar.report.plots.frame import TYPEFACE
 
 
 class LessonLinks:
@@ -48,9 +50,15 @@ def lesson_of(query: bytes) -> str | None:
     return f"course/{found.file}" + (f"?{step}" if step else "")
 
 
+def font_faces(root: str = "") -> str:
+    """CSS that loads the typeface of the page from Gradio's files, which are below the relative address ``root``."""
+    css = gr.themes.LocalFont(TYPEFACE, weights=(400, 700)).stylesheet()["css"] or ""
+    return css.replace("url('static", f"url('{root}static")
+
+
 @cache
 def _page(name: str) -> str:
-    return page(name, home="../")
+    return page(name, home="../", font_faces=font_faces("../"))
 
 
 def _course(request: Request) -> Response:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from liar.report.plots.frame import FONTS, TYPEFACE
+
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 
@@ -61,7 +63,7 @@ def theme() -> gr.themes.Base:
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_md,
         text_size=gr.themes.sizes.text_md,
-        font=[gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"],
+        font=[gr.themes.LocalFont(TYPEFACE, weights=(400, 700)), *FONTS[1:]],
         font_mono=[gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"],
     ).set(
         block_title_text_weight="600",

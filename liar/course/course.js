@@ -99,10 +99,9 @@ function showGuess(value) {
   }
 }
 
-function isGuess(value) {
-  const { kind, low, high } = data.bet;
+function isGuess(value, { kind, low, high, options } = data.bet) {
   if (kind === 'number') return typeof value === 'number' && value >= low && value <= high;
-  if (kind === 'choice') return all('input[name=guess]').some((input) => input.value === value);
+  if (kind === 'choice') return options.includes(value);
   return Array.isArray(value) && value.length === 11 && value.every((each) => each >= 0 && each <= high);
 }
 

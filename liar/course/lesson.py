@@ -47,15 +47,17 @@ class _Record(BaseModel):
 
 
 class Picture(_Record):
-    """Figures by their labels: ``bars`` of numbers, ``curves`` over the ratio, ``columns`` over the layers, or one ``matrix``.
+    """Figures by their labels: ``bars`` of numbers, ``curves`` over the ratio with points at ``marks``, ``columns`` over the
+    layers, ``stacks`` of layers, one ``matrix``, or a drawing of :mod:`liar.course.matrix_pictures`.
 
     ``alt`` says in words what it shows; bars have their numbers beside them.
     """
 
-    kind: Literal["bars", "curves", "columns", "matrix"]
+    kind: Literal["bars", "curves", "columns", "stacks", "matrix", "units", "product", "cuts"]
     title: str
     alt: str = ""
     shown: dict[str, str]
+    marks: dict[str, str] = {}
 
 
 class NumberBet(_Record):
@@ -153,6 +155,21 @@ class Back(_Choice):
     lesson: str
 
 
+class Question(_Record):
+    """A question on the idea of a lesson, for before and after the course; its ``answer`` is one of the ``options``."""
+
+    asks: str
+    options: tuple[str, ...]
+    answer: str
+    why: str
+
+    @model_validator(mode="after")
+    def _has_its_answer(self) -> Question:
+        if self.answer not in self.options:
+            raise ValueError(f"{self.answer!r} is none of the options")
+        return self
+
+
 class Source(_Record):
     words: str
     url: str
@@ -161,7 +178,8 @@ class Source(_Record):
 class Lesson(_Record):
     """A lesson: what its TOML head has, its number and name from the file's name, and its texts by section.
 
-    ``view`` is the page that it is read beside.
+    ``view`` is the page that it is read beside. ``unit_picture`` follows the first words; ``formula_picture`` leads from what
+    is to keep in words to the formula.
     """
 
     number: int
@@ -177,6 +195,9 @@ class Lesson(_Record):
     task: Task
     view: View = View()
     back: Back | None = None
+    question: Question | None = None
+    unit_picture: Picture | None = None
+    formula_picture: Picture | None = None
     takeaway: str
     formula: str
     shapes: str
@@ -202,11 +223,16 @@ class Lesson(_Record):
         return f"{self.number:02}-{self.name}.html"
 
     @property
+    def pictures(self) -> tuple[Picture, ...]:
+        every = (self.unit_picture, self.look, self.reveal, self.formula_picture)
+        return tuple(picture for picture in every if picture is not None)
+
+    @property
     def named(self) -> set[str]:
         """Names of the figures that the texts, the pictures, the bet and the question show."""
-        pictures = [text for picture in (self.look, self.reveal) for text in (picture.title, picture.alt)]
-        texts = [*self.texts.values(), self.misconception, self.claim, self.takeaway, *pictures]
-        shown = {*self.look.shown.values(), *self.reveal.shown.values()}
+        words = [text for picture in self.pictures for text in (picture.title, picture.alt)]
+        texts = [*self.texts.values(), self.misconception, self.claim, self.takeaway, *words]
+        shown = {name for picture in self.pictures for name in (*picture.shown.values(), *picture.marks.values())}
         if self.back:
             shown.update(self.back.options.values())
         match self.bet:

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from liar.choices import Criterion, Reconstruction
 from liar.course.figures import Figures, Known, Shelf, evaluation_of, measured
-from liar.explore.atlas import SiteAtlas
+from liar.explore.atlas import Floats, SiteAtlas, removed_at
 from liar.explore.forecast import Forecast
 from liar.results import RunResult
 from liar.statistics.compare import difference, right_answers
@@ -42,6 +42,11 @@ def at(site: SiteAtlas, percent: int, repair: Reconstruction, criterion: Criteri
     return float(site.curve(criterion, repair)[percent])
 
 
+def nats(site: SiteAtlas) -> Floats:
+    """Divergence (bundles + 1,) that a site is predicted to add if its best k bundles stay, repaired."""
+    return site.sensitivity * site.damage("kfac", "least-squares", "plain") / 2
+
+
 def units(shelf: Shelf) -> Figures:
     facts, dense = shelf.atlas(TOPIC).facts, evaluation_of(shelf.ran(TOPIC), "dense")
     ratios = {"tenth": 0.1, "three": 0.3, "half": 0.5, "seven": 0.7, "nine": 0.9}
@@ -50,6 +55,10 @@ def units(shelf: Shelf) -> Figures:
     return {
         "neurons": Known(facts.kinds["ffn"].units * facts.model.layers),
         "heads": Known(facts.kinds["attention"].units * facts.model.layers),
+        "layer_neurons": Known(facts.kinds["ffn"].units),
+        "layer_heads": Known(facts.kinds["attention"].units),
+        "head_channels": Known(facts.kinds["attention"].unit_size),
+        "width": Known(facts.kinds["ffn"].outputs),
         "texts": Known(dense.n),
         "dense": measured(shelf.ran(TOPIC), "dense"),
         "commoner": Known(dense.majority, "%", 0, chance, is_exact=False),
@@ -113,12 +122,19 @@ def mean(shelf: Shelf) -> Figures:
 def repair(shelf: Shelf) -> Figures:
     kinds = shelf.atlas(SENTIMENT).facts.kinds
     ffn, attention = (site_of(shelf, SENTIMENT, f"layers.5.{kind}") for kind in ("ffn", "attention"))
+    neurons, channels, outputs = (
+        kinds["ffn"].units / 2,
+        kinds["attention"].units * kinds["attention"].unit_size / 2,
+        kinds["ffn"].outputs,
+    )
     return {
         "bert_back": given_back(shelf, TOPIC),
         "llama_back": given_back(shelf, SMOLLM2),
-        "outputs": Known(kinds["ffn"].outputs),
-        "kept_neurons": Known(kinds["ffn"].units / 2),
-        "kept_channels": Known(kinds["attention"].units * kinds["attention"].unit_size / 2),
+        "outputs": Known(outputs),
+        "kept_neurons": Known(neurons),
+        "kept_channels": Known(channels),
+        "ffn_sizes": Known([neurons, neurons, outputs]),
+        "attention_sizes": Known([channels, channels, outputs]),
         "attention_liar": Known(at(attention, 50, "liar"), digits=2),
         "attention_exact": Known(at(attention, 50, "least-squares"), digits=2),
         "attention_none": Known(at(attention, 50, "none"), digits=2),
@@ -136,19 +152,25 @@ def curves(shelf: Shelf) -> Figures:
         "at_three": Known(repaired[30], digits=2),
         "at_six": Known(repaired[60], digits=2),
         "at_nine": Known(repaired[90], digits=2),
+        "cuts": Known([[percent / 100, repaired[percent]] for percent in (30, 60, 90)], digits=2),
         "few": Known(at(second, 90, "liar") / at(second, 90, "least-squares"), "x", 2),
         "many": Known(at(second, 50, "liar") / at(second, 50, "least-squares"), "x", 2),
     }
 
 
 def where(shelf: Shelf) -> Figures:
-    early, late, steep = (site_of(shelf, SMOLLM2, f"layers.{layer}.ffn") for layer in (0, 17, 20))
-    damages = [site.sensitivity * float(site.damage("kfac", "least-squares", "plain")[768]) for site in (early, late)]
+    early, fifth, late, steep = (site_of(shelf, SMOLLM2, f"layers.{layer}.ffn") for layer in (0, 5, 17, 20))
     uniform, chosen = shelf.expected(SMOLLM2, allocation="uniform"), shelf.expected(SMOLLM2)
+    weighted: Figures = {}
+    for name, site in (("early", early), ("fifth", fifth), ("late", late)):
+        at_ratios = site.site.units - removed_at(site.site.units)
+        weighted[f"{name}_nats"] = Known(nats(site)[at_ratios].tolist(), digits=3)
+        weighted[f"{name}_gone"] = Known(1 - kept_of(chosen, site.site.name) / site.site.units, "%")
     neurons, kept = early.site.units, [site.kept for site in chosen.sites]
     first, fewest = kept_of(chosen, "layers.0.ffn"), min(kept)
     return {
-        "times": Known(damages[0] / damages[1], "x"),
+        **weighted,
+        "times": Known(float(nats(early)[768] / nats(late)[768]), "x"),
         "half_errors": Known([site.error["least-squares"] for site in uniform.sites], digits=2),
         "massive": Known(error_of(uniform, "least-squares", "layers.11.ffn"), digits=5),
         "middle": Known(error_of(uniform, "least-squares", "layers.12.ffn"), digits=2),
@@ -166,12 +188,17 @@ def total(shelf: Shelf) -> Figures:
     for name, allocation in (("uniform", "uniform"), ("error", "error-curve"), ("loss", "loss-curve")):
         expected = shelf.expected(SMOLLM2, allocation=allocation)
         found[f"{name}_error"] = Known(error_of(expected, "least-squares"), digits=3)
+        found[f"{name}_parts"] = Known(
+            [float(nats(site_of(shelf, SMOLLM2, site.name))[site.kept]) for site in expected.sites], digits=2
+        )
         found[f"{name}_measured"] = measured(shelf.ran(SMOLLM2, allocation=allocation), "reconstructed", "", 1)
     chosen = shelf.expected(SMOLLM2)
     return {
         **found,
         "one_shot": Known(error_of(shelf.expected(SENTIMENT), "least-squares"), digits=3),
         "in_order": Known(error_of(shelf.ran(SENTIMENT), "least-squares"), digits=3, is_exact=False),
+        "uniform_first": Known(found["uniform_parts"].value[0], digits=2),
+        "loss_first": Known(found["loss_parts"].value[0], digits=2),
         "first": Known(kept_of(chosen, "layers.0.ffn")),
         "middle": Known(kept_of(chosen, "layers.17.ffn")),
     }

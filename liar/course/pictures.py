@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import repeat, takewhile
 
 from markupsafe import Markup
 from plotly.colors import sample_colorscale
 
 from liar.choices import REPAIRS
+from liar.course import matrix_pictures
 from liar.course.figures import Known
 from liar.course.lesson import Picture, filled
 from liar.report.plots.frame import DIVERGING
@@ -46,7 +47,12 @@ class Axes:
 def drawn(picture: Picture, known: Mapping[str, Known]) -> Markup:
     """A figure with its title, and its numbers as text."""
     shown = {label: known[name] for label, name in picture.shown.items()}
-    svg, numbers = _DRAW[picture.kind](shown)
+    if picture.kind == "curves":
+        svg, numbers = _curves(shown, {label: float(known[name].value) for label, name in picture.marks.items()})
+    elif picture.kind in _DRAW:
+        svg, numbers = _DRAW[picture.kind](shown)
+    else:
+        svg, numbers = _DRAW_WITHOUT_TABLE[picture.kind](shown), Markup("")
     alt = Markup('<p class="quiet">{}</p>').format(filled(picture.alt, known)) if picture.alt else ""
     return Markup('<figure class="picture"><figcaption>{}</figcaption>{}{}{}</figure>').format(
         filled(picture.title, known), svg, alt, numbers
@@ -62,9 +68,10 @@ def plot(axes: Axes, curves: Mapping[str, Known]) -> Markup:
         mark = Markup('<text class="{}" x="{}" y="{}">{:.0f} %</text>')
         parts.append(mark.format(anchor, axes.x(share), HEIGHT - 10, 100 * share))
     for label, known in curves.items():
-        points = " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in enumerate(known.value))
+        inside = enumerate(takewhile(lambda value: value <= axes.high, known.value))
+        points = " ".join(f"{axes.x(place / 100)},{axes.y(value)}" for place, value in inside)
         line = Markup('<polyline points="{}" stroke="{}" stroke-dasharray="{}"/>')
-        parts.append(line.format(points, *_line_of(label)))
+        parts.append(line.format(points, *_line_of(label, curves)))
     return Markup("").join(parts)
 
 
@@ -119,9 +126,16 @@ def _whisker(known: Known, high: float) -> Markup:
     return Markup('<path class="whisker" d="M{0} 4H{1}M{0} 1.5V6.5M{1} 1.5V6.5"/>').format(low, up)
 
 
-def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
-    axes = Axes(max(max(known.value) for known in shown.values()))
-    svg = _svg(plot(axes, shown))
+def _curves(shown: Mapping[str, Known], marks: Mapping[str, float]) -> tuple[Markup, Markup]:
+    """Curves with points at ``marks``, places from 0 to 1; with marks they are cut off well above the highest mark."""
+    at = {label: (place, shown[label].value[round(100 * place)]) for label, place in marks.items()}
+    above = 3 * max((value for _, value in at.values()), default=0)
+    axes = Axes(float(f"{above:.0e}") or max(max(known.value) for known in shown.values()))  # shortly written
+    points = _each(
+        '<circle cx="{}" cy="{}" r="7" fill="{}"/>',
+        ((axes.x(place), axes.y(value), _line_of(label, shown)[0]) for label, (place, value) in at.items()),
+    )
+    svg = _svg(plot(axes, shown) + points)
     rows = [
         (f"{percent} %", *(known.words_of(known.value[percent]) for known in shown.values()))
         for percent in range(0, 101, 10)
@@ -130,13 +144,16 @@ def _curves(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
         '<span><svg class="key" viewBox="0 0 26 6" aria-hidden="true">'
         '<line x1="0" x2="26" y1="3" y2="3" stroke="{}" stroke-dasharray="{}"/></svg> {}</span> '
     )
-    legend = Markup('<p class="legend">{}</p>').format(_each(key, ((*_line_of(label), label) for label in shown)))
+    legend = Markup('<p class="legend">{}</p>').format(
+        _each(key, ((*_line_of(label, shown), label) for label in shown))
+    )
     return svg + legend, _table(("removed", *shown), rows)
 
 
-def _line_of(label: str) -> tuple[str, str]:
-    """Colour and dashes of a curve: those of the repair that it is named after."""
-    repair = next((repair for name, repair in REPAIRS.items() if name == label), REPAIRS["none"])
+def _line_of(label: str, labels: Iterable[str]) -> tuple[str, str]:
+    """Colour and dashes of a curve: those of the repair that it is named after, else those of its place among ``labels``."""
+    other = list(REPAIRS.values())[list(labels).index(label)]
+    repair = next((repair for name, repair in REPAIRS.items() if name == label), other)
     return repair.colour, {"solid": "none", "dot": "2 4"}.get(repair.dash, "8 4")
 
 
@@ -185,4 +202,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
     ).format(_each('<th scope="col">{}</th>', ((title,) for title in header)), body)
 
 
-_DRAW = {"bars": _bars, "curves": _curves, "columns": _columns, "matrix": _matrix}
+def _stacks(shown: Mapping[str, Known]) -> tuple[Markup, Markup]:
+    layers = zip(*([known.words_of(value) for value in known.value] for known in shown.values()), strict=True)
+    return matrix_pictures.stacks(shown), _table(("layer", *shown), [(at, *row) for at, row in enumerate(layers)])
+
+
+_DRAW = {"bars": _bars, "columns": _columns, "matrix": _matrix, "stacks": _stacks}
+_DRAW_WITHOUT_TABLE = {"units": matrix_pictures.units, "product": matrix_pictures.product, "cuts": matrix_pictures.cuts}

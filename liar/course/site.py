@@ -53,11 +53,21 @@ def _name_parts(state: StateCore) -> None:
 _MARKDOWN.core.ruler.push("parts", _name_parts)
 
 
-LISTS = ("index.html", "teachers.html")
+LISTS = ("index.html", "teachers.html", "bets.html")
 """Files about all lessons."""
 
 _OF_A_FORECAST = {"model", "targets", "criterion", "allocation", "reconstruction", "ratio", "edits", "multiple"}
 """Choices of a recipe that its forecast depends on."""
+
+
+PLAN: tuple[tuple[int, str, tuple[int, ...]], ...] = (
+    (5, "The questions below, on paper, without answers.", ()),
+    (20, "In pairs. Both bet aloud before they lock in; the gap is what to talk about.", (1, 2, 3, 6)),
+    (10, "Together: hands up for each allocation before the answer is shown.", (8,)),
+    (5, "The same questions again.", ()),
+    (5, "What changed, and why: each names one thing believed before.", ()),
+)
+"""Minutes, what is done, and the numbers of the lessons that are read."""
 
 
 def pages() -> dict[str, str]:
@@ -70,22 +80,30 @@ def names() -> tuple[str, ...]:
     return (*(lesson.file for lesson in lessons()), *LISTS)
 
 
-def page(name: str, home: str | None = None) -> str:
+def page(name: str, home: str | None = None, font_faces: str = "") -> str:
     """Content of a file; with the address of a running page as ``home`` it links its recipes there.
+
+    ``font_faces``: CSS that loads :data:`liar.report.plots.frame.FONTS` from that page's server; without it, the visitor's own
+    copy of the font is taken.
 
     Raises :class:`liar.errors.StorageError` for a missing run, atlas or lesson, :class:`KeyError` for a name not of
     :func:`names`.
     """
-    every = lessons()
+    every, every_page = lessons(), {"home": home, "font_faces": font_faces}
     if name in LISTS:
         figures = {lesson.name: lesson.known(_SHELF) for lesson in every}
-        files = {lesson.name: lesson.file for lesson in every}
-        return _rendered(f"{name}.j2", {"home": home, "lessons": every, "known": figures}, {"lessons": files})
+        listed = {**every_page, "lessons": every, "known": figures, "plan": PLAN}
+        about: dict[str, dict[str, Any]] = {
+            lesson.name: {"number": lesson.number, "title": lesson.title} for lesson in every
+        }
+        if name == "bets.html":
+            about = {lesson.name: about[lesson.name] | _bet_data(lesson, figures[lesson.name]) for lesson in every}
+        return _rendered(f"{name}.j2", listed, {"lessons": about})
     lesson = {lesson.file: lesson for lesson in every}[name]
     known, place = lesson.known(_SHELF), every.index(lesson)
     around = {"Lesson before": every[place - 1 : place], "Next lesson": every[place + 1 : place + 2]}
     shown = {
-        "home": home,
+        **every_page,
         "beside": _beside(lesson, home),
         "lesson": lesson,
         "known": known,
@@ -141,8 +159,8 @@ def _bet_data(lesson: Lesson, known: Mapping[str, Known]) -> dict[str, Any]:
         case NumberBet(answer=answer):
             figure = known[answer]
             return base | {"answer": figure.shown, "unit": figure.unit, "digits": figure.digits}
-        case ChoiceBet():
-            return base | {"answer": bet.right(known)}
+        case ChoiceBet(options=options):
+            return base | {"answer": bet.right(known), "options": list(options)}
         case CurveBet(answer=answer):
             axes = Axes(bet.high)
             corners = {"left": axes.x(0), "right": axes.x(1), "bottom": axes.y(0), "top": axes.y(bet.high)}
@@ -179,7 +197,10 @@ _PAGES.filters = {
 
 
 def _rendered(template: str, shown: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    style, script = _style(), script_of(_PAGES_OF_RUNS / "forecast.js", _HERE / "course.js")
+    scripts = [_PAGES_OF_RUNS / "forecast.js", _HERE / "course.js"]
+    if template == "bets.html.j2":
+        scripts.append(_HERE / "bets.js")
+    style, script = f"{shown['font_faces']}{_style()}", script_of(*scripts)
     hashes = {"style_hash": content_hash(style), "script_hash": content_hash(script)}
     return _PAGES.get_template(template).render(shown, data=data, style=Markup(style), script=Markup(script), **hashes)
 

@@ -120,3 +120,13 @@ def test_it_fits_and_can_be_read_by_all(visit: Visit) -> None:
     beside(page, named("repair"))
     until_lit(page, "reconstruction")
     fits_and_can_be_read(page)
+
+
+@pytest.mark.parametrize("name", ["01-units.html", "bets.html"])
+def test_the_course_that_the_page_serves_has_its_typeface(visit: Visit, name: str) -> None:
+    page, problems = visit(), list[str]()
+    page.on("console", lambda message: problems.append(message.text))
+    page.goto(f"/course/{name}")
+    page.evaluate("document.fonts.ready")
+    assert page.evaluate("[...document.fonts].some((font) => font.status === 'loaded')")
+    assert problems == []

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect
 
 from liar.course.figures import Shelf
-from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, lessons
+from liar.course.lesson import ChoiceBet, CurveBet, Lesson, NumberBet, filled, lessons
 from liar.course.site import pages
 from tests.browser.conftest import SCREENS, severe, tab_to, too_wide
 from tests.course_lessons import holds, named, value_of
@@ -301,6 +301,107 @@ def test_what_is_kept_is_not_touched_before_the_first_frame(offline: Page, site:
     assert set(framed(offline).evaluate("window.touched")) == {"read", "followed"}
 
 
+@EVERY
+def test_a_printed_lesson_is_a_worksheet(offline: Page, site: Path, lesson: Lesson) -> None:
+    page = opened(offline, site, lesson)
+    said = bet(page, lesson)
+    for kept in (True, False):  # with a bet that is shown, and without
+        page.emulate_media(media="print")
+        assert page.locator(
+            "button, select, input[type=range], input[type=number], #said, #solved, .yours"
+        ).evaluate_all("all => all.every((one) => !one.checkVisibility())")
+        text = page.locator("body").inner_text()
+        assert said not in text
+        assert lesson.takeaway[:30] not in text
+        assert filled(lesson.texts["reveal"], lesson.known(SHELF))[:40] not in text
+        expect(page.locator("#look figure").last).to_be_visible()
+        assert page.locator("#reveal figure, #keep figure").evaluate_all(
+            "all => all.every((one) => !one.checkVisibility())"
+        )
+        titles = page.locator("h2:visible").all_inner_texts()
+        assert len(titles) == len(lesson.steps)
+        for step in lesson.steps[1:]:
+            expect(page.locator(f"#{step} .written .line").first).to_be_visible()
+        if not isinstance(lesson.bet, NumberBet):
+            expect(page.locator("#bet .option input, #canvas").last).to_be_visible()
+        if kept:
+            page.emulate_media(media="screen")
+            page.get_by_role("button", name="Start this lesson over").click()
+            framed(page)
+
+
+def bets_file(name: str, content: object) -> FilePayload:
+    text = content if isinstance(content, str) else json.dumps(content)
+    return {"name": name, "mimeType": "application/json", "buffer": text.encode()}
+
+
+def exported(**bets: object) -> dict[str, object]:
+    return {"course": "liar-course-1", "lessons": {name: {"bet": value} for name, value in bets.items()}}
+
+
+def test_bets_of_a_class_become_histograms(offline: Page, site: Path) -> None:
+    offline.goto((site / "bets.html").as_uri())
+    repair = named("repair").bet
+    assert isinstance(repair, ChoiceBet)
+    first, second = repair.options
+    offline.get_by_label("Choose files").set_input_files(
+        [
+            bets_file("a.json", exported(units=52, repair=first, curves=[0.1 * each for each in range(11)])),
+            bets_file("b.json", exported(units=58.5, repair=second)),
+            bets_file("c.json", exported(units=100, repair=second)),
+        ]
+    )
+    expect(offline.locator("#note")).to_have_text("3 files are counted.")
+    expect(offline.locator("#problems li")).to_have_count(0)
+    expect(offline.locator("figcaption")).to_have_text([re.compile(f"^{number}") for number in (1, 5, 6)])
+    units, choice, curve = (offline.locator("figure").nth(place) for place in range(3))
+    half = named("units").known(SHELF)["half"]
+    expect(units).to_contain_text(f"3 bets. Answer: {half.words}.")
+    expect(units.get_by_role("img")).to_have_attribute("aria-label", "Bets by value, %: 50 to 60: 2; 90 to 100: 1")
+    place = float(units.locator(".answer").get_attribute("x1") or 0)
+    assert place == pytest.approx(10 + 4.6 * half.shown)
+    right = repair.right(named("repair").known(SHELF))
+    expect(choice.locator("tr.right")).to_contain_text(f"✓ {right}")
+    expect(choice.locator("td.number")).to_have_text(["1", "2"])
+    expect(curve).to_contain_text("1 bet on the error with half removed")
+    expect(curve.get_by_role("img")).to_have_attribute("aria-label", "Bets by value: 0.5 to 0.6: 1")
+
+
+def test_files_that_are_dropped_are_added_and_the_same_one_is_counted_once(offline: Page, site: Path) -> None:
+    offline.goto((site / "bets.html").as_uri())
+    drop = """([name, text]) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([text], name, { lastModified: 1 }));
+        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    }"""
+    for name in ("a.json", "b.json", "a.json"):
+        offline.evaluate(drop, [name, json.dumps(exported(units=50))])
+    expect(offline.locator("#note")).to_have_text("2 files are counted.")
+    expect(offline.locator("figure")).to_contain_text("2 bets.")
+
+
+@pytest.mark.parametrize(
+    ("content", "end"),
+    [
+        ("{", "is no JSON."),
+        ("null", "is no file of bets of this course."),
+        ({"course": "another", "lessons": {}}, "is no file of bets of this course."),
+        ({"course": "liar-course-1", "lessons": 3}, "is no file of bets of this course."),
+        (exported(), "has no bets."),
+        (exported(units=400), "has a bet that lesson 1 does not allow."),
+        (exported(weights="<b>all</b>"), "has a bet that lesson 2 does not allow."),
+        (exported(curves=[0, 1]), "has a bet that lesson 6 does not allow."),
+        ("9" * 1_000_001, "is larger than any file of bets."),
+    ],
+)
+def test_a_file_of_no_bets_is_one_sentence_with_its_name(offline: Page, site: Path, content: object, end: str) -> None:
+    offline.goto((site / "bets.html").as_uri())
+    files = [bets_file("<i>odd</i>.json", content), bets_file("good.json", exported(units=50))]
+    offline.get_by_label("Choose files").set_input_files(files)
+    expect(offline.locator("#problems li")).to_have_text([f"“<i>odd</i>.json” {end}"])
+    expect(offline.locator("#note")).to_have_text("1 file is counted.")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("width", "scheme"), SCREENS)
 def test_every_page_can_be_read_by_everybody(offline: Page, site: Path, width: int, scheme: Any) -> None:
@@ -311,8 +412,13 @@ def test_every_page_can_be_read_by_everybody(offline: Page, site: Path, width: i
         bet(offline, lesson)
         assert too_wide(offline) <= 0, lesson.name
         assert severe(offline) == [], lesson.name
-    for name in ("index.html", "teachers.html"):
+    for name in ("index.html", "teachers.html", "bets.html"):
         offline.goto((site / name).as_uri())
+        if name == "bets.html":
+            offline.get_by_label("Choose files").set_input_files(
+                [bets_file("a.json", exported(units=50, sum="uniform")), bets_file("b.json", "{")]
+            )
+            expect(offline.locator("figure")).to_have_count(2)
         assert too_wide(offline) <= 0
         assert severe(offline) == []
 

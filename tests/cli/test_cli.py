@@ -242,7 +242,7 @@ def test_report_refuses_in_one_sentence(tmp_path: Path, content: str | None, out
 def test_the_course_is_written_complete_or_not_at_all(tmp_path: Path) -> None:
     folder = tmp_path / "course"
     assert liar("course", "--out", str(folder)).returncode == 0
-    assert len(list(folder.glob("*.html"))) == 11
+    assert len(list(folder.glob("*.html"))) == 12
     assert "exists already" in sentence(liar("course", "--out", str(folder)))
     assert "does not exist" in sentence(liar("course", "--out", str(tmp_path / "no" / "such")))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from liar.course.figures import Known, Shelf, measured
-from liar.course.lesson_figures import hidden
+from liar.course.lesson_figures import hidden, total
 from liar.errors import StorageError
 from liar.explore.atlas import WEIGHTINGS
 from liar.statistics.compare import right_answers
@@ -33,6 +33,13 @@ def test_changed_items_are_counted() -> None:
     found = hidden(SHELF)
     assert found["broken"].value == (dense & ~repaired).sum()
     assert found["mended"].value == (~dense & repaired).sum()
+
+
+def test_what_the_layers_add_is_the_divergence_that_is_predicted() -> None:
+    found = total(SHELF)
+    for name, allocation in (("uniform", "uniform"), ("error", "error-curve"), ("loss", "loss-curve")):
+        expected = SHELF.expected("demo/smollm2-135m", allocation=allocation)
+        assert sum(found[f"{name}_parts"].value) == pytest.approx(expected.divergence)
 
 
 def test_every_choice_of_heads_is_counted_once() -> None:

@@ -15,10 +15,11 @@ from liar.course.figures import Shelf, evaluation_of
 from liar.course.lesson import FOLDER, ChoiceBet, CurveBet, Lesson, NumberBet, filled, lessons, read
 from liar.course.lesson_figures import SMOLLM2, TOPIC
 from liar.course.pictures import drawn
+from liar.course.site import PLAN, page
 from liar.errors import StorageError
 from liar.explore.atlas import RATIOS
 from liar.statistics.compare import difference
-from tests.course_lessons import is_met
+from tests.course_lessons import is_met, named
 
 SHELF = Shelf()
 MOST_WORDS = 90
@@ -33,9 +34,9 @@ def test_there_are_nine_in_order() -> None:
 @EVERY
 def test_no_figure_is_typed_into_a_text(lesson: Lesson) -> None:
     texts = [*lesson.texts.values(), lesson.title, lesson.misconception, lesson.claim, lesson.takeaway]
-    texts += [
-        words for picture in (lesson.look, lesson.reveal) for words in (picture.title, picture.alt, *picture.shown)
-    ]
+    texts += [words for picture in lesson.pictures for words in (picture.title, picture.alt, *picture.shown)]
+    if lesson.question:
+        texts += [lesson.question.asks, lesson.question.why, *lesson.question.options]
     texts += [re.sub(r"layers\.\d+\.(ffn|attention)", "", check.title) for check in lesson.task.checks]
     bare = re.sub(r"\{\w+\}|SmolLM2", "", "\n".join(texts))
     assert re.findall(r".{0,20}\d.{0,20}", bare) == []
@@ -92,7 +93,7 @@ def test_a_bet_can_be_won_and_lost(lesson: Lesson) -> None:
 @EVERY
 def test_every_bar_has_its_whisker_or_says_why_not(lesson: Lesson) -> None:
     known = lesson.known(SHELF)
-    for picture in (lesson.look, lesson.reveal):
+    for picture in lesson.pictures:
         if picture.kind != "bars":
             continue
         drawing = drawn(picture, known)
@@ -111,6 +112,41 @@ def test_the_question_is_on_an_earlier_lesson(lesson: Lesson) -> None:
     earlier = {each.name for each in lessons()[: lesson.number - 1]}
     assert lesson.back.lesson in earlier
     assert lesson.back.right(lesson.known(SHELF)) in lesson.back.options
+
+
+@pytest.mark.parametrize("name", ["repair", "curves", "where", "sum"])
+def test_words_come_before_symbols_and_a_picture_between(name: str) -> None:
+    lesson = named(name)
+    assert lesson.formula_picture is not None
+    before = " ".join((lesson.texts["look"], lesson.texts["bet"], lesson.takeaway, lesson.title))
+    assert not re.search(r"\b[B-HJ-Z]\b|\w_\w", re.sub(r"\{\w+\}", "", before)), "a symbol"
+    place = [
+        page(lesson.file).index(part) for part in ("To keep</h2>", lesson.formula_picture.title, 'class="formula"')
+    ]
+    assert place == sorted(place)
+
+
+def test_a_question_is_on_the_idea_and_no_bet() -> None:
+    asked = [lesson for lesson in lessons() if lesson.question]
+    assert len(asked) == 5
+    for lesson in asked:
+        assert lesson.question is not None
+        assert lesson.question.asks not in lesson.texts["bet"]
+        if isinstance(lesson.bet, ChoiceBet):
+            assert not set(lesson.question.options) & set(lesson.bet.options)
+
+
+def test_the_plan_of_45_minutes_has_the_lessons_that_are_asked_for() -> None:
+    assert sum(minutes for minutes, _, _ in PLAN) == 45
+    assert [number for _, _, read in PLAN for number in read] == [each.number for each in lessons() if each.question]
+    for minutes, _, numbers in PLAN:
+        assert minutes >= sum(lessons()[number - 1].minutes for number in numbers)
+
+
+def test_a_question_without_its_answer_is_one_sentence(tmp_path: Path) -> None:
+    wrong = re.sub(r'^answer = "Its row.*"$', 'answer = "Nothing."', GOOD, flags=re.MULTILINE)
+    with pytest.raises(StorageError, match=r"'Nothing\.' is none of the options"):
+        read(written(tmp_path, wrong))
 
 
 def test_what_the_lessons_claim_is_so() -> None:
@@ -135,6 +171,12 @@ def test_what_the_lessons_claim_is_so() -> None:
     where, summed, hidden = known["where"], known["sum"], known["hidden"]
     assert where["massive"] < 0.01 * where["middle"]
     assert min(where["kept"]) == summed["middle"]
+    slopes = {}
+    for each in ("early", "fifth", "late"):
+        at = round(100 * where[f"{each}_gone"])
+        slopes[each] = where[f"{each}_nats"][at + 3] - where[f"{each}_nats"][at]
+    assert slopes["late"] == pytest.approx(slopes["fifth"], rel=0.1), "about equally steep"
+    assert slopes["early"] > max(slopes["fifth"], slopes["late"]), "steeper from its start"
     assert summed["uniform_error"] < summed["error_error"] < summed["loss_error"], "the largest mean error"
     assert summed["loss_measured"] < summed["error_measured"] < summed["uniform_measured"], "and the lowest perplexity"
     chosen, second = (

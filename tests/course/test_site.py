@@ -11,17 +11,19 @@ import pytest
 
 from components.address import read_address
 from components.lesson_beside import complaint_about
+from components.shared.theme import theme
 from liar.course.lesson import Lesson, lessons
 from liar.course.site import page, pages
+from liar.report.plots.frame import FONTS
 from tests.report.test_html import Document
 
 PAGES = pages()
 EVERY = pytest.mark.parametrize("name", sorted(PAGES))
 
 
-def test_there_is_a_page_for_every_lesson_and_two_for_all() -> None:
+def test_there_is_a_page_for_every_lesson_and_three_for_all() -> None:
     names = {f"{lesson.number:02}-{lesson.name}.html" for lesson in lessons()}
-    assert set(PAGES) == names | {"index.html", "teachers.html"}
+    assert set(PAGES) == names | {"index.html", "teachers.html", "bets.html"}
 
 
 @EVERY
@@ -75,6 +77,33 @@ def test_a_teacher_finds_every_answer() -> None:
     text = Document(PAGES["teachers.html"]).text
     assert all(lesson.misconception in text for lesson in lessons())
     assert text.count("Answer to the bet") == len(lessons())
+
+
+def test_a_teacher_reads_which_tasks_need_the_running_page() -> None:
+    text = Document(PAGES["teachers.html"]).text
+    assert "The course needs no server" in text
+    needed = text.split("need the running page")[1].split("also shows each lesson")[0]
+    assert [f"Lesson {lesson.number}, {lesson.title}" in needed for lesson in lessons()] == [
+        lesson.task.measured for lesson in lessons()
+    ]
+
+
+@EVERY
+def test_the_typeface_is_that_of_the_page(name: str) -> None:
+    assert f"font: 1rem/1.55 {', '.join(FONTS)};" in PAGES[name]
+    fonts = theme().font.split(", ")
+    assert [font.strip("'") for font in fonts] == list(FONTS)
+
+
+@EVERY
+def test_every_part_that_lights_up_is_named(name: str) -> None:
+    parts = [found for _, found in Document(PAGES[name]).tags if "part" in (found.get("class") or "").split()]
+    assert all(part.get("data-part") for part in parts)
+
+
+def test_only_the_page_of_bets_knows_all_answers() -> None:
+    assert '"answer"' in PAGES["bets.html"]
+    assert '"answer"' not in re.findall(r'id="data">(.*?)</script>', PAGES["index.html"], re.DOTALL)[0]
 
 
 def test_the_package_brings_the_lessons() -> None:

@@ -54,6 +54,14 @@ def test_every_page_is_served_and_its_recipe_links_to_the_page() -> None:
         assert f"ratio={lesson.task.start['ratio']}" in recipe[1] or lesson.task.start["ratio"] == 0.5
 
 
+def test_the_course_loads_the_typeface_of_the_page() -> None:
+    source = CLIENT.get("/course/01-units.html").text
+    assert "font-src 'self'" in source
+    fonts = re.findall(r"url\('([^']+)'\)", source)
+    assert fonts
+    assert all(font.startswith("../static/fonts/IBMPlexSans/") for font in fonts)
+
+
 def test_the_list_and_the_links() -> None:
     assert "Pruning in 9 lessons" in CLIENT.get("/course/").text
     answer = CLIENT.get("/?lesson=2")

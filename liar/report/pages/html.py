@@ -27,7 +27,7 @@ from liar.explore.atlas import Atlas
 from liar.report.export import as_command, as_python
 from liar.report.pages.interactive import content_hash, exploration, script_of
 from liar.report.pages.svg import picture_of
-from liar.report.plots.frame import VARIANT_COLOURS
+from liar.report.plots.frame import FONTS, VARIANT_COLOURS
 from liar.report.words.answer_sentences import by_prompt, group_extent, judged
 from liar.report.words.cost_sentences import speed_words
 from liar.report.words.findings import findings
@@ -47,6 +47,7 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+ENVIRONMENT.globals["fonts"] = ", ".join(FONTS)
 ENVIRONMENT.filters |= {
     each.__name__: each for each in (capitalised, measurement, speed_words, unbroken, variant_name, with_error)
 }

@@ -35,7 +35,11 @@ WHISKERS = {"type": "data", "thickness": 1.2, "width": 4}
 COLOUR_BAR = {"orientation": "h", "thickness": 10, "outlinewidth": 0, "yanchor": "top"}
 """A colour bar below the plot, to leave the width of a narrow page to the plot."""
 
-FONT = {"family": "IBM Plex Sans, system-ui, -apple-system, Segoe UI, sans-serif", "size": 13}
+TYPEFACE = "IBM Plex Sans"
+FONTS = (TYPEFACE, "system-ui", "sans-serif")
+"""Typeface of the page, the reports and the course, and what replaces it."""
+
+FONT = {"family": ", ".join(FONTS), "size": 13}
 GRID = "rgba(128,128,128,.22)"
 
 LINE = "rgba(128,128,128,.9)"
