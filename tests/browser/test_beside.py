@@ -9,7 +9,7 @@ from playwright.sync_api import FrameLocator, Locator, Page, expect
 
 from components.simple_or_full import selector
 from liar.course.lesson import Lesson, lessons
-from tests.browser.conftest import Visit, fits_and_can_be_read, slide, unfolded
+from tests.browser.conftest import Visit, fits_and_can_be_read, unfolded
 from tests.course_lessons import named
 
 pytestmark = pytest.mark.demo
@@ -46,8 +46,6 @@ def test_every_part_that_a_lesson_names_is_on_the_page_and_lights_up(visit: Visi
     parts = frame.locator(".part")
     names = parts.evaluate_all("all => all.map((part) => part.dataset.part)")
     assert names
-    if "apply" in names and lesson.view.layout == "simple":  # the button is there where nothing is measured yet
-        slide(page, "#ratio", 0.33)
     for place, name in enumerate(names):
         parts.nth(place).dispatch_event("mouseenter")
         expect(unfolded(element(page, name))).to_be_visible()

@@ -36,7 +36,7 @@ def test_a_run_shows_its_sites_before_its_metrics_and_ends_stored_and_in_every_p
     assert not is_idle(page, visitor)
     assert visitor.sees(page.layers.table).count("data-site=") == len(SITES)
     assert "768 of 1,536" in visitor.sees(page.layers.table)
-    assert "Predicted" in visitor.sees(page.verdict.text), "nothing is measured yet"
+    assert "gone: being measured." in visitor.sees(page.verdict.text)
     pipeline.gate.set()
     list(steps)
     assert "Measured" in visitor.sees(page.verdict.text)
