@@ -33,7 +33,7 @@ TABS = {
     "Layers": ("site", "#site-correlations .main-svg"),
     "Accuracy": ("accuracy", "#metrics .main-svg"),
     "Trade-off": ("trade-off", "#criteria-ratio .main-svg"),
-    "Take away": ("take-away", "#takeaway-files"),
+    "Take away": ("take-away", "#takeaway-python .cm-line"),
 }
 """The picture of each tab, and the selector of the element that is drawn last."""
 
