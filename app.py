@@ -203,6 +203,8 @@ def serve(profile: Profile) -> None:
     def keep(finished: Finished) -> None:
         if finished.variants is not None:
             registry.keep(finished.result.spec.key, finished.variants)
+        if finished.calibration is not None:
+            registry.keep_calibration(finished.calibration)
 
     jobs = JobQueue(profile.waiting_jobs, rate=Rate(profile.starts, profile.starts_of_address), on_finished=keep)
     studio = Studio(store, AtlasStore(), registry, jobs, profile)

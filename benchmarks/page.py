@@ -42,6 +42,7 @@ REVEAL_SECONDS, FILE_SECONDS = 0.4, 0.05
 FILE_MEGABYTES, ALL_CRITERIA_MEGABYTES, LESSONS_MEGABYTES = 0.4, 1.5, 300.0
 VISITS, MOVES, SITES = 5, 20, 60
 
+WRITER = "demo/smollm2-135m"
 RECIPE = "targets=ffn&schedule=one-shot&tokens=4096&separator=auto&layout=full&tab=layers"
 """Query of the applied recipes; all other choices are those of a link that leaves them out, such as the criterion obs."""
 
@@ -49,17 +50,18 @@ _Z = "JSON.stringify(document.querySelector('#heatmap .js-plotly-plot')?.data?.m
 """JavaScript for the values of the heatmap."""
 
 _MOVE = f"""async ([value]) => {{
-  const z = () => {_Z};
-  const before = z(), slider = document.querySelector('#ratio input[type=range]'), begin = performance.now();
+  const isFull = document.body.dataset.layout === 'full';
+  const drawn = () => isFull ? {_Z} : document.querySelector('#model-picture svg')?.innerHTML;
+  const before = drawn(), slider = document.querySelector('#ratio input[type=range]'), begin = performance.now();
   slider.value = value;
   slider.dispatchEvent(new Event('input', {{ bubbles: true }}));
   while (performance.now() - begin < 10000) {{
     await new Promise(requestAnimationFrame);
-    if (z() && z() !== before && document.querySelector('#heatmap .heatmaplayer .hm')) return performance.now() - begin;
+    if (drawn() && drawn() !== before) return performance.now() - begin;
   }}
-  throw new Error('the heatmap did not follow');
+  throw new Error('the picture did not follow');
 }}"""
-"""JavaScript: milliseconds from moving the ratio slider to the frame that shows another heatmap."""
+"""JavaScript: milliseconds from moving the ratio slider to the frame that shows another picture of the model, or heatmap."""
 
 _REVEAL = """async () => {
   const begin = performance.now();
@@ -113,7 +115,7 @@ def main() -> int:
 
 
 def paint() -> list[Measured]:
-    """Time from opening the page with an empty cache until heatmap and verdict are drawn."""
+    """Time from opening the page with an empty cache until verdict and picture of the model are drawn."""
     seconds = []
     with served() as server, chromium() as browser:
         for _ in range(VISITS):
@@ -126,14 +128,18 @@ def paint() -> list[Measured]:
 
 
 def slider() -> list[Measured]:
-    """Time from a move of the ratio to the redrawn heatmap of the 30 sites that the page opens with."""
+    """Times from a move of the ratio to the picture that the page opens with, and to the heatmap of SmolLM2's 30 sites."""
+    found = []
     with served() as server, chromium() as browser:
-        page = visit(browser, server.url)
-        page.wait_for_timeout(1000)
-        page.evaluate(_MOVE, [0.3])  # the first move loads the atlas
-        seconds = [page.evaluate(_MOVE, [round(0.1 + 0.04 * move, 2)]) / 1000 for move in range(MOVES)]
-    words = f"median of {MOVES} moves, the slowest {max(seconds):.3f}"
-    return [Measured("slider to heatmap", median(seconds), SLIDER_SECONDS, words)]
+        for part, query in (("picture", ""), ("heatmap", f"?model={WRITER}&layout=full&tab=layers")):
+            page = visit(browser, f"{server.url}/{query}")
+            page.wait_for_timeout(1000)
+            page.evaluate(_MOVE, [0.3])  # the first move loads the atlas
+            seconds = [page.evaluate(_MOVE, [round(0.1 + 0.04 * move, 2)]) / 1000 for move in range(MOVES)]
+            words = f"median of {MOVES} moves, the slowest {max(seconds):.3f}"
+            found.append(Measured(f"slider to {part}", median(seconds), SLIDER_SECONDS, words))
+            page.context.close()
+    return found
 
 
 def draw() -> list[Measured]:
@@ -173,7 +179,7 @@ def apply() -> list[Measured]:
     another ratio once the dense model is known; of the classifiers the latter alone.
     """
     with served() as server, chromium() as browser:
-        first, again = (applied(browser, server, "demo/smollm2-135m", ratio) for ratio in (0.5, 0.4))
+        first, again = (applied(browser, server, WRITER, ratio) for ratio in (0.5, 0.4))
         classifiers = [preset for preset in PRESETS if preset.adapter is not None]
         later = [[applied(browser, server, preset.id, ratio)[1] for ratio in (0.5, 0.4)][1] for preset in classifiers]
     words = "SmolLM2, FFN, {} %, one-shot, 4,096 tokens, from the click"
@@ -324,11 +330,11 @@ def chromium() -> Iterator[Browser]:
 
 
 def visit(browser: Browser, link: str) -> Page:
-    """Open ``link`` in a new browser profile, and return when heatmap and verdict are drawn."""
+    """Open ``link`` in a new browser profile, and return when verdict and picture, or heatmap, are drawn."""
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(link, wait_until="commit")
     page.locator("#verdict h2").wait_for()
-    page.locator("#heatmap .heatmaplayer .hm").first.wait_for()
+    page.locator("#model-picture svg, #heatmap .heatmaplayer .hm").locator("visible=true").first.wait_for()
     return page
 
 

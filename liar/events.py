@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from liar.results import Evaluation, Generation, ModelInfo, RunResult, SiteReport
 
 if TYPE_CHECKING:  # torch takes seconds to load, and the page is built without it
+    from liar.calibration.calibrate import Calibration
     from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
 
@@ -81,12 +82,13 @@ class Finished:
     """The result and the models of the run.
 
     ``variants`` are for further prompts and measurements; None for a streamed model, and for a run without evaluations
-    and prompts. ``model`` is always the pruned and repaired model.
+    and prompts. ``model`` is always the pruned and repaired model. ``calibration`` is that of the run, if it was to be kept.
     """
 
     result: RunResult
     variants: Variants | None = None
     model: LoadedModel | None = None
+    calibration: Calibration | None = None
 
 
 Event = Progress | Loaded | Calibrated | SiteDone | Evaluated | Generated | Warned | Finished

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from liar.errors import InvalidSpecError
+
 if TYPE_CHECKING:  # these load torch, which takes seconds
+    from liar.calibration.calibrate import Calibration
     from liar.models.loaded import LoadedModel
     from liar.models.variants import Variants
     from liar.runtime.memory import PlannedWork
+    from liar.spec import PruneSpec
 
 Load = Callable[..., "LoadedModel"]
 """Function of model, device, dtype and, if known, the work that the model is loaded for."""
@@ -23,7 +28,8 @@ _Key = str | tuple[str, str, str]
 
 
 class ModelRegistry:
-    """Cache of the most recently used entries, up to ``max_bytes`` of weights; the newest entry is always kept.
+    """Cache of the most recently used entries, up to ``max_bytes`` of weights; the newest entry is always kept. What room is
+    left may hold the calibration of the last run that had one.
 
     Entries are loaded models, and the :class:`~liar.models.variants.Variants` of finished runs. Runs work on copies,
     so one loaded model serves any number of them. A dense model that kept variants refer to would stay in memory
@@ -34,6 +40,7 @@ class ModelRegistry:
         self.max_bytes = max_bytes or psutil.virtual_memory().total // 4
         self._load = load or _load
         self._entries: OrderedDict[_Key, Any] = OrderedDict()  # the least recently used first
+        self._calibration: Calibration | None = None
         self._lock = Lock()
         self._loading = Lock()
 
@@ -55,8 +62,25 @@ class ModelRegistry:
         with self._lock:
             self._entries[key] = entry
             self._entries.move_to_end(key)
+            self._make_room()
             while self._bytes() > self.max_bytes and (oldest := next(self._droppable(), None)) is not None:
                 del self._entries[oldest]
+
+    def keep_calibration(self, calibration: Calibration) -> None:
+        """Keep a calibration for further runs, in place of the one before, if there is room for it."""
+        with self._lock:
+            self._calibration = calibration
+            self._make_room()
+
+    def calibration_for(self, spec: PruneSpec, loaded: LoadedModel) -> Calibration | None:
+        """The calibration that is kept, if a run of ``spec`` on ``loaded`` can begin with it, else None."""
+        with self._lock:
+            found = self._calibration
+        if found is not None:
+            with suppress(InvalidSpecError):
+                found.check(spec, loaded)
+                return found
+        return None
 
     def variants(self, key: str) -> Variants | None:
         """The variants of the finished run ``key``, None if they are not in memory."""
@@ -68,6 +92,11 @@ class ModelRegistry:
             if key in self._entries:
                 self._entries.move_to_end(key)
             return self._entries.get(key)
+
+    def _make_room(self) -> None:
+        """Drop the calibration if it takes the room of models."""
+        if self._calibration is not None and self._bytes() + self._calibration.bytes > self.max_bytes:
+            self._calibration = None
 
     def _droppable(self) -> Iterator[_Key]:
         """Keys of entries that can be dropped to free memory, the least recently used first; never the newest."""

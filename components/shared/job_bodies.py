@@ -48,7 +48,16 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
     earlier = studio.store.like(spec)
     # A streamed model is too large to be copied: the run loads its own.
     given = None if is_offloaded(loaded.model) else loaded
-    for event in stream(spec, given, prompts=prompts, earlier=earlier, store=studio.store.dense):
+    events = stream(
+        spec,
+        given,
+        prompts=prompts,
+        calibration=studio.registry.calibration_for(spec, loaded) if given is not None and spec.cuts_width else None,
+        earlier=earlier,
+        store=studio.store.dense,
+        keep_calibration=True,
+    )
+    for event in events:
         if isinstance(event, Finished):
             with suppress(LiarError):  # an open page stores it again, and reports why it cannot be kept
                 studio.store.save(event.result)

@@ -77,6 +77,13 @@ class Calibration:
     _scores: dict[Hashable, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
     _candidates: dict[Hashable, Candidate] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of its moments and of its gradients at outputs, the rest is small."""
+        moments = [one for each in self.moments.values() for one in (each.plain, each.norm_aware) if one is not None]
+        outputs = [each.outputs for each in self.gradients.values() if each.outputs is not None]
+        return sum(tensor.nbytes for tensor in [*(one.covariance for one in moments), *outputs])
+
     def check(self, spec: PruneSpec, loaded: LoadedModel) -> None:
         """Raise :class:`InvalidSpecError` if this calibration lacks data that a run of ``spec`` on ``loaded`` needs, or is of
         another model or text.

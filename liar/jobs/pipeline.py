@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration, fits, read_text
+from liar.calibration.calibrate import Calibration, fits, origin_of, read_text
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -42,7 +42,7 @@ from liar.models.quantize import check_quantizable
 from liar.models.variants import Variants
 from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
-from liar.results import DENSE, Evaluation, MeasuredVariant, RunResult, Shared, Totals, Variant
+from liar.results import DENSE, CalibrationText, Evaluation, MeasuredVariant, RunResult, Shared, Totals, Variant
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first
 from liar.runtime.environment import describe, is_same_machine, readable_failures
@@ -87,6 +87,7 @@ def stream(
     comparison: Outcomes | None = None,
     earlier: RunSummary | None = None,
     store: DenseStore | None = None,
+    keep_calibration: bool = False,
 ) -> Generator[Event, None, Finished]:
     """Run ``spec`` and yield typed events; the last is :class:`Finished`, which is returned too.
 
@@ -101,7 +102,8 @@ def stream(
     evaluations of the ``dense`` model on the same items, with the ``comparison`` that recorded its answers (without it a
     classifier's ``changes`` stay empty). With a calibration a one-shot run reads no text, and any other saves its
     first walk. What the dense model answered to tasks and prompts is taken from a ``store``, and what it answers now is kept
-    there. The stage times of an ``earlier`` run of the same model on this machine improve the estimates of time left.
+    there. The stage times of an ``earlier`` run of the same model on this machine improve the estimates of time left. With
+    ``keep_calibration`` a one-shot run that reads its text hands out its calibration, if all of it fits into memory.
 
     Raises :class:`liar.errors.LiarError` for every expected failure.
     """
@@ -114,7 +116,7 @@ def stream(
         known: dict[tuple[str, MeasuredVariant], Evaluation]
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
         measures = Measures(spec, prompts, max_new_tokens, known, {} if comparison is None else comparison)
-        job = _Run(spec, loaded, measures, criterion, calibration, earlier, store)
+        job = _Run(spec, loaded, measures, criterion, calibration, earlier, store, keep_calibration)
         return (yield from job.events())
 
 
@@ -137,6 +139,7 @@ class _Run:
     calibration: Calibration | None
     earlier: RunSummary | None
     store: DenseStore | None
+    keep: bool
 
     def events(self) -> Generator[Event, None, Finished]:
         given, watch = self.given, self.measures.watch
@@ -169,7 +172,8 @@ class _Run:
         measures = bool(self.spec.evaluate or self.measures.prompts) and is_first()
         parked = variants if measures else None
         work_on = (self.spec, self.criterion, loaded, pace, watch, parked, batches, unseen, self.calibration)
-        stages = [stage(*work_on) for stage in stages_of(self.spec)]
+        kept = self._to_fill(text)
+        stages = [stage(*work_on, kept) for stage in stages_of(self.spec)]
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
         for stage in stages:
@@ -210,9 +214,16 @@ class _Run:
             ),
             variants if variants.has_pruned and not is_offloaded(loaded.model) else None,
             loaded,
+            kept if kept is not None and kept.moments else None,
         )
         yield finished
         return finished
+
+    def _to_fill(self, text: CalibrationText | None) -> Calibration | None:
+        """An empty calibration that the run fills and hands out; None if it is not to be kept or is passed in."""
+        if not self.keep or self.calibration is not None or not self.spec.repairs_by_survey:
+            return None
+        return Calibration({}, has=self.spec.needs, text=text, origin=origin_of(self.spec, self.loaded))
 
     def _load(self, work: PlannedWork) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)

@@ -44,7 +44,7 @@ class Pipeline:
     asked: list[tuple[PruneSpec, list[str]]] = field(default_factory=list)
     closed: int = 0
 
-    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str], earlier: Any, store: Any) -> Iterator[Event]:
+    def stream(self, spec: PruneSpec, loaded: Any, *, prompts: list[str], **_: Any) -> Iterator[Event]:
         self.asked.append((spec, prompts))
         try:
             for done, report in enumerate(SITES, start=1):

@@ -18,9 +18,11 @@ from liar.evaluate.outcome import Outcome, Outcomes
 from liar.events import Evaluated, Progress
 from liar.jobs import mask_table, pipeline, sweep
 from liar.jobs.mask_table import mask_table_steps
+from liar.jobs.pipeline import stream
 from liar.jobs.stages import reduction
 from liar.jobs.sweep import sweep_steps
 from liar.models.loaded import LoadedModel
+from liar.progress import finish
 from liar.results import Evaluation, Items, MaskCell, MeasuredVariant, RunResult
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES, SweepSpec, ratios_between
 from liar.store import RunStore
@@ -109,6 +111,25 @@ def test_a_one_shot_run_from_a_calibration_reads_no_text(
     for module, name in ((reduction, "walk"), (pipeline, "read_text"), (reduction, "gradient_steps")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("the text was read"))
     assert same(run(chosen, model, calibration=shared), alone)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_calibration_that_a_run_keeps_is_that_of_the_next(model: LoadedModel, text: str, schedule: str) -> None:
+    first = spec(text, allocation="loss-curve", schedule=schedule)
+    kept = finish(stream(first, model, keep_calibration=True)).calibration
+    assert (kept is not None) is (schedule == "one-shot"), "the others free the moments of a site before the next"
+    if kept is not None:
+        following = first.model_copy(update={"ratio": 0.25})
+        events = stream(following, model, calibration=kept, keep_calibration=True)
+        last = finish(events)
+        assert (last.result.shared, last.calibration) == (["calibration"], None)
+        assert same(last.result, run(following, model))
+        assert kept.bytes == sum(
+            each.plain.covariance.nbytes + each.norm_aware.covariance.nbytes
+            for each in kept.moments.values()
+            if each.norm_aware is not None
+        )
+    assert finish(stream(first, model)).calibration is None
 
 
 @pytest.mark.parametrize(

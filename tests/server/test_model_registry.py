@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 import torch
 
-from liar.errors import ModelNotFoundError
+from liar.errors import InvalidSpecError, ModelNotFoundError
+from liar.spec import PruneSpec
 from server.model_registry import ModelRegistry
 
 
@@ -121,3 +122,33 @@ def test_what_is_in_memory_does_not_wait_for_what_is_loading() -> None:
     go_on.set()
     thread.join(10)
     assert get(registry, "a").id == "a"
+
+
+def calibration(size: int, refusal: str = "") -> Any:
+    def check(*_: object) -> None:
+        if refusal:
+            raise InvalidSpecError(refusal)
+
+    return SimpleNamespace(bytes=size, check=check)
+
+
+def test_a_calibration_is_kept_where_room_is_left_and_given_to_runs_that_it_suits(loader: Loader) -> None:
+    registry = ModelRegistry(2_500, loader)
+
+    def kept() -> object:
+        return registry.calibration_for(PruneSpec(), cast(Any, SimpleNamespace()))
+
+    assert kept() is None
+    get(registry, "a")
+    fits, other = calibration(1_000), calibration(1_000, "It is of another text; calibrate this one.")
+    registry.keep_calibration(fits)
+    assert kept() is fits
+    registry.keep_calibration(other)
+    assert kept() is None
+    registry.keep_calibration(calibration(1_600))
+    assert kept() is None, "too large beside the model"
+    registry.keep_calibration(fits)
+    get(registry, "b")
+    assert kept() is None, "models go first"
+    get(registry, "a")
+    assert loader.asked == ["a", "b"]

@@ -61,7 +61,7 @@ def surveys(spec: PruneSpec, *, calibrated: bool) -> bool:
 class Reduction(Stage):
     """Calibration, allocation, surgery and repair of the sites, which become smaller.
 
-    All moments of its own calibration are freed at the end.
+    All moments of its own calibration are freed at the end, unless they are kept.
     """
 
     @staticmethod
@@ -114,7 +114,7 @@ class Reduction(Stage):
 
     def events(self) -> Events:
         self.edits = merge(self.spec.edits)
-        self.calibration = self.given or Calibration({}, has=self.spec.needs)
+        self.calibration = self.given or self.kept or Calibration({}, has=self.spec.needs)
         if self.given is None and self.spec.needs.gradients:
             with self.watch.stage("gradients"):
                 steps = gradient_steps(self.adapter, self.batches, self.spec.targets, self.calibration.has)

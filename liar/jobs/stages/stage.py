@@ -32,9 +32,9 @@ class Stage(ABC):
     """Removal of one kind from ``loaded``.
 
     ``variants`` receive what is not repaired, if the pruned variant is measured later. A ``given`` calibration of the dense
-    model replaces that of ``batches``. No repair sees the ``unseen`` text, to which the attenuation is fitted if ``batches``
-    are scarce. ``reports`` of the sites, ``warnings``, the runs of layers ``tried`` and the ``attenuation`` are complete when
-    :meth:`events` has ended.
+    model replaces that of ``batches``; else a one-shot stage leaves its moments in ``kept``, if that is not None. No repair
+    sees the ``unseen`` text, to which the attenuation is fitted if ``batches`` are scarce. ``reports`` of the sites,
+    ``warnings``, the runs of layers ``tried`` and the ``attenuation`` are complete when :meth:`events` has ended.
     """
 
     spec: PruneSpec
@@ -46,6 +46,7 @@ class Stage(ABC):
     batches: Sequence[Batch]
     unseen: Sequence[Batch] = ()
     given: Calibration | None = None
+    kept: Calibration | None = None
     reports: list[SiteReport] = field(default_factory=list, init=False)
     warnings: list[str] = field(default_factory=list, init=False)
     tried: list[TriedRun] = field(default_factory=list, init=False)
