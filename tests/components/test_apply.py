@@ -68,7 +68,7 @@ def test_each_metric_is_handed_out_with_the_sites_and_drawn(studio: Studio, monk
         run.evaluations[:count] for count in range(len(run.evaluations) + 1)
     ]
     assert all(part.sites == SITES for part in parts)
-    assert given["store"] == studio.store.dense
+    assert (given["store"], given["keep_calibration"]) == (studio.store.dense, True)
     line = [Snapshot("id", "", "running", handed_out=parts[:count]) for count in range(3)]
     apply = Page(studio).apply
     assert [apply._show(each)[apply.drawing] for each in line] == [
