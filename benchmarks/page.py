@@ -51,7 +51,8 @@ _Z = "JSON.stringify(document.querySelector('#heatmap .js-plotly-plot')?.data?.m
 
 _MOVE = f"""async ([value]) => {{
   const isFull = document.body.dataset.layout === 'full';
-  const drawn = () => isFull ? {_Z} : document.querySelector('#model-picture svg')?.innerHTML;
+  const layers = () => [...document.querySelectorAll('#model-picture svg')].map((layer) => layer.innerHTML).join();
+  const drawn = () => isFull ? {_Z} : layers();
   const before = drawn(), slider = document.querySelector('#ratio input[type=range]'), begin = performance.now();
   slider.value = value;
   slider.dispatchEvent(new Event('input', {{ bubbles: true }}));
