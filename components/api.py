@@ -62,7 +62,7 @@ def serve_api(studio: Studio) -> None:
             if (stored := studio.store.find(spec)) is not None:
                 yield _answer("done", "This run was stored.", result=stored.model_dump(mode="json"))
                 return
-            title = f"Applying the recipe to {spec.model}"
+            title = f"Measuring {spec.model}"
             session, client = str(request.session_hash), client_of(request)
             job = studio.jobs.submit(session, spec.key, title, lambda: pruning(studio, spec), client=client)
         except LiarError as error:

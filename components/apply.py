@@ -79,7 +79,7 @@ class Apply:
         spec = self.recipe.read(base, *values)
         stored = None if again else self.studio.store.find(spec)
         if stored is None:
-            title, seconds = f"Applying the recipe to {spec.model}", self._expected(spec)
+            title, seconds = f"Measuring {spec.model}", self._expected(spec)
             yield from self.work.run(request, spec.key, title, lambda: pruning(self.studio, spec), self._show, seconds)
         else:
             yield {**self.work.idle(_DRAWING), self.drawing: Drawing()}  # so that the same run changes the state

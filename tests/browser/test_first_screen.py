@@ -54,7 +54,7 @@ def test_a_finished_run_is_there_at_once(page: Page, server: Server) -> None:
 
 @pytest.mark.skipif("LIAR_SCREENSHOT" not in os.environ, reason="set LIAR_SCREENSHOT to renew the README's picture")
 def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
-    page.set_viewport_size({"width": 1280, "height": 1240})
+    page.set_viewport_size({"width": 1280, "height": 980})
     opened(page, "/?__theme=light")
     settled(page)
     page.screenshot(path=ROOT / "docs" / "screenshot.png")
