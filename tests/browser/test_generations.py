@@ -13,6 +13,7 @@ from tests.browser.conftest import FAST, apply, dropdown, finished, fits_and_can
 
 def test_a_bad_prompt_is_one_sentence_and_the_colours_of_tokens_need_no_server(page: Page) -> None:
     full(page, tab="generations")
+    expect(page.locator("#generations-prompt textarea")).to_have_value(re.compile("France"))  # the page has settled
     stored = page.locator("#generations-stored")
     answers = stored.inner_text()
     for prompt, words in (("x" * 100_000, "2,000 characters"), ("  ", "empty")):

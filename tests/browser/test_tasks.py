@@ -137,6 +137,8 @@ def test_texts_of_my_own_with_labels(page: Page, tmp_path: Path) -> None:
     full(page, re.sub("&?evaluate(_limit)?=[^&]*", "", FAST), tab="accuracy")
     field = unfolded(page.get_by_label("Data of your own"))
     field.fill(str(tmp_path / "nothing.csv"))
+    field.blur()
+    expect(page).to_have_url(re.compile("data=.*nothing.csv"))
     page.locator("#apply").click()
     expect(page.locator("#status").get_by_role("alert")).to_contain_text("nothing.csv", timeout=60_000)
     expect(field).to_have_value(str(tmp_path / "nothing.csv"))
