@@ -139,8 +139,8 @@ def _own_prompts(spec: PruneSpec) -> list[str]:
     """The first three texts or pairs that the recipe's own items begin with; empty if it names none."""
     from liar.data.text_reader import read_samples
 
-    task = next((task for task in map(task_named, spec.evaluate) if task.takes_texts and spec.data_of(task.name)), None)
-    source = spec.data_of(task.name) if task is not None else None
+    sources = (spec.data_of(name) for name in spec.evaluate if task_named(name).takes_texts)
+    source = next(filter(None, sources), None)
     samples = islice(read_samples(source, "test"), 3) if source is not None else ()
     return ["\n".join(text for text in (sample.text, sample.pair) if text) for sample in samples]
 
