@@ -35,7 +35,7 @@ def cut(model: LoadedModel, kind: str, kept: Callable[[int], int], *, repaired: 
             weight = consumer.weight.T[channels_of(site, bundles)]
             change = torch.full((weight.shape[1],), 0.1 if repaired else 0.0)
             shrink(model.adapter, site, bundles, ConsumerParameters.install_of(consumer, Solution(weight, change)))
-    model.adapter.after_surgery(sites)
+    model.adapter.after_surgery()
     return model
 
 

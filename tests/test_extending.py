@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GraniteConfig, GraniteForCausalLM, OPTConfig, OPTForCausalLM
+from torch import Tensor
+from transformers import ArceeConfig, ArceeForCausalLM, AutoModelForCausalLM, OPTConfig, OPTForCausalLM
 
 from liar import PruneSpec, RunResult, load_model, run, save_model
-from liar.errors import InvalidSpecError, NonFiniteError
+from liar.errors import InvalidSpecError, NonFiniteError, UnsupportedModelError
 from liar.explore.forecast import forecast
 from liar.jobs.pipeline import stream
 from liar.maths import criteria
 from liar.maths.criteria import Evidence
 from liar.models import families
-from liar.models.adapter import Adapter, Producer, bypassed
-from liar.sites import Site
-from liar.spec import ALLOCATIONS, Allocation, SiteKind
+from liar.spec import ALLOCATIONS, Allocation
 from liar.store import RunStore
 from tests import tiny
 from tests.fake_atlas import tiny_atlas
@@ -54,50 +52,13 @@ def test_the_documented_criterion_runs() -> None:
     assert 0.4 < sum(site.kept for site in result.sites) / sum(site.units for site in result.sites) < 0.6
 
 
-class OptAdapter(Adapter):
-    """The neurons of OPT, whose config has ffn_dim in place of intermediate_size."""
-
-    family, model_types, layers_path = "opt", ("opt",), "decoder.layers"
-
-    def site(self, layer: int, kind: SiteKind) -> Site:
-        block: Any = self.layers[layer]
-        if kind == "ffn":
-            return Site(layer, "ffn", block.fc2.in_features)
-        return Site(layer, "attention", block.self_attn.num_heads, block.self_attn.head_dim)
-
-    def consumer(self, site: Site) -> nn.Linear:
-        block: Any = self.layers[site.layer]
-        return block.fc2 if site.kind == "ffn" else block.self_attn.out_proj
-
-    def producers(self, site: Site) -> list[Producer]:
-        block: Any = self.layers[site.layer]
-        attention = block.self_attn
-        if site.kind == "ffn":
-            return [Producer(block.fc1, 1)]
-        return [Producer(linear, site.unit_size) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)]
-
-    def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
-        block: Any = self.layers[site.layer]
-        if site.kind == "ffn":
-            return block.activation_fn(block.fc1(block.final_layer_norm(hidden)))
-        with bypassed(block.self_attn, "out_proj"):
-            return block.self_attn(hidden_states=block.self_attn_layer_norm(hidden), **context)[0]
-
-    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        return hidden + output, hidden + output
-
-    def last_norm(self) -> nn.Module:
-        return self.base.get_submodule("decoder.final_layer_norm")
-
-
-def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(own_families: None, tmp_path: Path) -> None:
+def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(tmp_path: Path) -> None:
     torch.manual_seed(0)
     more = {"word_embed_proj_dim": 32, "max_position_embeddings": 128, "init_std": 0.3, "dropout": 0.0}
     config = OPTConfig(**SIZES, **more, ffn_dim=48)
     assert not hasattr(config, "intermediate_size")
     OPTForCausalLM(config).save_pretrained(tmp_path / "opt")
     tiny.tokenizer(128).save_pretrained(tmp_path / "opt")
-    families.FAMILIES.append(OptAdapter)
     chosen = spec(model=str(tmp_path / "opt"), calibration=tiny.letters_file(tmp_path), targets="ffn", ratio=0.5)
     last, pruned = tiny.finished(chosen)
     assert all(site.error["least-squares"] <= site.error["none"] for site in last.result.sites)
@@ -111,12 +72,13 @@ def test_a_family_whose_config_has_other_names_is_loaded_pruned_and_saved(own_fa
 
 def test_the_documented_family_is_pruned_and_saved(own_families: None, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    more = {"num_key_value_heads": 2, "initializer_range": 0.2, "residual_multiplier": 0.3}
-    config = GraniteConfig(**SIZES, **more, intermediate_size=48)
-    GraniteForCausalLM(config).save_pretrained(tmp_path / "granite")
-    tiny.tokenizer(128).save_pretrained(tmp_path / "granite")
+    config = ArceeConfig(**SIZES, num_key_value_heads=2, initializer_range=0.2, intermediate_size=48)
+    ArceeForCausalLM(config).save_pretrained(tmp_path / "arcee")
+    tiny.tokenizer(128).save_pretrained(tmp_path / "arcee")
+    with pytest.raises(UnsupportedModelError, match="'ArceeMLP' object has no attribute 'gate_proj'"):
+        load_model(str(tmp_path / "arcee"))
     exec(EXAMPLES[1], {})
-    loaded = load_model(str(tmp_path / "granite"))
+    loaded = load_model(str(tmp_path / "arcee"))
     ids = torch.arange(4, 28).reshape(2, 12)
 
     def finished(ratio: float) -> Any:

@@ -104,7 +104,7 @@ def repaired(subject: Subject, criterion: Criterion, calibration: Calibration, s
     for site, bundles in mask(subject, criterion, scope).items():
         _, parameters = repair_of(working.adapter.consumer(site), site, bundles, calibration)
         shrink(working.adapter, site, bundles, parameters)
-    working.adapter.after_surgery(working.adapter.sites(subject.targets))
+    working.adapter.after_surgery()
     return shared.measured(working)
 
 

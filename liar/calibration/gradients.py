@@ -152,7 +152,9 @@ def _backward(
         outputs[name] = get_gradient_edge(output if output.requires_grad else output.requires_grad_())
 
     def masked(channels: Tensor, _module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (arguments[0] * channels, *arguments[1:])
+        rows = arguments[0]
+        by_sequence = rows.view(len(channels), -1, rows.shape[-1])  # OPT flattens them
+        return ((by_sequence * channels).view_as(rows), *arguments[1:])
 
     try:
         for site in sites:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from liar.calibration.activations import Visit, walk
 from liar.calibration.calibrate import read_text
@@ -31,6 +32,7 @@ from liar.maths.moments import Moments
 from liar.maths.solver import in_solver_precision, ridge_share
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel, model_info, parameter_count
+from liar.models.skeleton import bias_switch
 from liar.progress import Pace
 from liar.runtime.environment import describe, readable_failures
 from liar.sites import Site
@@ -65,7 +67,7 @@ def atlas_steps(
             pace = Pace(atlas_parts(criteria, estimate))
         facts = kind_facts(adapter)
         drawn: dict[SiteKind, list[KindArrays]] = {kind: [] for kind in facts}
-        sites = adapter.sites("both")
+        sites = adapter.sites()
         tokens = 0
         for done, visit in enumerate(walk(adapter, batches, "both", norm_aware=CURVE_TOKENS), start=1):
             tokens = visit.moments.plain.tokens
@@ -94,9 +96,11 @@ def atlas_steps(
 def kind_facts(adapter: Adapter) -> dict[SiteKind, KindFacts]:
     """What all sites of one kind have in common, by kind."""
     found: dict[SiteKind, KindFacts] = {}
-    for site in adapter.sites("both")[:2]:  # those of the first block
+    names = {module: name for name, module in cast(nn.Module, adapter.model).named_modules()}
+    for site in adapter.sites()[: len(adapter.order)]:  # those of the first block
         consumer = adapter.consumer(site)
-        lacking = [item.rows for item in adapter.producers(site) if item.module.bias is None]
+        _, filled = bias_switch(adapter, site.kind)
+        lacking = [item.rows for item in adapter.producers(site) if names[item.module] in filled]
         repaired = consumer.bias is None
         found[site.kind] = KindFacts(
             units=site.units,
@@ -104,7 +108,7 @@ def kind_facts(adapter: Adapter) -> dict[SiteKind, KindFacts]:
             group=site.group,
             bundle_parameters=adapter.bundle_parameters(site),
             bias_fixed=consumer.out_features if repaired else 0,
-            bias_per_bundle=sum(lacking) if repaired else 0,
+            bias_per_bundle=sum(lacking),
             outputs=consumer.out_features,
             layers=list(range(len(adapter.layers))),
         )

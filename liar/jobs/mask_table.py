@@ -127,5 +127,5 @@ def repair_steps(
             repairs[name][site] = ConsumerParameters.install_of(consumer, decision.solutions[name])
             errors[name].append(error)
         shrink(adapter, site, decision.bundles, repairs[reconstructions[0]][site])
-    adapter.after_surgery(sites)
+    adapter.after_surgery()
     return repairs, errors

@@ -36,9 +36,11 @@ from liar.jobs.stages.stage import Events
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
+from liar.models.families import note_of
 from liar.models.heads import check_gradients
 from liar.models.loaded import LoadedModel, model_info, parameter_count, working_copy
 from liar.models.quantize import check_quantizable
+from liar.models.self_check import check_walk
 from liar.models.variants import Variants
 from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
@@ -154,8 +156,9 @@ class _Run:
         info = model_info(loaded)
         blocks_before = parameter_count(loaded.adapter.layers)
         yield Loaded(info)
-        for note in order_notes(loaded, self.spec):
-            yield self.measures.warn(note)
+        for note in [note_of(loaded.adapter), *order_notes(loaded, self.spec)]:
+            if note is not None:
+                yield self.measures.warn(note)
 
         text = self.calibration.text if self.calibration else None
         batches: list[Batch] = []
@@ -178,6 +181,8 @@ class _Run:
             yield from self._measure("dense")
         for stage in stages:
             yield from stage.events()
+        with watch.stage("prune"):
+            check_walk(loaded.adapter)
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),

@@ -1,4 +1,4 @@
-"""Loading a model by name: a demo model, a local folder, or any hub id of a supported family, with or without @revision.
+"""Loading a model by name: a demo model, a local folder, or any hub id, with or without @revision.
 
 >>> from transformers import ByT5Tokenizer, LlamaConfig, LlamaForCausalLM
 >>> sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -26,6 +26,7 @@ from liar.loading.weights import explained, load_classifier, load_network, regis
 from liar.models.families import adapt
 from liar.models.heads import architecture_for, head_of, task_for
 from liar.models.loaded import LoadedModel
+from liar.models.self_check import check_once
 from liar.presets import DEMO, PRESETS, Preset, meant, preset_of
 from liar.runtime.memory import PlannedWork
 from liar.runtime.placement import choose_device, choose_dtype
@@ -57,7 +58,8 @@ def load_model(
     for ``work``, by default a run with default choices and no backward pass; if it takes gradients that cannot be
     computed, the model is refused before its weights are read.
 
-    The checkpoint's head is kept; one that cannot be kept is an error. Raises :class:`ModelNotFoundError`,
+    The checkpoint's head is kept; one that cannot be kept is an error, and so is a model that does not run as its family does
+    (:mod:`liar.models.self_check`). Raises :class:`ModelNotFoundError`,
     :class:`UnsupportedModelError`, :class:`InsufficientMemoryError` or :class:`InvalidSpecError`, and for demo models
     the errors of :func:`liar.loading.demo_bundle.fetch_demo`.
     """
@@ -81,8 +83,10 @@ def load_model(
             network = load_classifier(source, config, ADAPTERS / preset.adapter, precision, target, work)
     network.eval()
     _settle_padding(model, network, tokenizer)
+    adapter = adapt(network)
+    check_once(adapter)
     report(f"Loaded {model}", 1.0)
-    return LoadedModel(model, network, tokenizer, adapt(network), _task(config, preset))
+    return LoadedModel(model, network, tokenizer, adapter, _task(config, preset))
 
 
 def _source(model: str, preset: Preset | None, on_progress: OnProgress | None) -> Source:

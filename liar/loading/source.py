@@ -20,7 +20,7 @@ from huggingface_hub.utils import build_hf_headers, validate_repo_id  # type: ig
 from transformers import PreTrainedConfig
 
 from liar.errors import ModelNotFoundError
-from liar.models.families import family_of
+from liar.loading.supported import check_supported
 from liar.presets import meant, preset_of, split_revision
 
 PROBE_SECONDS = 8.0
@@ -184,7 +184,8 @@ def cached_folder(model: str) -> Path | None:
 def read_config(source: Source) -> dict[str, Any]:
     """The raw ``config.json``.
 
-    Raises :class:`ModelNotFoundError` if it cannot be read, :class:`UnsupportedModelError` for an unknown family.
+    Raises :class:`ModelNotFoundError` if it cannot be read, :class:`UnsupportedModelError` for a kind of model
+    that cannot be pruned.
     """
     try:
         config, _ = PreTrainedConfig.get_config_dict(source.path, **source.options)
@@ -194,5 +195,5 @@ def read_config(source: Source) -> dict[str, Any]:
         raise ModelNotFoundError(
             f"{source.name!r} has no readable config.json; name a folder or hub id of a transformers model."
         )
-    family_of(config.get("model_type"))
+    check_supported(config)
     return config

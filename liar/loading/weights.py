@@ -42,6 +42,8 @@ _ALIGNMENT = 64
 _UNUSED = re.compile(r"^pooler\.|(position_ids|inv_freq)$")
 """Weights that no head needs: old checkpoints have an unused pooler and computed tables."""
 
+_WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.ckpt*")
+
 _AUTO_CLASSES: Mapping[Head, Any] = {
     "none": AutoModel,
     "causal-lm": AutoModelForCausalLM,
@@ -208,6 +210,10 @@ def explained(source: Source) -> Iterator[None]:
     except SafetensorError as error:
         raise ModelNotFoundError(f"The weights of {source.name!r} are damaged; download or save them again.") from error
     except OSError as error:
+        if source.local_only and not any(any(Path(source.path).glob(pattern)) for pattern in _WEIGHT_FILES):
+            raise ModelNotFoundError(
+                f"{source.name!r} has a config and no weights; add its safetensors, or name the folder or id that has them."
+            ) from error
         if SAFE_WEIGHTS_NAME in str(error):  # a missing shard has a longer name
             converted = conversion_of(source)
             way_out = (

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -24,20 +23,28 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.models.heads import head_of
+from liar.models.recorder import Recorder, replaced
+from liar.models.skeleton import fit_config
 from liar.runtime.devices import Batch, execution_device, without_labels
-from liar.runtime.offload import resident
+from liar.runtime.offload import is_offloaded, resident
 from liar.sites import Site
 from liar.spec import LEFT_OUT, SiteKind, Targets
 
-_HALVES: tuple[SiteKind, ...] = ("attention", "ffn")
+_TEXT_HEADS = frozenset({"pooler", "head", "pre_classifier", "classifier"})
+"""Modules of encoders that read one token of a text, or the mean of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """A linear layer that writes a site's channels: ``rows`` output rows belong to each bundle, in bundle order."""
+    """A linear layer that writes a site's channels: ``rows`` output rows belong to each bundle, in bundle order.
+
+    The first of them is row ``offset``: one fused matrix may hold the rows of several producers.
+    """
 
     module: nn.Linear
     rows: int
+    offset: int = 0
 
 
 @dataclass(slots=True)
@@ -67,8 +74,25 @@ class Adapter(ABC):
     """Values of ``config.model_type`` that this adapter supports."""
     layers_path: ClassVar[str]
     """Path of the list of blocks below the base model: ``layers`` or ``encoder.layer``."""
+    order: ClassVar[tuple[SiteKind, ...]] = ("attention", "ffn")
+    """The halves of a block, in the order of the computation."""
+    prunable: ClassVar[Targets] = "both"
+    """What can be pruned: both kinds, or "ffn" for neurons alone."""
+    why_no_heads: ClassVar[str] = ""
+    """Of a family whose heads cannot be pruned: why, for a sentence."""
+    loses_blocks: ClassVar[bool] = False
+    """Whether whole blocks can go: whether each only adds to the residual stream what its consumers give."""
+    gives_tuple: ClassVar[bool] = False
+    """Whether a block returns a tuple that begins with the hidden states."""
+    streams: ClassVar[bool] = True
+    """Whether a model can be streamed: whether every weight is read by the forward of the module that holds it."""
+    width_field: ClassVar[str] = "intermediate_size"
+    """Field of the config with the number of neurons."""
 
     def __init__(self, model: PreTrainedModel) -> None:
+        """Raises :class:`UnsupportedModelError` for a streamed model of a family that cannot be streamed."""
+        if not self.streams and is_offloaded(model):
+            raise UnsupportedModelError(f"A {self.family} cannot be streamed; choose a device that holds it.")
         self.model = model
         self.config = model.config
 
@@ -99,16 +123,21 @@ class Adapter(ABC):
     def producers(self, site: Site) -> list[Producer]:
         """The linear layers that write the site's channels."""
 
-    def sites(self, targets: Targets = "both") -> list[Site]:
-        """All sites of the chosen targets that can be pruned, in the order of the computation.
+    def sites(self, targets: Targets | None = None) -> list[Site]:
+        """All sites of the chosen targets, by default all that can be pruned, in the order of the computation.
 
-        Raises :class:`UnsupportedModelError` for a model that is already quantized: its weights cannot be re-solved.
+        Raises :class:`UnsupportedModelError` for a model that is already quantized, whose weights cannot be re-solved, and for
+        heads of a family whose heads cannot go.
         """
+        if self.prunable == "ffn" and targets in ("both", "heads"):
+            raise UnsupportedModelError(
+                f"The heads of a {self.family} cannot go, because {self.why_no_heads}; choose neurons."
+            )
         if getattr(self.config, "quantization_config", None) is not None:
             raise UnsupportedModelError(
                 "This model is quantised already; prune the one it was made from, and quantise what is left of it."
             )
-        return self.layout(targets)
+        return self.layout(targets or self.prunable)
 
     def layout(self, targets: Targets = "both") -> list[Site]:
         """Sites of the chosen targets, also of a model that cannot be pruned."""
@@ -117,7 +146,7 @@ class Adapter(ABC):
 
     def halves(self, layer: int) -> Iterator[Site]:
         """The two sites of a block, in the order of the computation."""
-        return (self.site(layer, kind) for kind in _HALVES)
+        return (self.site(layer, kind) for kind in self.order)
 
     @property
     def widest(self) -> int:
@@ -132,8 +161,12 @@ class Adapter(ABC):
         return count
 
     def first_token_linears(self) -> list[nn.Linear]:
-        """Linear layers that read only one token of each text; none by default."""
-        return []
+        """Linear layers that read only one token of each text: those of the head of an encoder that classifies texts."""
+        if head_of([type(self.model).__name__]) not in ("none", "sequence-classification"):
+            return []
+        modules = cast(nn.Module, self.model).named_modules()
+        heads = [module for name, module in modules if not _TEXT_HEADS.isdisjoint(name.split("."))]
+        return [module for module in heads if isinstance(module, nn.Linear)]
 
     def last_norm(self) -> nn.Module | None:
         """The norm between the last block and the head, whose parameters scale what the head reads; none by default."""
@@ -170,9 +203,14 @@ class Adapter(ABC):
     def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Add the consumer's output to the residual stream.
 
-        Returns the sum of residual and output before any normalisation (errors are relative to it) and the next hidden
-        states; in a pre-norm family both are the same tensor.
+        Returns the sum that the output enters as it is, before any norm (errors are relative to it; the output alone if a norm
+        reads it), and the next hidden states; in a pre-norm family both are the same tensor.
         """
+
+    @property
+    def multiplier(self) -> float:
+        """Factor of what a consumer gives in the residual stream, of a family that :attr:`loses_blocks`."""
+        return 1.0
 
     @torch.no_grad()
     def read(self, site: Site, stream: Stream) -> Tensor:
@@ -199,7 +237,7 @@ class Adapter(ABC):
         """
         device = execution_device(self.model)
         inputs = {name: tensor.to(device) for name, tensor in without_labels(batch).items()}
-        recorders = [_Recorder(layer) for layer in self.layers]
+        recorders = [Recorder(layer, self.gives_tuple) for layer in self.layers]
         path, _, name = self.layers_path.rpartition(".")
         with replaced(self.base.get_submodule(path), name, nn.ModuleList(recorders)):
             self.base(**inputs, use_cache=False)  # a cache would hold keys and values of all layers and batches
@@ -210,22 +248,39 @@ class Adapter(ABC):
 
     # -- surgery ------------------------------------------------------------------------------------------------
 
-    def after_surgery(self, sites: list[Site]) -> None:
-        """Update the config and size attributes after ``sites`` were shrunk; nothing to do by default."""
+    def after_surgery(self) -> None:
+        """Update the config after sites were shrunk, where it can express their sizes."""
+        fit_config(self)
 
     def check_blocks(self) -> None:
-        """Raise :class:`UnsupportedModelError` if whole blocks cannot be removed: by default they cannot.
+        """Raise :class:`UnsupportedModelError` if whole blocks cannot be removed.
 
-        Behind a norm of the sum of residual and output, the consumer before cannot add what the blocks did.
+        If a norm reads what a block adds, or the sum, the consumer before cannot add what the blocks did.
         """
-        raise UnsupportedModelError(
-            f"Whole layers of a {self.family} cannot go, because each normalises the sum that it writes, so that no weight "
-            "before it can replace it; choose neurons or heads."
-        )
+        if not self.loses_blocks:
+            raise UnsupportedModelError(
+                f"Whole layers of a {self.family} cannot go, because each normalises the sum that it writes or what it adds, "
+                "so that no weight before it can replace it; choose neurons or heads."
+            )
 
     def remove_blocks(self, blocks: range) -> None:
-        """Remove whole ``blocks`` and update the config; only for families that pass :meth:`check_blocks`."""
-        raise NotImplementedError
+        """Remove whole ``blocks``; only for families that pass :meth:`check_blocks`.
+
+        The result has the config of its family with fewer layers; a bias of the patch may make it ragged all the same.
+        """
+        config: Any = self.config
+        for name, values in list(vars(config).items()):
+            # Lists of token ids may be as long by chance.
+            if isinstance(values, list) and len(values) == len(self.layers) and "token_id" not in name:
+                setattr(config, name, [value for layer, value in enumerate(values) if layer not in blocks])
+        path, _, name = self.layers_path.rpartition(".")
+        left = nn.ModuleList(block for layer, block in enumerate(self.layers) if layer not in blocks)
+        setattr(self.base.get_submodule(path), name, left)
+        for layer, block in enumerate(self.layers):
+            for module in block.modules():
+                if hasattr(module, "layer_idx"):
+                    module.layer_idx = layer  # type: ignore[assignment]  # its place in the cache of keys and values
+        config.num_hidden_layers = len(self.layers)
 
     def keep_units(self, site: Site, bundles: Tensor) -> None:
         """Update what the site's modules know of their units, such as head counts, once only ``bundles`` are left.
@@ -242,38 +297,3 @@ class Adapter(ABC):
                 raise NonFiniteError(
                     f"A weight of {site.name} holds NaN or Inf; download the model again or repair that layer first."
                 )
-
-
-class _Recorder(nn.Module):
-    """Replacement for a block: records the arguments of its call and returns the hidden states unchanged."""
-
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        object.__setattr__(self, "_block", block)  # not a submodule, so its parameters are not moved or counted
-        self.hidden: Tensor | None = None
-        self.context: dict[str, Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_block"], name)  # a recorder has no parameters or modules of its own
-
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        self.hidden = hidden_states
-        # Families pass the mask by position (BERT) or by name (LLaMA).
-        self.context = {**kwargs, "attention_mask": args[0] if args else kwargs.get("attention_mask")}
-        return hidden_states
-
-
-def bypassed(parent: nn.Module, name: str) -> AbstractContextManager[None]:
-    """Replace ``parent.name`` by an identity inside the context."""
-    return replaced(parent, name, nn.Identity())
-
-
-@contextmanager
-def replaced(parent: nn.Module, name: str, module: nn.Module) -> Iterator[None]:
-    """Replace ``parent.name`` by ``module`` inside the context."""
-    original = getattr(parent, name)
-    setattr(parent, name, module)
-    try:
-        yield
-    finally:
-        setattr(parent, name, original)

@@ -26,6 +26,7 @@ Head = Literal[
 
 _ENDINGS: Mapping[str, Head] = {
     "ForCausalLM": "causal-lm",
+    "GPT2LMHeadModel": "causal-lm",
     "ForSequenceClassification": "sequence-classification",
     "ForTokenClassification": "token-classification",
     "ForQuestionAnswering": "question-answering",
@@ -57,7 +58,7 @@ def head_of(architectures: Sequence[str]) -> Head:
     for name in architectures:
         for ending, head in _ENDINGS.items():
             # BertLMHeadModel ends like a model without a head, but has one.
-            if name.endswith(ending) and not name.endswith("LMHeadModel"):
+            if name.endswith(ending) and not (ending == "Model" and name.endswith("LMHeadModel")):
                 return head
     known = ", ".join(ending for ending in _ENDINGS if ending.startswith("For"))
     raise UnsupportedModelError(

@@ -68,7 +68,13 @@ def check_quantizable(loaded: LoadedModel) -> None:
         raise InvalidSpecError(
             "A streamed model cannot be quantised; take a device that holds it, or leave its weights as they are."
         )
-    sizes = [linear.weight.numel() for linear in _linears(loaded.adapter)]
+    linears = _linears(loaded.adapter)
+    if any(type(linear) is not nn.Linear for linear in linears):
+        raise InvalidSpecError(
+            f"A {loaded.adapter.family} keeps its weights in layers of another kind, so that no loader would read them "
+            "quantised; leave its weights as they are."
+        )
+    sizes = [linear.weight.numel() for linear in linears]
     needed = sum(sizes) + _WORKING_COPIES * 4 * max(sizes)
     free = free_bytes(next(loaded.model.parameters()).device)
     if needed > free:

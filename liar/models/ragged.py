@@ -6,6 +6,7 @@ The config has the fields of its family and two more for the linear layers of an
 * ``attributes``: name of a module -> its size attributes, such as the head count.
 """
 
+from copy import copy
 from typing import Any
 
 from torch import nn
@@ -31,13 +32,21 @@ def ragged(config_class: Any, model_class: Any) -> tuple[Any, Any]:
                 config.__class__ = ours
             for name, (out_features, in_features, bias) in config.linears.items():
                 parent, _, child = name.rpartition(".")
-                linear = nn.Linear(in_features, out_features, bias=bias)
+                plain = self.get_submodule(name)
+                if isinstance(plain, nn.Linear):
+                    linear = nn.Linear(in_features, out_features, bias=bias)
+                else:  # the Conv1D of a GPT-2
+                    linear = type(plain)(out_features, in_features)
                 setattr(self.get_submodule(parent), child, linear)
             for name, numbers in config.attributes.items():
                 for attribute, number in numbers.items():
-                    if type(getattr(self.get_submodule(name), attribute)) is not int or type(number) is not int:
+                    owner, path = self.get_submodule(name), attribute
+                    if path.startswith("config."):  # the module reads it from its config, which it shares with others
+                        owner.config, path = copy(owner.config), path.removeprefix("config.")
+                        owner = owner.config
+                    if type(getattr(owner, path)) is not int or type(number) is not int:
                         raise ValueError(f"{name}.{attribute} is no number of this model")
-                    setattr(self.get_submodule(name), attribute, number)
+                    setattr(owner, path, number)
 
     Config.__name__ = f"Ragged{config_class.__name__}"
     Model.__name__ = f"Ragged{model_class.__name__}"

@@ -1,7 +1,8 @@
 """Whether an adapter runs a model as the model runs itself: its walk over the blocks against the model's own forward.
 
-The algorithms run a model block by block, in halves. A family whose blocks do something that its adapter does not know, such as
-a scaled residual, would be pruned and repaired for another model than the one that is saved.
+The algorithms run a model block by block, in halves. A model whose blocks do something that its adapter does not know, such as
+scaling what they add, would be pruned and repaired for another model than the one that is saved. So the two are compared when a
+model is loaded, once for a config on this machine, after surgery, and with what a saved checkpoint gives.
 
 >>> from liar import load_model
 >>> from liar.models.self_check import largest_difference
@@ -11,17 +12,23 @@ True
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from liar.errors import UnsupportedModelError
+from liar.errors import LiarError, UnsupportedModelError
+from liar.files import cache_folder
 from liar.models.adapter import Adapter
-from liar.runtime.devices import Batch, without_labels
-from liar.runtime.offload import resident
+from liar.runtime.devices import Batch, execution_device, without_labels
+from liar.runtime.offload import is_offloaded, resident
 
 TOLERANCES = {torch.float64: 1e-4, torch.float32: 1e-4}
 """Largest relative difference of the hidden states behind a block, by the number format of the weights."""
@@ -29,70 +36,132 @@ TOLERANCES = {torch.float64: 1e-4, torch.float32: 1e-4}
 _COARSE = 0.02
 """The same of formats with fewer bits, in which sums in another order differ."""
 
-_SEQUENCES, _LENGTH, _PADDED = 2, 12, 4
+_ROUNDED = 0.25
+"""The same of a checkpoint in another format than the model in memory: a wrong one differs by about 1."""
+
+_SEQUENCES, _LENGTH = 2, 12
+
+_WAY_OUT = "choose other targets, or write a family for it, see docs/extending.md."
 
 
-def check_walk(adapter: Adapter) -> None:
-    """Raise :class:`UnsupportedModelError` if the walk differs from the model's own forward, with or without padding."""
-    tolerance = TOLERANCES.get(next(adapter.model.parameters()).dtype, _COARSE)
-    for padded in (0, _PADDED):
-        for layer, difference in enumerate(differences(adapter, padded)):
-            if not difference <= tolerance:
+def check_walk(adapter: Adapter) -> bool:
+    """Compare walk and forward, with and without padding; whether there was anything to compare.
+
+    There is not if the hidden states hold NaN or Inf, which has sentences of its own. A streamed model is compared with padding
+    alone: each comparison reads all of its weights twice. Raises :class:`UnsupportedModelError` that names the layer.
+    """
+    tolerance, what = _tolerance(adapter.model), f"this model of type {adapter.config.model_type!r}"
+    for padded in (True,) if is_offloaded(adapter.model) else (False, True):
+        try:
+            found = list(differences(adapter, padded=padded))
+        except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:160]
+            raise UnsupportedModelError(
+                f"The blocks of {what} do not run as those of a {adapter.family} ({reason}); {_WAY_OUT}"
+            ) from error
+        if None in found:
+            return False
+        for layer, difference in enumerate(found):
+            if difference is not None and difference > tolerance:
                 raise UnsupportedModelError(
-                    f"Behind layer {layer} this model of type {adapter.config.model_type!r} differs from what its blocks, run "
-                    f"as those of a {adapter.family}, give: by {difference:.2g} of its hidden states, where {tolerance:g} is "
-                    "rounding. It needs a family of its own: docs/extending.md."
+                    f"Behind layer {layer} {what} differs from what its blocks give, run as those of a {adapter.family}: by "
+                    f"{difference:.2g} of its hidden states, where {tolerance:g} may be rounding; {_WAY_OUT}"
                 )
+    return True
+
+
+def check_once(adapter: Adapter) -> None:
+    """:func:`check_walk` of a loaded model, unless one of the same config has passed on this machine.
+
+    Raises :class:`UnsupportedModelError`.
+    """
+    marker = cache_folder() / "checked" / _key(adapter.model)
+    if marker.exists() or not check_walk(adapter):
+        return
+    with suppress(OSError):  # without a place to remember it, the next load checks again
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+
+
+def check_saved(adapter: Adapter, saved: PreTrainedModel, folder: Path) -> None:
+    """Compare the walk over a model in memory with the forward of its checkpoint in ``folder``, loaded as ``saved``.
+
+    Raises :class:`LiarError` that names the layer.
+    """
+    same = adapter.model.dtype == saved.dtype and not getattr(saved.config, "quantization_config", None)
+    tolerance = _tolerance(saved) if same else _ROUNDED
+    for layer, difference in enumerate(differences(adapter, saved, padded=True)):
+        if difference is not None and difference > tolerance:
+            raise LiarError(
+                f"The checkpoint {folder} would not be the model in memory: behind layer {layer} it differs by "
+                f"{difference:.2g} of the hidden states, where {tolerance:g} may be rounding; please report its type."
+            )
 
 
 def largest_difference(adapter: Adapter) -> float:
-    """The largest of :func:`differences`, with and without padding."""
-    return max(difference for padded in (0, _PADDED) for difference in differences(adapter, padded))
+    """The largest of :func:`differences`, with and without padding; NaN if there is nothing to compare."""
+    found = [each for padded in (False, True) for each in differences(adapter, padded=padded)]
+    return max((each for each in found if each is not None), default=float("nan"))
 
 
 @torch.no_grad()
-def differences(adapter: Adapter, padded: int) -> list[float]:
-    """Norm of the difference between walk and forward behind each block, as a share of that of the forward, at the real tokens.
+def differences(adapter: Adapter, own: PreTrainedModel | None = None, *, padded: bool) -> Iterator[float | None]:
+    """Norm of the difference between the walk and the forward of ``own`` behind each block, as a share of the forward's norm.
 
-    Two sequences of random tokens, of which the second ends in ``padded`` tokens of padding.
+    ``own`` is by default the adapter's model. Of the real tokens of two sequences of random tokens; if ``padded``, a third of
+    the second is padding. None if the forward is not finite there.
     """
+    own = own or adapter.model
     batch = _batch(adapter, padded)
-    with _recorded(adapter) as outputs:
-        adapter.base(**without_labels(batch), use_cache=False)
+    with _recorded(adapter, own) as outputs:
+        device = execution_device(own)
+        own.base_model(**{name: tensor.to(device) for name, tensor in without_labels(batch).items()}, use_cache=False)
     stream = adapter.embed(batch)
-    found = []
-    for layer, own in enumerate(outputs):
+    for layer, theirs in enumerate(outputs):
         with resident(adapter.layers[layer]):
             for site in adapter.halves(layer):
                 adapter.advance(site, stream)
-        ours, theirs = stream.real(stream.hidden).double(), stream.real(own).double()
-        found.append(float((ours - theirs).norm() / theirs.norm()))
-    return found
+        ours = stream.real(stream.hidden).double()
+        wanted = stream.real(theirs.to(ours.device)).double()
+        error = (ours - wanted).norm() / wanted.norm()
+        yield float(error) if bool(torch.isfinite(wanted).all()) else None
 
 
-def _batch(adapter: Adapter, padded: int) -> Batch:
+def _batch(adapter: Adapter, padded: bool) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    embeddings = adapter.model.get_input_embeddings()
-    size = (_SEQUENCES, _LENGTH)
+    vocabulary = int(adapter.config.vocab_size)
+    length = min(_LENGTH, max(3, int(getattr(adapter.config, "max_position_embeddings", None) or _LENGTH) - 4))
+    size = (_SEQUENCES, length)
     # the first ids are special tokens in most vocabularies, and some models place a text by its padding id
-    ids = torch.randint(min(10, embeddings.num_embeddings - 1), embeddings.num_embeddings, size, generator=generator)
+    ids = torch.randint(min(10, vocabulary - 1), vocabulary, size, generator=generator)
     mask = torch.ones(size, dtype=torch.long)
     if padded:
-        mask[1, -padded:] = 0
-        ids[1, -padded:] = adapter.config.pad_token_id or 0
-    device = embeddings.weight.device
-    return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        mask[1, -(length // 3) :] = 0
+        ids[1, -(length // 3) :] = adapter.config.pad_token_id or 0
+    return {"input_ids": ids, "attention_mask": mask}
 
 
 @contextmanager
-def _recorded(adapter: Adapter) -> Iterator[list[Tensor]]:
-    """The hidden states behind each block, in the order of the blocks, of a forward inside the context."""
+def _recorded(adapter: Adapter, own: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """The hidden states behind each block, in the order of the blocks, of a forward of ``own`` inside the context."""
     outputs: list[Tensor] = []
 
     def record(_module: nn.Module, _arguments: Any, output: Any) -> None:
         outputs.append(output[0] if isinstance(output, tuple) else output)
 
     with ExitStack() as stack:
-        for block in adapter.layers:
+        for block in cast(nn.ModuleList, own.base_model.get_submodule(adapter.layers_path)):
             stack.callback(block.register_forward_hook(record).remove)
         yield outputs
+
+
+def _tolerance(model: PreTrainedModel) -> float:
+    return TOLERANCES.get(model.dtype, _COARSE)
+
+
+def _key(model: PreTrainedModel) -> str:
+    """Digest of what decides how the blocks run: config, classes, number format, and the versions of the code."""
+    code = [version(package) for package in ("liar", "torch", "transformers")]
+    known = {name: value for name, value in model.config.to_dict().items() if name not in ("_name_or_path", "id2label")}
+    facts = [known, type(model).__qualname__, str(model.dtype), model.config._attn_implementation, code]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

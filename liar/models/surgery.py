@@ -57,9 +57,12 @@ def shrink(adapter: Adapter, site: Site, bundles: Tensor, parameters: ConsumerPa
     """
     device = adapter.consumer(site).weight.device
     bundles = bundles.to(device)
-    for producer in adapter.producers(site):
-        rows = members(bundles, producer.rows)
-        linear = producer.module
+    producers = adapter.producers(site)
+    for linear in dict.fromkeys(producer.module for producer in producers):
+        kept = [
+            members(bundles, producer.rows) + producer.offset for producer in producers if producer.module is linear
+        ]
+        rows = torch.cat(kept)
         linear.weight = _parameter(linear.weight[rows])
         if linear.bias is not None:
             linear.bias = _parameter(linear.bias[rows])

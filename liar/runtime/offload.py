@@ -68,10 +68,13 @@ def fingerprint(model: nn.Module, *, whole: bool = False) -> str:
     return found.hexdigest()
 
 
-def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int) -> None:
-    """Call ``save_pretrained``, also for a streamed model, whose weights are fetched shard by shard."""
+def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int, *, as_published: bool = True) -> None:
+    """Call ``save_pretrained``, also for a streamed model, whose weights are fetched shard by shard.
+
+    ``as_published``: under the names that checkpoints of the type have, which transformers may map to those of the modules.
+    """
     if not is_offloaded(model):
-        model.save_pretrained(folder, max_shard_size=shard_bytes)
+        model.save_pretrained(folder, max_shard_size=shard_bytes, save_original_format=as_published)
         return
     # Modules that share an offloaded weight have separate placeholders, so transformers cannot detect the sharing.
     state = {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}
@@ -79,7 +82,9 @@ def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int) -> None
     model.hf_device_map = had or {"": "cpu"}  # type: ignore[assignment]  # makes transformers fetch the weights
     try:
         with warnings.catch_warnings(action="ignore"):  # about shards that must fit into memory
-            model.save_pretrained(folder, max_shard_size=shard_bytes, state_dict=state)
+            model.save_pretrained(
+                folder, max_shard_size=shard_bytes, state_dict=state, save_original_format=as_published
+            )
     finally:
         if had is None:
             del model.hf_device_map

@@ -5,6 +5,7 @@
 folder then contains a short modelling file and loads with ``trust_remote_code=True``.
 
 >>> from pathlib import Path
+from tempfile import TemporaryDirectory
 >>> from liar import load_model, save_model
 >>> saved = save_model(load_model("tiny"), Path("copy"))
 >>> saved.form, saved.precision
@@ -15,32 +16,33 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import torch
-from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 
 from liar.errors import InvalidSpecError, ModelNotFoundError
 from liar.files import whole_folder
 from liar.loading.catalog import folder_of
 from liar.loading.notices import copy_notices
-from liar.loading.source import weight_bytes
-from liar.loading.weights import auto_class
+from liar.loading.source import Source, read_config, weight_bytes
+from liar.loading.weights import auto_class, explained, load_network, register_ragged
 from liar.models import ragged
 from liar.models.loaded import LoadedModel
 from liar.models.quantize import is_quantized
+from liar.models.self_check import check_saved
+from liar.models.skeleton import Sizes, model_class, sizes_of
 from liar.report.export import as_json
 from liar.results import RunResult
+from liar.runtime.memory import PlannedWork
 from liar.runtime.offload import save_weights
-from liar.runtime.placement import choose_dtype
+from liar.runtime.placement import choose_dtype, free_bytes
 from liar.runtime.quiet import quiet_transformers
 from liar.save.model_card import model_card
 
@@ -51,6 +53,9 @@ CARD_FILE = "README.md"
 MODELLING = "modeling_liar"
 
 SHARD_BYTES = 5_000_000_000
+
+_ROOM = 2
+"""Free memory that loading the checkpoint to check it leaves untouched, at least, in its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,40 +82,6 @@ class Saved:
         )
 
 
-def _sizes_of(model: PreTrainedModel) -> dict[str, Mapping[str, object]]:
-    """Differences between ``model`` and the one its config would build, as :mod:`liar.models.ragged` reads them; both are
-    empty for a stock model. It is compared with a skeleton, for which no weight is allocated.
-    """
-    family = _family(model)
-    with init_empty_weights():
-        skeleton = family(family.config_class.from_dict(model.config.to_dict()))
-    linears: dict[str, tuple[int, int, bool]] = {}
-    attributes: dict[str, dict[str, int]] = {}
-    for name, module in cast(nn.Module, model).named_modules():
-        plain = cast(nn.Module, skeleton).get_submodule(name)
-        if isinstance(module, nn.Linear):
-            found, expected = (
-                (linear.out_features, linear.in_features, linear.bias is not None)
-                for linear in (module, cast(Any, plain))
-            )
-            if found != expected:
-                linears[name] = found
-            continue
-        changed = {
-            key: value
-            for key, value in vars(module).items()
-            if type(value) is int and vars(plain).get(key) not in (value, None)
-        }
-        if changed:
-            attributes[name] = changed
-    return {"linears": linears, "attributes": attributes}
-
-
-def _family(model: PreTrainedModel) -> Any:
-    """The family's own model class, also for a model loaded from a ragged checkpoint."""
-    return type(model).__mro__[1] if str(model.config.model_type).startswith(ragged.PREFIX) else type(model)
-
-
 def save_model(
     loaded: LoadedModel,
     folder: Path,
@@ -124,22 +95,25 @@ def save_model(
     Licence and notice files of the base model are copied (:mod:`liar.loading.notices`).
     Weights are cast to ``dtype`` ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``,
     unless a single weight is. Raises :class:`StorageError` if the folder exists or cannot be written,
-    :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights.
+    :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights, and :class:`LiarError` if the
+    checkpoint is not the model in memory (:mod:`liar.models.self_check`).
     """
     quantized = is_quantized(loaded.model)
     if quantized and dtype != "auto":
         raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
     wanted = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
     precision = str(wanted).removeprefix("torch.")
-    sizes, loader = _sizes_of(loaded.model), str(auto_class([_family(loaded.model).__name__]).__name__)
-    form: Form = "ragged" if any(sizes.values()) else "stock"
+    sizes, loader = sizes_of(loaded.model), str(auto_class([model_class(loaded.model).__name__]).__name__)
+    form: Form = "ragged" if sizes.any else "stock"
     with whole_folder(folder) as partial:
         with quiet_transformers():
-            save_weights(loaded.model, partial, shard_bytes)
+            # Of a type of ours transformers knows no mapping of names.
+            save_weights(loaded.model, partial, shard_bytes, as_published=form == "stock")
             _save_tokenizer(loaded.tokenizer, partial)
         if wanted != loaded.model.dtype:
             _cast_weights(partial, wanted)
         _write_sizes(partial, loaded.model, sizes, loader, precision)
+        _check(loaded, partial, folder)
         base = folder_of(loaded.id)
         notices = copy_notices(base, partial) if base is not None else []
         if result is not None:
@@ -147,6 +121,22 @@ def save_model(
             card = model_card(result, loader, trust=form == "ragged", quantized=quantized, notices=notices)
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
     return Saved(folder, form, weight_bytes(folder), loader, "int8" if quantized else precision)
+
+
+def _check(loaded: LoadedModel, written: Path, folder: Path) -> None:
+    """Load what was written and compare it with the model in memory; raises :class:`LiarError` if they differ.
+
+    Where memory is short it is read block by block.
+    """
+    source = Source(str(written), local_only=True)
+    register_ragged(str(read_config(source)["model_type"]))
+    with quiet_transformers(), TemporaryDirectory() as scratch, explained(source):
+        config = AutoConfig.from_pretrained(written)
+        dtype, host = getattr(torch, str(config.dtype).removeprefix("torch.")), torch.device("cpu")
+        is_short = loaded.adapter.streams and _ROOM * weight_bytes(written) > free_bytes(host)
+        streamed = Path(scratch) if is_short and not is_quantized(loaded.model) else None
+        again = load_network(source, config, dtype, host, streamed, PlannedWork(prunes=False))
+        check_saved(loaded.adapter, again.eval(), folder)
 
 
 def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -192,11 +182,9 @@ def check_checkpoint(folder: Path) -> None:
         ) from error
 
 
-def _write_sizes(
-    folder: Path, model: PreTrainedModel, sizes: Mapping[str, object], loader: str, precision: str
-) -> None:
+def _write_sizes(folder: Path, model: PreTrainedModel, sizes: Sizes, loader: str, precision: str) -> None:
     """Edit the config that transformers wrote to fit the form; for a ragged one write the modelling file too."""
-    family = _family(model)
+    family = model_class(model)
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     for name in ("auto_map", "linears", "attributes"):
@@ -206,14 +194,14 @@ def _write_sizes(
         "architectures": [family.__name__],
         "dtype": precision,
     }
-    if any(sizes.values()):
+    if sizes.any:
         names = [family.config_class.__name__, family.__name__]
         ours = [f"Ragged{name}" for name in names]
         config |= {
             "model_type": ragged.PREFIX + family.config_class.model_type,
             "architectures": [ours[1]],
             "auto_map": {"AutoConfig": f"{MODELLING}.{ours[0]}", loader: f"{MODELLING}.{ours[1]}"},
-            **sizes,
+            **sizes.as_dict(),
         }
         imports = "from torch import nn\n"
         source = inspect.getsource(ragged).replace(imports, f"{imports}from transformers import {', '.join(names)}\n")

@@ -70,7 +70,7 @@ def test_a_layer_is_off_by_half_a_step_for_each_input_at_most(seed: int, spread:
     assert (difference <= bound + 1e-5 * (exact + 1)).all()
 
 
-@pytest.mark.parametrize("family", families.BUILDERS)
+@pytest.mark.parametrize("family", [name for name in families.BUILDERS if name != "gpt2"])
 def test_every_family_computes_with_rounded_weights_and_stays_as_it_was(family: str) -> None:
     model = loaded(family)
     before = {name: (id(tensor), tensor.clone()) for name, tensor in model.model.state_dict(keep_vars=True).items()}
@@ -254,3 +254,9 @@ def test_an_int8_copy_is_compared_with_what_it_was_made_from() -> None:
     assert found.pruned.macs_per_token == found.dense.macs_per_token
     assert found.pruned.widths == found.dense.widths
     assert found.pruned.bytes_in_memory < found.dense.bytes_in_memory
+
+
+def test_a_gpt2_is_not_rounded() -> None:
+    """Its Conv1D would not load as a rounded linear layer."""
+    with pytest.raises(InvalidSpecError, match=r"A gpt2 keeps .* leave its weights as they are\."):
+        quantized(loaded("gpt2"))

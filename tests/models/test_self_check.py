@@ -16,7 +16,7 @@ from tests.families import BUILDERS, build
 @pytest.mark.parametrize("name", BUILDERS)
 def test_the_walk_of_each_family_is_its_forward(name: str) -> None:
     adapter = adapt(build(name))
-    check_walk(adapter)
+    assert check_walk(adapter)
     assert largest_difference(adapter) < 1e-12
 
 
@@ -24,9 +24,13 @@ def test_a_residual_that_is_scaled_is_refused_by_layer() -> None:
     model = build("llama")
     block: Any = model.model.layers[1]
     block.register_forward_hook(lambda _module, _arguments, output: output * 0.22)
-    with pytest.raises(UnsupportedModelError, match=r"Behind layer 1 .* by .* where 0.0001 is rounding"):
+    with pytest.raises(UnsupportedModelError, match=r"Behind layer 1 .* by .* where 0.0001 may be rounding"):
         check_walk(adapt(model))
+
+
+def test_a_model_that_gives_no_numbers_is_left_to_those_who_name_the_weight() -> None:
+    model = build("llama")
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight[0, 0] = torch.nan
-    with pytest.raises(UnsupportedModelError, match="Behind layer 0"):
-        check_walk(adapt(model))
+    assert not check_walk(adapt(model))
+    assert check_walk(adapt(build("llama")))

@@ -14,13 +14,13 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     BertModel,
-    GPT2Config,
     LlamaConfig,
     LlamaForCausalLM,
 )
 
 from liar.errors import LiarError, ModelNotFoundError, UnsupportedModelError
 from liar.loading.catalog import load_model
+from tests import tiny
 from tests.folders import BERT, LLAMA, change, save
 
 
@@ -29,12 +29,34 @@ def test_a_folder_without_a_model(tmp_path: Path) -> None:
         load_model(str(tmp_path), device="cpu")
 
 
-@pytest.mark.parametrize("model_type", ["gpt2", "no-such-family"])
-def test_an_unsupported_family_names_those_that_are(tmp_path: Path, model_type: str) -> None:
-    config = GPT2Config().to_dict() | {"model_type": model_type}
-    (tmp_path / "config.json").write_text(json.dumps(config, default=str))
-    with pytest.raises(UnsupportedModelError, match=r"llama.*bert"):
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (
+            {"model_type": "no-such-type"},
+            r"'no-such-type' .* unknown to the installed transformers.* update transformers",
+        ),
+        ({"model_type": "t5", "is_encoder_decoder": True}, r"'t5' .* an encoder-decoder; take a model that only"),
+        ({"model_type": "mixtral", "num_local_experts": 8}, r"'mixtral' .* a mixture of experts.* take a dense model"),
+        ({"model_type": "qwen3_moe", "num_experts": 128}, r"'qwen3_moe' .* a mixture of experts.* take a dense model"),
+        ({"model_type": "vit", "image_size": 224}, r"'vit' .* a model of images or sound; take a model of text"),
+        ({"model_type": "gemma3", "vision_config": {}, "text_config": {}}, r"'gemma3' .* save its text model alone"),
+        ({"model_type": "bert"}, r"has a config and no weights; add its safetensors"),
+        (
+            {"model_type": "gpt_neox", "num_hidden_layers": 1, "hidden_size": 16, "num_attention_heads": 2},
+            r"has not the modules",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value["model_type"]),
+)
+def test_another_kind_of_model_is_refused_in_one_sentence_with_a_way_out(
+    config: dict[str, object], sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    tiny.tokenizer(64).save_pretrained(tmp_path)
+    with pytest.raises(LiarError, match=sentence) as found:
         load_model(str(tmp_path), device="cpu")
+    assert len(str(found.value).splitlines()) == 1
 
 
 def test_pickled_weights_are_refused(tmp_path: Path) -> None:

@@ -24,8 +24,17 @@ from tests import families, tiny
 from tests.cut_models import cut, elsewhere, loaded, logits
 from tests.fakes import language_run
 
-UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock", "bert": "stock", "roberta": "stock"}
-"""Form of a uniformly pruned and repaired FFN by family; the others have no parameter for its bias and are ragged."""
+NO_FFN_BIAS = {
+    "nomic_bert",
+    "mistral",
+    "ministral",
+    "ministral3",
+    "qwen2",
+    "qwen3",
+    "qwen3_5_text",
+    "hunyuan_v1_dense",
+} | {*("stablelm", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2")}
+"""Types whose config has no switch for a bias of the FFN, so that a repaired one is ragged."""
 
 
 @pytest.mark.parametrize("family", families.BUILDERS)
@@ -43,14 +52,19 @@ UNIFORM_FFN = {"llama": "stock", "llama-tied": "stock", "llama-biased": "stock",
 def test_every_family_gives_the_same_outputs_after_loading(
     family: str, kind: str, kept: Callable[[int], int], repaired: bool, tmp_path: Path
 ) -> None:
-    model = cut(loaded(family), kind, kept, repaired=repaired)
+    dense = loaded(family)
+    if kind == "attention" and dense.adapter.prunable == "ffn":
+        pytest.skip("only its neurons can go")
+    model = cut(dense, kind, kept, repaired=repaired)
     before = logits(model)
     saved = save_model(model, tmp_path / "model")
     if kind == "ffn" and kept(0) == kept(1):
-        assert saved.form == ("stock" if not repaired else UNIFORM_FFN.get(family, "ragged"))
-    assert torch.equal(elsewhere(saved), before)
+        assert saved.form == ("ragged" if repaired and model.model.config.model_type in NO_FFN_BIAS else "stock")
+    # The Conv1D of a GPT-2 that is not cut multiplies in another order than the linear layer in its place.
+    atol = 1e-5 if family == "gpt2" else 0.0
+    torch.testing.assert_close(elsewhere(saved), before, rtol=0, atol=atol)
     again = load_model(str(saved.folder))
-    assert torch.equal(logits(again), before)
+    torch.testing.assert_close(logits(again), before, rtol=0, atol=atol)
     assert [site.units for site in again.adapter.sites()] == [site.units for site in model.adapter.sites()]
     assert saved.bytes >= sum(p.numel() * 4 for p in again.model.parameters())
     assert {path.stat().st_mode & 0o777 for path in saved.folder.iterdir()} == {0o644}, "others may read it"
@@ -103,7 +117,7 @@ def test_a_patch_with_a_bias_needs_a_config_that_knows_one(family: str, form: st
     consumer = model.adapter.consumer(site)
     install(consumer, ConsumerParameters(consumer.weight, torch.full((consumer.out_features,), 0.1)))
     model.adapter.remove_blocks(range(1, 2))
-    model.adapter.after_surgery([site])
+    model.adapter.after_surgery()
     saved = save_model(model, tmp_path / "model")
     assert saved.form == form
     assert torch.equal(elsewhere(saved), logits(model))

@@ -173,5 +173,5 @@ def cut(
             variants.park(site, ConsumerParameters.install_of(consumer, found["none"]))
         install(consumer, patched)
     adapter.remove_blocks(span.removed)
-    adapter.after_surgery([site])
+    adapter.after_surgery()
     return plain, norm_aware

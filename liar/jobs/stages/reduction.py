@@ -110,7 +110,7 @@ class Reduction(Stage):
             _shrink(adapter, visit, decision, repaired, variants)
             del decision, repaired  # before the moments of the next site are gathered
             yield pace.at("restore", "prune", done, len(sites), f"Pruned {site.name} to its stored mask")
-        adapter.after_surgery(sites)
+        adapter.after_surgery()
 
     def events(self) -> Events:
         self.edits = merge(self.spec.edits)
@@ -124,7 +124,7 @@ class Reduction(Stage):
         if message := share_warning(self.spec, candidates, kept):
             yield self._warn(message)
         yield from self._prune(kept)
-        self.adapter.after_surgery(self.sites)
+        self.adapter.after_surgery()
         del self.calibration
 
     # -- allocation ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""BERT and RoBERTa: post-norm blocks, plain FFN, one key/value head for each query head."""
+"""BERT and the encoders with its modules: post-norm blocks, plain FFN, one key/value head for each query head."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from liar.models.adapter import Adapter, Producer
-from liar.models.heads import head_of
+from liar.models.architectures import types_of
 from liar.sites import Site
 from liar.spec import SiteKind
 
 
 class BertAdapter(Adapter):
     family: ClassVar[str] = "bert"
-    model_types: ClassVar[tuple[str, ...]] = ("bert", "roberta")
+    model_types: ClassVar[tuple[str, ...]] = types_of("bert")
     layers_path: ClassVar[str] = "encoder.layer"
 
     def site(self, layer: int, kind: SiteKind) -> Site:
@@ -35,13 +35,6 @@ class BertAdapter(Adapter):
         attention = block.attention.self
         return [Producer(linear, site.unit_size) for linear in (attention.query, attention.key, attention.value)]
 
-    def first_token_linears(self) -> list[nn.Linear]:
-        if head_of([type(self.model).__name__]) not in ("none", "sequence-classification"):
-            return []
-        modules = cast(nn.Module, self.model).named_modules()
-        heads = [module for name, module in modules if {"pooler", "classifier"}.intersection(name.split("."))]
-        return [module for module in heads if isinstance(module, nn.Linear)]
-
     def consumer_input(self, site: Site, hidden: Tensor, context: Mapping[str, Any]) -> Tensor:
         block = self.block(site.layer)
         if site.kind == "ffn":
@@ -51,11 +44,6 @@ class BertAdapter(Adapter):
     def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         stream = hidden + output
         return stream, cast(Tensor, self._output(site).LayerNorm(stream))
-
-    def after_surgery(self, sites: list[Site]) -> None:
-        widths = {block.output.dense.in_features for block in map(self.block, range(len(self.layers)))}
-        if len(widths) == 1:
-            self.config.intermediate_size = widths.pop()
 
     def keep_units(self, site: Site, bundles: Tensor) -> None:
         if site.kind == "attention":
