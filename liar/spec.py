@@ -98,6 +98,7 @@ BASELINE: Mapping[str, Any] = MappingProxyType(
         "data": None,
         "edits": [],
         "quantize": "none",
+        "intercept": True,
     }
 )
 """Values, in JSON types, of the choices that a key or a stored file omits.
@@ -226,6 +227,8 @@ class PruneSpec(BaseModel):
     """Choices made by hand, see :mod:`liar.edits`."""
     quantize: Quantize = "none"
     """Measure quantized copies as well, see :mod:`liar.models.quantize`."""
+    intercept: bool = True
+    """Whether a repair may change biases; without, least-squares is solved for a weight alone."""
 
     @classmethod
     def create(cls, /, **choices: Any) -> Self:

@@ -46,7 +46,7 @@ class Start:
     """A block behind which a run may go: the ``inputs`` (real tokens, d) of the consumer at ``site`` and the residual
     ``streams`` (real tokens, width) behind it, of each batch, and the ``moments`` of the inputs.
 
-    ``reported`` are the tokens of each batch that norm-aware errors are means of.
+    ``reported`` are the tokens of each batch that norm-aware errors are means of. Without ``intercept`` patches have no bias.
     """
 
     site: Site
@@ -54,6 +54,7 @@ class Start:
     streams: list[Tensor]
     moments: Moments
     reported: list[slice | Tensor]
+    intercept: bool = True
 
     @property
     def layer(self) -> int:
@@ -62,7 +63,12 @@ class Start:
     @cached_property
     def factor(self) -> Tensor:
         """See :func:`liar.maths.patch.factor_of`; it serves runs of every length."""
-        return factor_of(self.moments, site=self.site.name)
+        return factor_of(self.fitted, site=self.site.name)
+
+    @cached_property
+    def fitted(self) -> Moments:
+        """The moments that patches are solved by."""
+        return self.moments if self.intercept else self.moments.about_zero
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,8 @@ class Span:
         """Patches of the consumer's ``weight`` (d, d_out), see :func:`liar.maths.patch.patches`."""
         methods = list(methods)
         factor = self.start.factor if "least-squares" in methods else None
-        return patches(self.start.moments, self.lost, weight, methods, factor=factor, site=self.start.site.name)
+        lost = self.lost if self.start.intercept else self.lost.about_zero(self.start.moments.mean)
+        return patches(self.start.fitted, lost, weight, methods, factor=factor, site=self.start.site.name)
 
     @torch.no_grad()
     def errors(self, weight: Tensor, found: dict[Reconstruction, Solution], *, norm_aware: bool) -> Errors:
@@ -119,12 +126,14 @@ def spans(
     *,
     before: int | None = None,
     fast: bool = False,
+    intercept: bool = True,
 ) -> Iterator[Span]:
     """Every run whose number of blocks is one of ``lengths``, by its end; only behind block ``before`` if that is given.
 
-    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.devices`. The inputs of as many blocks as
-    the longest run has are in memory at once, of runs behind one block those of this one. Raises :class:`NonFiniteError`
-    and :class:`CalibrationError`, which name the site.
+    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.devices`. Without ``intercept`` no patch has
+    a bias. Streams are in the units of a consumer's output (:attr:`liar.models.adapter.Adapter.multiplier`). The inputs of as
+    many blocks as the longest run has are in memory at once, of runs behind one block those of this one. Raises
+    :class:`NonFiniteError` and :class:`CalibrationError`, which name the site.
     """
     with evaluating(adapter.model):
         streams = [adapter.embed(batch) for batch in shares(batches)]
@@ -135,13 +144,15 @@ def spans(
             with resident(adapter.layers[layer]), fast_products(adapter.model) if fast else nullcontext():
                 inputs = [_advance(adapter, layer, stream) for stream in streams]
             ends = [stream.real(stream.hidden) for stream in streams]
+            if adapter.multiplier != 1:
+                ends = [end / adapter.multiplier for end in ends]
             for start in starts:
                 if layer - start.layer in lengths:
                     yield _span(start, layer, ends)
             starts = [start for start in starts if start.layer + longest > layer]
             if layer + min(lengths) < layers if before is None else layer == before:
                 reported = [_tokens_of(stream, stride(tokens, site.channels, MEAN_TOKENS)) for stream in streams]
-                starts.append(Start(site, inputs, ends, _moments(adapter, site, inputs), reported))
+                starts.append(Start(site, inputs, ends, _moments(adapter, site, inputs), reported, intercept))
 
 
 def _advance(adapter: Adapter, layer: int, stream: Stream) -> Tensor:

@@ -106,6 +106,14 @@ def prune(
     schedule: Annotated[
         Schedule, named(REPAIR, "Whose activations a repair is fitted to", Schedule)
     ] = DEFAULTS.schedule,
+    intercept: Annotated[
+        bool,
+        typer.Option(
+            "--intercept/--no-intercept",
+            rich_help_panel=REPAIR,
+            help="Whether a repair may change biases; some runtimes drop those that a family does not have.",
+        ),
+    ] = DEFAULTS.intercept,
     calibration: Annotated[
         list[str] | None,
         valued(

@@ -122,7 +122,7 @@ def repair_steps(
         weight = consumer.weight.T
         scores = calibration.scores(spec.criterion, site, weight, spec.seed).numpy()
         bundles = best_bundles(site, scores, kept[site.name], edits.get(site.name))
-        decision = decide(site, torch.from_numpy(bundles), moments, weight, reconstructions)
+        decision = decide(site, torch.from_numpy(bundles), moments, weight, reconstructions, intercept=spec.intercept)
         for name, error in decision.errors(moments, decision.solutions).items():
             repairs[name][site] = ConsumerParameters.install_of(consumer, decision.solutions[name])
             errors[name].append(error)

@@ -238,6 +238,11 @@ class _Run:
     def _check(self, loaded: LoadedModel) -> None:
         """Raise the errors that can be detected before the long work starts."""
         head = loaded.head
+        if not self.spec.intercept and self.spec.reconstruction in ("bias", "liar"):
+            raise InvalidSpecError(
+                f"{self.spec.reconstruction} changes biases, which a repair without an intercept leaves alone; choose "
+                "least-squares, scale or none."
+            )
         if self.spec.needs.gradients:
             check_gradients(head, streamed=is_offloaded(loaded.model))
         if self.spec.quantize == "int8":

@@ -53,6 +53,10 @@ class Drift:
     mean: Tensor
     cross: Tensor
 
+    def about_zero(self, mean: Tensor) -> Drift:
+        """The same as if it and the input, of this ``mean`` (d,), had a mean of zero."""
+        return Drift(torch.zeros_like(self.mean), torch.addr(self.cross, mean.to(self.cross), self.mean))
+
     def times(self, share: float) -> Drift:
         """This share of the drift."""
         return Drift(self.mean * share, self.cross * share)

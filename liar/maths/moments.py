@@ -14,7 +14,7 @@ product that dominates a calibration.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,11 @@ class Moments:
     def second(self) -> Tensor:
         """S = C + mu mu^T, the raw second moment, (d, d)."""
         return torch.addr(self.covariance, self.mean, self.mean)
+
+    @property
+    def about_zero(self) -> Moments:
+        """The same as if the mean were zero: with S for a covariance, by which what is fitted has no intercept."""
+        return replace(self, mean=torch.zeros_like(self.mean), covariance=self.second)
 
     @classmethod
     def of(cls, rows: Tensor, weights: Tensor | None = None) -> Moments:

@@ -23,7 +23,9 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
+from liar.models.architectures import title_of
 from liar.models.heads import head_of
+from liar.models.ragged import PREFIX
 from liar.models.recorder import Recorder, replaced
 from liar.models.skeleton import fit_config
 from liar.runtime.devices import Batch, execution_device, without_labels
@@ -82,6 +84,10 @@ class Adapter(ABC):
     """Of a family whose heads cannot be pruned: why, for a sentence."""
     loses_blocks: ClassVar[bool] = False
     """Whether whole blocks can go: whether each only adds to the residual stream what its consumers give."""
+    why_no_blocks: ClassVar[str] = (
+        "each normalises the sum that it writes or what it adds, so that no weight before it can replace it"
+    )
+    """Of a family whose blocks cannot go: why, for a sentence."""
     gives_tuple: ClassVar[bool] = False
     """Whether a block returns a tuple that begins with the hidden states."""
     streams: ClassVar[bool] = True
@@ -91,10 +97,15 @@ class Adapter(ABC):
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Raises :class:`UnsupportedModelError` for a streamed model of a family that cannot be streamed."""
-        if not self.streams and is_offloaded(model):
-            raise UnsupportedModelError(f"A {self.family} cannot be streamed; choose a device that holds it.")
         self.model = model
         self.config = model.config
+        if not self.streams and is_offloaded(model):
+            raise UnsupportedModelError(f"{self.title} cannot be streamed; choose a device that holds it.")
+
+    @property
+    def title(self) -> str:
+        """Name of the model's type for people."""
+        return title_of(str(self.config.model_type).removeprefix(PREFIX))
 
     # -- sites and layers ---------------------------------------------------------------------------------------
 
@@ -131,7 +142,7 @@ class Adapter(ABC):
         """
         if self.prunable == "ffn" and targets in ("both", "heads"):
             raise UnsupportedModelError(
-                f"The heads of a {self.family} cannot go, because {self.why_no_heads}; choose neurons."
+                f"The heads of {self.title} cannot go, because {self.why_no_heads}; choose neurons."
             )
         if getattr(self.config, "quantization_config", None) is not None:
             raise UnsupportedModelError(
@@ -171,6 +182,11 @@ class Adapter(ABC):
     def last_norm(self) -> nn.Module | None:
         """The norm between the last block and the head, whose parameters scale what the head reads; none by default."""
         return None
+
+    @staticmethod
+    def scaling(norm: Any) -> nn.Module | None:
+        """``norm`` if it has a weight."""
+        return norm if getattr(norm, "weight", None) is not None else None
 
     @torch.no_grad()
     def attenuate(self, factor: float) -> None:
@@ -259,8 +275,8 @@ class Adapter(ABC):
         """
         if not self.loses_blocks:
             raise UnsupportedModelError(
-                f"Whole layers of a {self.family} cannot go, because each normalises the sum that it writes or what it adds, "
-                "so that no weight before it can replace it; choose neurons or heads."
+                f"Whole layers of {self.title} cannot go, because {self.why_no_blocks}; choose "
+                f"neurons{' or heads' if self.prunable == 'both' else ''}."
             )
 
     def remove_blocks(self, blocks: range) -> None:

@@ -71,7 +71,7 @@ def check_quantizable(loaded: LoadedModel) -> None:
     linears = _linears(loaded.adapter)
     if any(type(linear) is not nn.Linear for linear in linears):
         raise InvalidSpecError(
-            f"A {loaded.adapter.family} keeps its weights in layers of another kind, so that no loader would read them "
+            f"{loaded.adapter.title} keeps its weights in layers of another kind, so that no loader would read them "
             "quantised; leave its weights as they are."
         )
     sizes = [linear.weight.numel() for linear in linears]

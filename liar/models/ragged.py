@@ -6,13 +6,24 @@ The config has the fields of its family and two more for the linear layers of an
 * ``attributes``: name of a module -> its size attributes, such as the head count.
 """
 
-from copy import copy
 from typing import Any
 
 from torch import nn
 
 PREFIX = "liar_"
 """Prefix of the family's model type, so that no stock class, which would not fit, loads the checkpoint."""
+
+
+class OwnNumbers:
+    """A config with some ``numbers`` of one module; all else is that of the ``shared`` one, also what changes there later."""
+
+    def __init__(self, shared: Any, **numbers: int) -> None:
+        vars(self).update(numbers, shared=shared)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "shared":  # it has none while it is copied
+            raise AttributeError(name)
+        return getattr(self.shared, name)
 
 
 def ragged(config_class: Any, model_class: Any) -> tuple[Any, Any]:
@@ -40,10 +51,12 @@ def ragged(config_class: Any, model_class: Any) -> tuple[Any, Any]:
                 setattr(self.get_submodule(parent), child, linear)
             for name, numbers in config.attributes.items():
                 for attribute, number in numbers.items():
-                    owner, path = self.get_submodule(name), attribute
-                    if path.startswith("config."):  # the module reads it from its config, which it shares with others
-                        owner.config, path = copy(owner.config), path.removeprefix("config.")
-                        owner = owner.config
+                    owner: Any = self.get_submodule(name)
+                    path = attribute
+                    if path.startswith("config."):  # which the module shares with others
+                        path = path.removeprefix("config.")
+                        own = OwnNumbers(owner.config, **{path: getattr(owner.config, path)})
+                        owner.config, owner = own, own
                     if type(getattr(owner, path)) is not int or type(number) is not int:
                         raise ValueError(f"{name}.{attribute} is no number of this model")
                     setattr(owner, path, number)

@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from liar.errors import LiarError, UnsupportedModelError
 from liar.files import cache_folder
 from liar.models.adapter import Adapter
+from liar.models.architectures import title_of
 from liar.runtime.devices import Batch, execution_device, without_labels
 from liar.runtime.offload import is_offloaded, resident
 
@@ -50,21 +51,22 @@ def check_walk(adapter: Adapter) -> bool:
     There is not if the hidden states hold NaN or Inf, which has sentences of its own. A streamed model is compared with padding
     alone: each comparison reads all of its weights twice. Raises :class:`UnsupportedModelError` that names the layer.
     """
-    tolerance, what = _tolerance(adapter.model), f"this model of type {adapter.config.model_type!r}"
+    tolerance, kin = _tolerance(adapter.model), title_of(adapter.family)
+    what = f"this model of type {adapter.config.model_type!r}"
     for padded in (True,) if is_offloaded(adapter.model) else (False, True):
         try:
             found = list(differences(adapter, padded=padded))
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0][:160]
             raise UnsupportedModelError(
-                f"The blocks of {what} do not run as those of a {adapter.family} ({reason}); {_WAY_OUT}"
+                f"The blocks of {what} do not run as those of {kin} ({reason}); {_WAY_OUT}"
             ) from error
         if None in found:
             return False
         for layer, difference in enumerate(found):
             if difference is not None and difference > tolerance:
                 raise UnsupportedModelError(
-                    f"Behind layer {layer} {what} differs from what its blocks give, run as those of a {adapter.family}: by "
+                    f"Behind layer {layer} {what} differs from what its blocks give, run as those of {kin}: by "
                     f"{difference:.2g} of its hidden states, where {tolerance:g} may be rounding; {_WAY_OUT}"
                 )
     return True
@@ -75,7 +77,7 @@ def check_once(adapter: Adapter) -> None:
 
     Raises :class:`UnsupportedModelError`.
     """
-    marker = cache_folder() / "checked" / _key(adapter.model)
+    marker = cache_folder() / "checked" / _key(adapter)
     if marker.exists() or not check_walk(adapter):
         return
     with suppress(OSError):  # without a place to remember it, the next load checks again
@@ -121,8 +123,8 @@ def differences(adapter: Adapter, own: PreTrainedModel | None = None, *, padded:
         with resident(adapter.layers[layer]):
             for site in adapter.halves(layer):
                 adapter.advance(site, stream)
-        ours = stream.real(stream.hidden).double()
-        wanted = stream.real(theirs.to(ours.device)).double()
+        ours = stream.real(stream.hidden).cpu().double()
+        wanted = stream.real(theirs.to(stream.hidden.device)).cpu().double()
         error = (ours - wanted).norm() / wanted.norm()
         yield float(error) if bool(torch.isfinite(wanted).all()) else None
 
@@ -159,9 +161,11 @@ def _tolerance(model: PreTrainedModel) -> float:
     return TOLERANCES.get(model.dtype, _COARSE)
 
 
-def _key(model: PreTrainedModel) -> str:
+def _key(adapter: Adapter) -> str:
     """Digest of what decides how the blocks run: config, classes, number format, and the versions of the code."""
+    model = adapter.model
     code = [version(package) for package in ("liar", "torch", "transformers")]
     known = {name: value for name, value in model.config.to_dict().items() if name not in ("_name_or_path", "id2label")}
-    facts = [known, type(model).__qualname__, str(model.dtype), model.config._attn_implementation, code]
+    classes = [type(each).__qualname__ for each in (model, adapter)]
+    facts = [known, classes, str(model.dtype), model.config._attn_implementation, code]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -39,13 +39,14 @@ _READ_FROM_CONFIG = "config.num_attention_heads"
 class Sizes:
     """Differences between a model and its skeleton: ``linears`` by name, and size attributes by name of their module.
 
-    ``biases`` are names of linear layers without a bias that have one in the skeleton, where zeros would do; ``misfits`` counts
-    all else that differs.
+    ``biases`` are names of linear layers without a bias that have one in the skeleton, where zeros would do, ``new_biases``
+    those with one that have none there; ``misfits`` counts all that differs but the first.
     """
 
     linears: dict[str, Linear] = field(default_factory=dict)
     attributes: dict[str, dict[str, int]] = field(default_factory=dict)
     biases: list[str] = field(default_factory=list)
+    new_biases: list[str] = field(default_factory=list)
     misfits: int = 0
 
     @property
@@ -79,9 +80,9 @@ def sizes_of(model: PreTrainedModel, skeleton: nn.Module | None = None) -> Sizes
             ours, theirs = _linear(module), _linear(plain)
             if ours != theirs:
                 found.linears[name] = ours
-            if theirs[2] and not ours[2]:
-                found.biases.append(name)
-            found.misfits += sum(a > b if isinstance(a, bool) else a != b for a, b in zip(ours, theirs, strict=True))
+            if theirs[2] != ours[2]:
+                (found.biases if theirs[2] else found.new_biases).append(name)
+            found.misfits += (ours[0] != theirs[0]) + (ours[1] != theirs[1]) + (ours[2] > theirs[2])
             continue
         changed = {
             key: value
@@ -140,6 +141,18 @@ def bias_switch(adapter: Adapter, kind: SiteKind) -> tuple[str | None, list[str]
             if (found := _with(adapter.model, {switch: True})) is not None and name in found.biases:
                 return switch, found.biases
     return None, []
+
+
+def adds_bias(adapter: Adapter, sizes: Sizes) -> bool:
+    """Whether a consumer has a bias that the family had not: its config knows none, or the linear layers beside it have zeros.
+
+    ``sizes`` are the differences between the model and its skeleton.
+    """
+    for site in adapter.layout():
+        others = [producer.module.bias for producer in adapter.producers(site)]
+        if adapter.consumer(site).bias is not None and all(bias is None or not bias.any() for bias in others):
+            return True
+    return bool(sizes.new_biases)
 
 
 def _candidates(adapter: Adapter) -> Iterator[dict[str, Any]]:

@@ -37,6 +37,9 @@ def as_command(spec: PruneSpec, program: str = "liar") -> str:
     options: list[str] = []
     for name, value in _chosen(spec).items():
         option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
+        if isinstance(value, bool):
+            options.append(option if value else f"--no-{name}")
+            continue
         for item in value if isinstance(value, tuple) else (value,):
             options += [option, str(item)]
     options += ["--save", file_stem(spec)]

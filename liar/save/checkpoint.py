@@ -5,7 +5,6 @@
 folder then contains a short modelling file and loads with ``trust_remote_code=True``.
 
 >>> from pathlib import Path
-from tempfile import TemporaryDirectory
 >>> from liar import load_model, save_model
 >>> saved = save_model(load_model("tiny"), Path("copy"))
 >>> saved.form, saved.precision
@@ -37,13 +36,14 @@ from liar.models import ragged
 from liar.models.loaded import LoadedModel
 from liar.models.quantize import is_quantized
 from liar.models.self_check import check_saved
-from liar.models.skeleton import Sizes, model_class, sizes_of
+from liar.models.skeleton import Sizes, adds_bias, model_class, sizes_of
 from liar.report.export import as_json
 from liar.results import RunResult
 from liar.runtime.memory import PlannedWork
 from liar.runtime.offload import save_weights
-from liar.runtime.placement import choose_dtype, free_bytes
+from liar.runtime.placement import choose_dtype
 from liar.runtime.quiet import quiet_transformers
+from liar.save.as_llama import as_llama
 from liar.save.model_card import model_card
 
 Form = Literal["stock", "ragged"]
@@ -54,14 +54,11 @@ MODELLING = "modeling_liar"
 
 SHARD_BYTES = 5_000_000_000
 
-_ROOM = 2
-"""Free memory that loading the checkpoint to check it leaves untouched, at least, in its size."""
-
 
 @dataclass(frozen=True, slots=True)
 class Saved:
     """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, ``precision`` their number format as configs
-    write it, such as ``float32``; ``int8`` if they are quantized.
+    write it, such as ``float32``; ``int8`` if they are quantized. ``instead_of``: the class of a model saved as a LLaMA.
     """
 
     folder: Path
@@ -69,11 +66,17 @@ class Saved:
     bytes: int
     loader: str
     precision: str
+    instead_of: str | None = None
 
     @property
     def sentence(self) -> str:
         """Sentence for the user: how the checkpoint loads, and why."""
         needs = " where torchao is installed" if self.precision == "int8" else ""
+        if self.instead_of is not None:
+            return (
+                f"An ordinary checkpoint of a LLaMA: the config of a {self.instead_of} knows no bias, a LLaMA's does and "
+                f"computes the same; {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
+            )
         if self.form == "stock":
             return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
         return (
@@ -103,38 +106,46 @@ def save_model(
         raise InvalidSpecError("Weights of eight bits have one number format; save them with dtype auto.")
     wanted = loaded.model.dtype if dtype == "auto" else choose_dtype(dtype, torch.device("cpu"))
     precision = str(wanted).removeprefix("torch.")
-    sizes, loader = sizes_of(loaded.model), str(auto_class([model_class(loaded.model).__name__]).__name__)
+    model, sizes = loaded.model, sizes_of(loaded.model)
+    loader = str(auto_class([model_class(model).__name__]).__name__)
+    new_bias = adds_bias(loaded.adapter, sizes)
+    if sizes.any and (llama := as_llama(model)) is not None:
+        model, sizes = llama, Sizes()
     form: Form = "ragged" if sizes.any else "stock"
     with whole_folder(folder) as partial:
         with quiet_transformers():
             # Of a type of ours transformers knows no mapping of names.
-            save_weights(loaded.model, partial, shard_bytes, as_published=form == "stock")
+            save_weights(model, partial, shard_bytes, as_published=form == "stock")
             _save_tokenizer(loaded.tokenizer, partial)
         if wanted != loaded.model.dtype:
             _cast_weights(partial, wanted)
-        _write_sizes(partial, loaded.model, sizes, loader, precision)
+        _write_sizes(partial, model, sizes, loader, precision)
         _check(loaded, partial, folder)
         base = folder_of(loaded.id)
         notices = copy_notices(base, partial) if base is not None else []
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
-            card = model_card(result, loader, trust=form == "ragged", quantized=quantized, notices=notices)
+            card = model_card(
+                result,
+                loader,
+                trust=form == "ragged",
+                quantized=quantized,
+                notices=notices,
+                adds_bias=new_bias,
+            )
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
-    return Saved(folder, form, weight_bytes(folder), loader, "int8" if quantized else precision)
+    instead_of = None if model is loaded.model else type(loaded.model).__name__
+    return Saved(folder, form, weight_bytes(folder), loader, "int8" if quantized else precision, instead_of)
 
 
 def _check(loaded: LoadedModel, written: Path, folder: Path) -> None:
-    """Load what was written and compare it with the model in memory; raises :class:`LiarError` if they differ.
-
-    Where memory is short it is read block by block.
-    """
+    """Read what was written, block by block from the disk; raises :class:`LiarError` if it is not the model in memory."""
     source = Source(str(written), local_only=True)
     register_ragged(str(read_config(source)["model_type"]))
     with quiet_transformers(), TemporaryDirectory() as scratch, explained(source):
         config = AutoConfig.from_pretrained(written)
         dtype, host = getattr(torch, str(config.dtype).removeprefix("torch.")), torch.device("cpu")
-        is_short = loaded.adapter.streams and _ROOM * weight_bytes(written) > free_bytes(host)
-        streamed = Path(scratch) if is_short and not is_quantized(loaded.model) else None
+        streamed = Path(scratch) if loaded.adapter.streams and not is_quantized(loaded.model) else None
         again = load_network(source, config, dtype, host, streamed, PlannedWork(prunes=False))
         check_saved(loaded.adapter, again.eval(), folder)
 

@@ -65,11 +65,24 @@ The linear layers of its blocks have int8 weights, one scale for each output cha
 """
 
 
+_ADDS_BIAS = """
+The repair added biases to linear layers that had none. Some runtimes drop these in silence, mlc-llm and TensorRT-LLM among
+them, and run another model: compare the answer to one text, or prune with `--no-intercept`, which needs no bias.
+"""
+
+
 def model_card(
-    result: RunResult, loader: str, *, trust: bool, quantized: bool = False, notices: Sequence[str] = ()
+    result: RunResult,
+    loader: str,
+    *,
+    trust: bool,
+    quantized: bool = False,
+    notices: Sequence[str] = (),
+    adds_bias: bool = False,
 ) -> str:
     """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
-    the checkpoint; ``quantized``: the weights are int8; ``notices``: files of the base model that lie in the folder.
+    the checkpoint; ``quantized``: the weights are int8; ``notices``: files of the base model that lie in the folder;
+    ``adds_bias``: linear layers have a bias that the base model has not.
     """
     model = result.spec.model
     preset = preset_of(model)
@@ -98,7 +111,7 @@ def model_card(
         parameters=parameters(result),
         recipe=recipe(result.spec),
         figures=_figures(result),
-        needs=_NEEDS if quantized else "",
+        needs=(_NEEDS if quantized else "") + (_ADDS_BIAS if adds_bias else ""),
         loader=loader,
         trust=", trust_remote_code=True" if trust else "",
         # Without it transformers asks whether to run the modelling file, which no tokenizer needs.

@@ -124,7 +124,7 @@ def test_neither_walk_nor_backward_fills_a_cache(name: str, monkeypatch: pytest.
 def test_walk_visits_only_the_targets(name: str, targets: Targets) -> None:
     adapter = adapt(build(name))
     if targets == "heads" and adapter.prunable == "ffn":
-        with pytest.raises(UnsupportedModelError, match=f"heads of a {adapter.family} cannot go, because"):
+        with pytest.raises(UnsupportedModelError, match=f"The heads of {adapter.title} cannot go, because"):
             list(walk(adapter, batches(1), targets))
         return
     kinds = {visit.site.kind for visit in walk(adapter, batches(1), targets)}

@@ -258,5 +258,5 @@ def test_an_int8_copy_is_compared_with_what_it_was_made_from() -> None:
 
 def test_a_gpt2_is_not_rounded() -> None:
     """Its Conv1D would not load as a rounded linear layer."""
-    with pytest.raises(InvalidSpecError, match=r"A gpt2 keeps .* leave its weights as they are\."):
+    with pytest.raises(InvalidSpecError, match=r"GPT-2 keeps .* leave its weights as they are\."):
         quantized(loaded("gpt2"))

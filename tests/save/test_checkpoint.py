@@ -12,12 +12,17 @@ import torch
 import transformers
 from accelerate import cpu_offload, disk_offload
 from safetensors.torch import load_file
+from transformers import MistralConfig, MistralForSequenceClassification, PreTrainedModel
 
+from benchmarks.small_models import DECODER, randomize
 from liar import PruneSpec, load_model
 from liar.choices import Reconstruction
-from liar.errors import InvalidSpecError
+from liar.errors import InvalidSpecError, LiarError
+from liar.models.families import adapt
+from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, install
 from liar.runtime.offload import is_offloaded
+from liar.save import checkpoint
 from liar.save.checkpoint import CARD_FILE, RESULT_FILE, save_model
 from liar.save.deliver import reload_difference
 from tests import families, tiny
@@ -59,7 +64,7 @@ def test_every_family_gives_the_same_outputs_after_loading(
     before = logits(model)
     saved = save_model(model, tmp_path / "model")
     if kind == "ffn" and kept(0) == kept(1):
-        assert saved.form == ("ragged" if repaired and model.model.config.model_type in NO_FFN_BIAS else "stock")
+        assert saved.form == ("ragged" if repaired and family in NO_FFN_BIAS else "stock")
     # The Conv1D of a GPT-2 that is not cut multiplies in another order than the linear layer in its place.
     atol = 1e-5 if family == "gpt2" else 0.0
     torch.testing.assert_close(elsewhere(saved), before, rtol=0, atol=atol)
@@ -68,6 +73,58 @@ def test_every_family_gives_the_same_outputs_after_loading(
     assert [site.units for site in again.adapter.sites()] == [site.units for site in model.adapter.sites()]
     assert saved.bytes >= sum(p.numel() * 4 for p in again.model.parameters())
     assert {path.stat().st_mode & 0o777 for path in saved.folder.iterdir()} == {0o644}, "others may read it"
+
+
+@pytest.mark.parametrize(("family", "name"), [("mistral-no-window", "Mistral"), ("qwen2-no-window", "Qwen2")])
+@pytest.mark.parametrize("kind", ["ffn", "attention"])
+def test_a_repaired_model_whose_config_knows_no_bias_is_saved_as_a_llama_if_it_is_one(
+    family: str, name: str, kind: str, tmp_path: Path
+) -> None:
+    model = cut(loaded(family), kind, lambda layer: 2)
+    saved = save_model(model, tmp_path / "model", language_run())
+    assert (saved.form, saved.instead_of) == ("stock", f"{name}ForCausalLM")
+    assert f"the config of a {name}ForCausalLM knows no bias, a LLaMA's does and computes the same" in saved.sentence
+    config = json.loads((saved.folder / "config.json").read_text())
+    assert (config["model_type"], config["architectures"]) == ("llama", ["LlamaForCausalLM"])
+    assert torch.equal(elsewhere(saved), logits(model))
+    assert type(model.model).__name__ == f"{name}ForCausalLM", "the model in memory stays what it is"
+    assert "`--no-intercept`" in (saved.folder / CARD_FILE).read_text()
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "ministral"])
+def test_a_window_shorter_than_the_positions_keeps_a_model_what_it_is(family: str, tmp_path: Path) -> None:
+    saved = save_model(cut(loaded(family), "ffn", lambda layer: 2), tmp_path / "model")
+    assert (saved.form, saved.instead_of) == ("ragged", None)
+
+
+def test_a_classifier_of_texts_is_saved_as_a_llama_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = MistralConfig(**DECODER, sliding_window=None, num_labels=3, id2label={0: "a", 1: "b", 2: "c"})
+    network = randomize(MistralForSequenceClassification(config))
+    model = LoadedModel("tiny/mistral", network, tiny.tokenizer(64), adapt(network), None)
+    saved = save_model(cut(model, "ffn", lambda layer: 2), tmp_path / "model")
+    assert saved.instead_of == "MistralForSequenceClassification"
+    assert torch.equal(elsewhere(saved), logits(model))
+    assert load_model(str(saved.folder)).model.config.id2label == {0: "a", 1: "b", 2: "c"}
+
+
+def test_a_checkpoint_that_is_not_the_model_in_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the reason: here a weight changes while it is written."""
+    write = checkpoint.save_weights
+
+    def wrong(model: PreTrainedModel, *arguments: object, **options: object) -> None:
+        with torch.no_grad():
+            model.model.layers[1].mlp.down_proj.weight *= 2
+        write(model, *arguments, **options)  # type: ignore[arg-type]
+        with torch.no_grad():
+            model.model.layers[1].mlp.down_proj.weight /= 2
+
+    monkeypatch.setattr(checkpoint, "save_weights", wrong)
+    with pytest.raises(LiarError, match=r"would not be the model in memory: behind layer 1 it differs by 0\.\d+"):
+        save_model(loaded("llama"), tmp_path / "model")
+    assert not list(tmp_path.iterdir()), "nothing is left of it"
 
 
 def test_loaded_weights_are_aligned_like_those_in_memory(tmp_path: Path) -> None:

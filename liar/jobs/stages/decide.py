@@ -47,12 +47,16 @@ def decide(
     weight: Tensor,
     reconstructions: Iterable[Reconstruction] = RECONSTRUCTIONS,
     drift: Drift | None = None,
+    *,
+    intercept: bool = True,
 ) -> Decision:
     """Keep ``bundles`` (ascending) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    What is installed of least-squares compensates the ``drift`` too. Raises :class:`liar.errors.NonFiniteError` and
-    :class:`liar.errors.CalibrationError`, which name the site.
+    What is installed of least-squares compensates the ``drift`` too. Without ``intercept`` no repair changes a bias. Raises
+    :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """
+    if not intercept:
+        drift, moments = drift and drift.about_zero(moments.mean), moments.about_zero
     channels = channels_of(site, bundles).to(weight.device)
     solutions = reconstruct_all(
         moments, weight, channels, reconstructions, bundle_size=site.bundle_size, drift=drift, site=site.name

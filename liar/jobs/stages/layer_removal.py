@@ -100,7 +100,9 @@ class LayerRemoval(Stage):
     ) -> Generator[Progress, None, None]:
         gone = sorted({report.layer for report in result.sites if report.kept == 0})
         if gone:
-            span = next(spans(working.adapter, batches, [len(gone)], before=gone[0] - 1))
+            span = next(
+                spans(working.adapter, batches, [len(gone)], before=gone[0] - 1, intercept=result.spec.intercept)
+            )
             cut(working.adapter, span, result.spec.reconstruction, (), variants)
         yield from ()
 
@@ -117,7 +119,7 @@ class LayerRemoval(Stage):
             some, _ = divided(self.batches, CURVE_TOKENS * self.adapter.widest)
             before = yield from self._choose(some, blocks)
         with self.watch.stage("prune"):
-            span = next(spans(self.adapter, self.batches, [blocks], before=before))
+            span = next(spans(self.adapter, self.batches, [blocks], before=before, intercept=self.spec.intercept))
             yield Calibrated(span.start.moments.tokens)
             errors = cut(self.adapter, span, self.spec.reconstruction, PATCHES, self.variants)
             for done, site in enumerate(sites, start=1):
@@ -135,7 +137,9 @@ class LayerRemoval(Stage):
         lengths = range(1, blocks + 1)
         number = sum(len(self.adapter.layers) - length for length in lengths)
         method = self.spec.reconstruction
-        for done, span in enumerate(spans(self.adapter, sample, lengths, fast=True), start=1):
+        for done, span in enumerate(
+            spans(self.adapter, sample, lengths, fast=True, intercept=self.spec.intercept), start=1
+        ):
             with torch.no_grad(), resident(self.adapter.layers[span.start.layer]):
                 weight = self.adapter.consumer(span.start.site).weight.T
                 error = span.errors(weight, span.patches(weight, (method,)), norm_aware=True)[method]

@@ -105,7 +105,15 @@ class Reduction(Stage):
         )
         for done, visit in enumerate(visits, start=1):
             site, consumer = visit.site, adapter.consumer(visit.site)
-            decision = decide(site, masks[site], visit.moments.plain, consumer.weight.T, ("none", method), visit.drift)
+            decision = decide(
+                site,
+                masks[site],
+                visit.moments.plain,
+                consumer.weight.T,
+                ("none", method),
+                visit.drift,
+                intercept=spec.intercept,
+            )
             repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
             _shrink(adapter, visit, decision, repaired, variants)
             del decision, repaired  # before the moments of the next site are gathered
@@ -221,7 +229,9 @@ class Reduction(Stage):
         consumer, method = self.adapter.consumer(site), self.spec.reconstruction
         scores = calibration.scores(self.criterion, site, consumer.weight.T, self.spec.seed).numpy()
         bundles = torch.from_numpy(best_bundles(site, scores, count, self.edits.get(site.name)))
-        decision = decide(site, bundles, moments.plain, consumer.weight.T, drift=visit.drift)
+        decision = decide(
+            site, bundles, moments.plain, consumer.weight.T, drift=visit.drift, intercept=self.spec.intercept
+        )
         repaired = ConsumerParameters.install_of(consumer, decision.solutions[method])
         solutions = decision.solutions | {method: repaired.solution_of(consumer)}
         errors, norm_aware = (decision.errors(each, solutions) for each in (moments.plain, moments.norm_aware))

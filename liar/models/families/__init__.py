@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from liar.errors import UnsupportedModelError
 from liar.models.adapter import Adapter
+from liar.models.architectures import title_of
 from liar.models.families.bert import BertAdapter
 from liar.models.families.deberta import DebertaAdapter
 from liar.models.families.distilbert import DistilBertAdapter
@@ -62,7 +63,8 @@ def note_of(adapter: Adapter) -> str | None:
     """A sentence on a model whose type is not listed."""
     if family_of(adapter.config.model_type) is not None:
         return None
-    return f"{adapter.config.model_type} is not a listed type; it runs as a {adapter.family}, checked against its own forward."
+    kin = title_of(adapter.family)
+    return f"{adapter.config.model_type} is not a listed type; it runs as {kin}, checked against its own forward."
 
 
 def adapt(model: PreTrainedModel) -> Adapter:
@@ -81,12 +83,12 @@ def adapt(model: PreTrainedModel) -> Adapter:
         return family(model)
     lacks = []
     for family in TRIED:
-        adapter = family(model)
         try:
+            adapter = family(model)
             for site in adapter.layout():
                 adapter.consumer(site), adapter.producers(site)
         except (AttributeError, TypeError, ZeroDivisionError) as error:
-            lacks.append(f"as a {family.family}: {error}")
+            lacks.append(f"as {title_of(family.family)}: {error}")
         else:
             return adapter
     raise UnsupportedModelError(

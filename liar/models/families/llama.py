@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from liar.models.adapter import Adapter, Producer
 from liar.models.architectures import types_of
@@ -19,6 +20,12 @@ class LlamaAdapter(Adapter):
     model_types: ClassVar[tuple[str, ...]] = types_of("llama")
     layers_path: ClassVar[str] = "layers"
     loses_blocks: ClassVar[bool] = True
+    why_no_heads: ClassVar[str] = "its attentions have weights beside the projections that belong to all heads together"
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__(model)
+        if self.prunable == "both" and self._heads_share():
+            self.prunable = "ffn"  # type: ignore[misc]  # a fact of the model here
 
     def site(self, layer: int, kind: SiteKind) -> Site:
         block = self.block(layer)
@@ -62,7 +69,15 @@ class LlamaAdapter(Adapter):
         return stream, stream
 
     def last_norm(self) -> nn.Module | None:
-        return cast(nn.Module, self.base.norm)
+        return self.scaling(self.base.norm)
+
+    def _heads_share(self) -> bool:
+        """Whether the attention has other weights than its projections and two norms of one head, as OLMo 2 has."""
+        site = self.site(0, "attention")
+        linears = [self.consumer(site), *(producer.module for producer in self.producers(site))]
+        known = {parameter for linear in linears for parameter in linear.parameters()}
+        others = set(self.block(0).self_attn.parameters()) - known
+        return bool(sum(parameter.numel() for parameter in others) > 2 * site.unit_size)
 
     def keep_units(self, site: Site, bundles: Tensor) -> None:
         block = self.block(site.layer)

@@ -9,13 +9,11 @@ from torch import Tensor
 from liar.models.architectures import types_of
 from liar.models.families.gemma import GemmaAdapter
 from liar.sites import Site
-from liar.spec import Targets
 
 
 class Olmo2Adapter(GemmaAdapter):
     family: ClassVar[str] = "olmo2"
     model_types: ClassVar[tuple[str, ...]] = types_of("olmo2")
-    prunable: ClassVar[Targets] = "ffn"
     why_no_heads: ClassVar[str] = "one norm spans the queries of all heads, so that each depends on the others"
 
     def normed(self, site: Site, hidden: Tensor) -> Tensor:

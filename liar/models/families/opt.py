@@ -56,7 +56,7 @@ class OptAdapter(Adapter):
         return stream, stream if self.loses_blocks else self._norm(site)(stream)
 
     def last_norm(self) -> nn.Module | None:
-        return cast("nn.Module | None", self.base.get_submodule("decoder").final_layer_norm)
+        return self.scaling(self.base.get_submodule("decoder").final_layer_norm)
 
     def keep_units(self, site: Site, bundles: Tensor) -> None:
         if site.kind == "attention":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import ClassVar
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from liar.models.adapter import Producer
 from liar.models.architectures import types_of
 from liar.models.families.llama import LlamaAdapter
+from liar.models.ragged import OwnNumbers
 from liar.sites import Site
 
 
@@ -32,5 +32,5 @@ class Phi3Adapter(LlamaAdapter):
         super().keep_units(site, bundles)
         if site.kind == "attention":
             attention = self.block(site.layer).self_attn
-            attention.config = copy.copy(attention.config)  # it reads there where the queries end
-            attention.config.num_attention_heads = len(bundles) * site.group
+            # It reads there where the queries end.
+            attention.config = OwnNumbers(self.config, num_attention_heads=len(bundles) * site.group)

@@ -20,6 +20,8 @@ class Qwen35Adapter(LlamaAdapter):
     model_types: ClassVar[tuple[str, ...]] = types_of("qwen3_5")
     prunable: ClassVar[Targets] = "ffn"
     why_no_heads: ClassVar[str] = "those of its linear attentions share a convolution and a recurrent state"
+    loses_blocks: ClassVar[bool] = False
+    why_no_blocks: ClassVar[str] = "its layers take turns in two kinds of attention, and its cache needs both"
 
     def site(self, layer: int, kind: SiteKind) -> Site:
         if kind == "ffn" or not self._is_linear(layer):

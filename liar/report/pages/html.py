@@ -64,6 +64,7 @@ SETTINGS = {name: name.capitalize().replace("_", " ") for name in PruneSpec.mode
     "evaluate_length": "Length of measured sequences",
     "edits": "Decided by hand",
     "quantize": "Weights also measured as",
+    "intercept": "Repairs may change biases",
 }
 """Names of the choices for display."""
 
