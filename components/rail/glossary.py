@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from liar.choices import IMPORTANCE, REPAIRS
+from liar.models.architectures import named
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import OF_LANGUAGE_MODELS
 from liar.tasks.registry import TASKS
@@ -39,14 +40,15 @@ TERMS: Mapping[str, Term] = {
         "A language model writes; the others read.",
         "Which model?",
         "The demo models come with the page and need no model hub: SmolLM2 is a small LLaMA that answers questions, MiniLM "
-        "is a small BERT, fine-tuned for five tasks: two kinds of labels, pairs of texts, ratings, and answers in a text.",
+        "is a small BERT, fine-tuned for five tasks: two kinds of labels, pairs of texts, ratings, and answers in a text. On a "
+        f"machine of your own the page also takes models that read ({named(encodes=True)}) or write ({named(encodes=False)}).",
     ),
     "targets": Term(
         "What is taken out, whole.",
         "Neurons, heads, layers?",
         "A feed-forward layer (FFN) has hundreds of neurons, an attention layer a handful of heads. Structured pruning "
         "takes whole ones out, so the matrices really shrink. Each place where units are removed is called a site. Whole "
-        "layers go in one run, and the layer before them compensates; only a LLaMA has a place for that, and the "
+        "layers go in one run, and the layer before them compensates; a BERT has no place for that. The "
         "criterion and the allocation, which choose units, are not read then.",
     ),
     "ratio": Term(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.table import Column, Table
 
 from liar.cli.console import console, fraction, progress
+from liar.models.architectures import named
 from liar.presets import PRESETS
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import TASKS
@@ -22,13 +23,14 @@ def fetch_demo() -> None:
 
 
 def models() -> None:
-    """List the named models; any other BERT or LLaMA id or folder works too."""
+    """List the named models, and the families of which any other id or folder works too."""
     licences, sizes = [preset.licence for preset in PRESETS], [f"{preset.parameters:,.0f} M" for preset in PRESETS]
     names = _whole("id", [preset.id for preset in PRESETS])
     table = Table(names, "what it is", _whole("size", sizes), _whole("licence", licences), box=None)
     for preset, size in zip(PRESETS, sizes, strict=True):
         table.add_row(preset.id, preset.title, size, preset.licence)
     console.print(table)
+    console.print(f"\nBy id or folder: encoders ({named(encodes=True)}) and decoders ({named(encodes=False)}).")
 
 
 def tasks() -> None:

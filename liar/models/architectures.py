@@ -63,6 +63,12 @@ def types_of(family: str) -> tuple[str, ...]:
     return tuple(each.model_type for each in ARCHITECTURES if each.family == family)
 
 
+def named(*, encodes: bool) -> str:
+    """The names of all encoders, or of all decoders, in one line."""
+    *names, last = [each.title for each in ARCHITECTURES if each.encodes == encodes]
+    return f"{', '.join(names)} and {last}"
+
+
 def title_of(model_type: str) -> str:
     """The name for people; the type itself if it is not listed."""
     return next((each.title for each in ARCHITECTURES if each.model_type == model_type), model_type)

@@ -148,11 +148,14 @@ def adds_bias(adapter: Adapter, sizes: Sizes) -> bool:
 
     ``sizes`` are the differences between the model and its skeleton.
     """
+    if sizes.new_biases:
+        return True
     for site in adapter.layout():
-        others = [producer.module.bias for producer in adapter.producers(site)]
-        if adapter.consumer(site).bias is not None and all(bias is None or not bias.any() for bias in others):
-            return True
-    return bool(sizes.new_biases)
+        with resident(adapter.layers[site.layer]):
+            others = [producer.module.bias for producer in adapter.producers(site)]
+            if adapter.consumer(site).bias is not None and not any(bias is not None and bias.any() for bias in others):
+                return True
+    return False
 
 
 def _candidates(adapter: Adapter) -> Iterator[dict[str, Any]]:

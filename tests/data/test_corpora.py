@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from transformers import BertConfig, BertModel, PreTrainedModel, RobertaConfig, RobertaModel
 
+from benchmarks.small_models import ENCODER
 from liar.calibration.sample import tokens_of
 from liar.data import text_reader
 from liar.data.corpora import text_steps
@@ -33,7 +34,7 @@ from liar.tasks.record import DemoData
 from liar.tasks.samples import Article
 from liar.tasks.splits import Split, split_of
 from liar.tasks.texts import WIKI
-from tests import cut_models, families
+from tests import cut_models
 from tests.subwords import subwords
 from tests.tiny import (
     LETTERS,
@@ -275,9 +276,9 @@ def test_roberta_has_fewer_positions_than_its_table_also_with_ragged_layers(tmp_
         return longest_sequence(LoadedModel("a", model, tokenizer(limit), adapt(model), None))
 
     table = {"max_position_embeddings": 64}
-    assert positions(RobertaModel(RobertaConfig(**families.ENCODER | table, pad_token_id=1))) == 62
-    assert positions(BertModel(BertConfig(**families.ENCODER | table, pad_token_id=1))) == 64
-    assert positions(BertModel(BertConfig(**families.ENCODER | table)), limit=32) == 32
+    assert positions(RobertaModel(RobertaConfig(**ENCODER | table, pad_token_id=1))) == 62
+    assert positions(BertModel(BertConfig(**ENCODER | table, pad_token_id=1))) == 64
+    assert positions(BertModel(BertConfig(**ENCODER | table)), limit=32) == 32
     whole = cut_models.loaded("roberta")
     saved = save_model(cut_models.cut(whole, "ffn", lambda layer: 10 + 7 * layer), tmp_path / "ragged")
     ragged = load_model(str(saved.folder))

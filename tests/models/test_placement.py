@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import BertConfig, LlamaConfig, LlamaForCausalLM
 
-from liar.errors import InsufficientMemoryError, InvalidSpecError, UnsupportedModelError
+from liar.errors import InsufficientMemoryError, InvalidSpecError, ModelNotFoundError
 from liar.loading import source, weights
 from liar.loading.catalog import load_model
 from liar.runtime import devices, placement
@@ -66,7 +66,7 @@ def test_a_demo_classifier_needs_room_on_host_and_accelerator(
     with pytest.raises(InsufficientMemoryError, match=words):
         weights.load_classifier(base, config, adapter, torch.bfloat16, torch.device("cuda"), PlannedWork())
     monkeypatch.setattr(placement, "free_bytes", lambda device: 10**12)
-    with pytest.raises(UnsupportedModelError, match="no safetensors weights"):
+    with pytest.raises(ModelNotFoundError, match="a config and no weights"):
         weights.load_classifier(base, config, adapter, torch.bfloat16, torch.device("cuda"), PlannedWork())
 
 
