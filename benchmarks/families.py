@@ -26,7 +26,7 @@ from small_models import VOCABULARY, write
 from liar import PruneSpec, save_model, stream
 from liar.errors import UnsupportedModelError
 from liar.events import Finished
-from liar.models.architectures import ARCHITECTURES
+from liar.presets import ARCHITECTURES
 from liar.save.checkpoint import Saved
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from liar.models.architectures import ARCHITECTURES
+from liar.presets import ARCHITECTURES
 
 VOCABULARY = 97
 

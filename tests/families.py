@@ -20,7 +20,7 @@ from transformers import (
 from benchmarks.small_models import DECODER, VOCABULARY, randomize, typed
 from liar.calibration.gradients import Steps
 from liar.maths.criteria import SiteGradients
-from liar.models.architectures import ARCHITECTURES
+from liar.presets import ARCHITECTURES
 from liar.progress import finish
 from liar.runtime.devices import Batch
 
@@ -40,9 +40,14 @@ BUILDERS: dict[str, Callable[[], PreTrainedModel]] = {
     **{each.model_type: partial(typed, each.model_type) for each in ARCHITECTURES},
     **VARIANTS,
 }
+FIRST = {each.family: each for each in reversed(ARCHITECTURES)}
+CORE = [name for name in BUILDERS if name in {each.model_type for each in FIRST.values()} or name in VARIANTS] + [
+    *("roberta", "mistral", "qwen2", "qwen3", "stablelm", "gemma", "seed_oss")
+]
+"""One type of each family, and those that differ from it where surgery or saving could fail; the others run the same code."""
 DECODERS = [
     name
-    for name in BUILDERS
+    for name in CORE
     if not any(name.startswith(each.model_type) for each in ARCHITECTURES if each.encodes) or name == "ernie4_5"
 ]
 

@@ -18,7 +18,7 @@ from components.shared.markup import element
 from components.shared.panel import NO_RUN, QUEUED, UNQUEUED, Updates, begin_with
 from liar.errors import InvalidSpecError
 from liar.events import Progress
-from liar.presets import preset_of
+from liar.presets import ARCHITECTURES, preset_of
 from liar.report.words.examples import Example, examples, examples_in_numbers
 from liar.results import Generation, RunResult
 from liar.spec import PruneSpec
@@ -235,7 +235,8 @@ def _kind_of(spec: PruneSpec, run: RunResult | None = None) -> HeadKind:
     if preset is not None and preset.task is not None:
         return task_named(preset.task).head or "sentence"
     family = run.model.family if run is not None else preset.family if preset is not None else None
-    return "sentence" if family == "bert" else "language-model"
+    encodes = family in {each.family for each in ARCHITECTURES if each.encodes}
+    return "sentence" if encodes else "language-model"
 
 
 def _read_prompt(text: str | None, most: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from liar.choices import IMPORTANCE, REPAIRS
-from liar.models.architectures import named
+from liar.presets import named
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import OF_LANGUAGE_MODELS
 from liar.tasks.registry import TASKS

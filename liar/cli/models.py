@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from rich.table import Column, Table
 
 from liar.cli.console import console, fraction, progress
-from liar.models.architectures import named
-from liar.presets import PRESETS
+from liar.presets import PRESETS, named
 from liar.tasks.metrics import METRICS
 from liar.tasks.registry import TASKS
 

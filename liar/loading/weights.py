@@ -30,6 +30,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from liar.errors import ModelNotFoundError, StorageError, UnsupportedModelError
 from liar.loading.source import Source, conversion_of
+from liar.models.adapter import Adapter
 from liar.models.families import adapt
 from liar.models.heads import Head, check_gradients, head_of
 from liar.models.ragged import PREFIX, ragged
@@ -91,11 +92,15 @@ def load_network(
     head = head_of(config.architectures or [])
     if work.gradients:
         check_gradients(head, streamed=offload_folder is not None)
+    parameters, adapter = _skeleton(source, config)
+    if offload_folder is not None:
+        adapter.check_streams()
     if offload_folder is not None and device.type == "cpu":
         # Directly from the checkpoint's files: the whole model is never in memory.
         return _read(source, config, dtype, device_map={"": "disk"}, offload_folder=str(offload_folder))
-    parameters, widest = _sizes_of(source, config)
-    placement = place(parameters, dtype, device, working_bytes(config, widest, dtype, work))
+    placement = place(parameters, dtype, device, working_bytes(config, adapter.widest, dtype, work))
+    if placement == "streamed":
+        adapter.check_streams()
     if work.gradients:
         check_gradients(head, streamed=placement == "streamed")
     network = _read(source, config, dtype)
@@ -126,8 +131,8 @@ def load_classifier(
 
     if not (adapter / "adapter_config.json").is_file():
         raise ModelNotFoundError(f"The adapter in {adapter} is missing; install the package anew.")
-    parameters, widest = _sizes_of(source, config)
-    working, is_host = working_bytes(config, widest, dtype, work), device.type == "cpu"
+    parameters, bare = _skeleton(source, config)
+    working, is_host = working_bytes(config, bare.widest, dtype, work), device.type == "cpu"
     # The adapter is merged on the host, the work is done on the device.
     place(parameters, torch.float32, torch.device("cpu"), working if is_host else 0)
     if not is_host:
@@ -189,13 +194,13 @@ def _align(network: PreTrainedModel) -> None:
             tensor.data = tensor.data.clone()
 
 
-def _sizes_of(source: Source, config: PreTrainedConfig) -> tuple[int, int]:
-    """Number of distinct parameters, without allocating them, and channels of the widest site."""
+def _skeleton(source: Source, config: PreTrainedConfig) -> tuple[int, Adapter]:
+    """Number of distinct parameters, without allocating them, and the adapter of a model without weights."""
     with explained(source):
         with init_empty_weights():
             skeleton = auto_class(config.architectures).from_config(config)
         skeleton.tie_weights()
-        return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton).widest
+        return sum(parameter.numel() for parameter in skeleton.parameters()), adapt(skeleton)
 
 
 @contextmanager

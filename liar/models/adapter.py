@@ -23,11 +23,11 @@ from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from liar.errors import NonFiniteError, UnsupportedModelError
-from liar.models.architectures import title_of
 from liar.models.heads import head_of
 from liar.models.ragged import PREFIX
 from liar.models.recorder import Recorder, replaced
 from liar.models.skeleton import fit_config
+from liar.presets import title_of
 from liar.runtime.devices import Batch, execution_device, without_labels
 from liar.runtime.offload import is_offloaded, resident
 from liar.sites import Site
@@ -99,8 +99,8 @@ class Adapter(ABC):
         """Raises :class:`UnsupportedModelError` for a streamed model of a family that cannot be streamed."""
         self.model = model
         self.config = model.config
-        if not self.streams and is_offloaded(model):
-            raise UnsupportedModelError(f"{self.title} cannot be streamed; choose a device that holds it.")
+        if is_offloaded(model):
+            self.check_streams()
 
     @property
     def title(self) -> str:
@@ -178,6 +178,10 @@ class Adapter(ABC):
         modules = cast(nn.Module, self.model).named_modules()
         heads = [module for name, module in modules if not _TEXT_HEADS.isdisjoint(name.split("."))]
         return [module for module in heads if isinstance(module, nn.Linear)]
+
+    def state_of(self, layer: int) -> int | None:
+        """Width of the recurrent state that each channel of a layer's attention reads; None if it reads the text."""
+        return None
 
     def last_norm(self) -> nn.Module | None:
         """The norm between the last block and the head, whose parameters scale what the head reads; none by default."""
@@ -278,6 +282,11 @@ class Adapter(ABC):
                 f"Whole layers of {self.title} cannot go, because {self.why_no_blocks}; choose "
                 f"neurons{' or heads' if self.prunable == 'both' else ''}."
             )
+
+    def check_streams(self) -> None:
+        """Raise :class:`UnsupportedModelError` for a family that cannot be streamed."""
+        if not self.streams:
+            raise UnsupportedModelError(f"{self.title} cannot be streamed; choose a device that holds it.")
 
     def remove_blocks(self, blocks: range) -> None:
         """Remove whole ``blocks``; only for families that pass :meth:`check_blocks`.

@@ -27,7 +27,7 @@ from transformers import PreTrainedModel
 from liar.errors import LiarError, UnsupportedModelError
 from liar.files import cache_folder
 from liar.models.adapter import Adapter
-from liar.models.architectures import title_of
+from liar.presets import title_of
 from liar.runtime.devices import Batch, execution_device, without_labels
 from liar.runtime.offload import is_offloaded, resident
 

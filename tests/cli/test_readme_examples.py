@@ -57,7 +57,9 @@ def test_every_option_is_in_the_reference() -> None:
     found = {section.partition("`")[0]: section for section in sections[1:]}
     assert set(found) == set(COMMANDS.commands)  # type: ignore[attr-defined]
     for name, command in COMMANDS.commands.items():  # type: ignore[attr-defined]
-        options = {option for each in command.params for option in (*each.opts, *each.secondary_opts) if option[:2] == "--"}
+        options = {
+            option for each in command.params for option in (*each.opts, *each.secondary_opts) if option[:2] == "--"
+        }
         shown = re.findall(r"^\* `(--.*?)[`<]", found[name], flags=re.MULTILINE)
         assert options == {option for each in shown for option in re.findall(r"--[a-z-]+", each)} - {"--help"}, name
 

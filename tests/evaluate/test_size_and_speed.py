@@ -22,7 +22,7 @@ from liar.results import Speed, SpeedGain
 from liar.save.checkpoint import save_model
 from tests import tiny
 from tests.cut_models import cut, loaded
-from tests.families import BUILDERS, DECODERS
+from tests.families import CORE, DECODERS
 
 
 def halved(model: LoadedModel) -> LoadedModel:
@@ -56,9 +56,7 @@ def test_one_more_token_of_a_language_model(name: str, context: int) -> None:
 
 
 # DeBERTa also multiplies positions, which are left out.
-@pytest.mark.parametrize(
-    "name", sorted(name for name in set(BUILDERS) - set(DECODERS) if not name.startswith("deberta"))
-)
+@pytest.mark.parametrize("name", sorted(name for name in set(CORE) - set(DECODERS) if not name.startswith("deberta")))
 def test_the_tokens_of_a_text_share_its_head(name: str) -> None:
     context = 20
     for found in (loaded(name), halved(loaded(name))):

@@ -134,12 +134,13 @@ def test_a_ratio_of_nothing_removes_nothing(model: LoadedModel, text: str) -> No
     assert "Nothing was removed" in verdict(result)
 
 
-@pytest.mark.parametrize("name", [name for name in families.DECODERS if adapt(families.BUILDERS[name]()).loses_blocks])
+@pytest.mark.parametrize("name", families.DECODERS)
 def test_each_pre_norm_family_runs_on_without_a_layer(name: str) -> None:
     """The config of what is left describes it, and its cache of keys and values agrees with a forward of all tokens."""
     model = families.build(name)
     adapter = adapt(model)
-    adapter.check_blocks()
+    if not adapter.loses_blocks:
+        pytest.skip("its layers stay")
     adapter.remove_blocks(range(1, 2))
     ids = torch.arange(3, 23).unsqueeze(0)
     rebuilt = type(model)(type(model.config).from_dict(model.config.to_dict())).double().eval()

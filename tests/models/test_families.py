@@ -31,9 +31,9 @@ from liar.models.surgery import ConsumerParameters, shrink
 from liar.runtime.devices import Batch
 from liar.sites import Site
 from liar.spec import Needs, Schedule, Targets
-from tests.families import BUILDERS, DECODERS, batches, build, gradients, logits, typed
+from tests.families import CORE, DECODERS, batches, build, gradients, logits, typed
 
-FAMILIES = list(BUILDERS)
+FAMILIES = CORE
 
 
 def prune(

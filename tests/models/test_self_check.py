@@ -117,3 +117,11 @@ def test_heads_that_share_a_weight_stay() -> None:
     ):
         adapter.sites("heads")
     assert len(adapter.sites("ffn")) == 3
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "deberta-v2"])
+def test_a_family_that_cannot_be_streamed_says_so_before_its_weights_are_read(model_type: str, tmp_path: Path) -> None:
+    write(model_type, tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"unread")
+    with pytest.raises(UnsupportedModelError, match=r"cannot be streamed; choose a device that holds it\."):
+        load_model(str(tmp_path / "model"), device="cpu", offload_folder=tmp_path / "weights")

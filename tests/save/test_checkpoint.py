@@ -42,7 +42,7 @@ NO_FFN_BIAS = {
 """Types whose config has no switch for a bias of the FFN, so that a repaired one is ragged."""
 
 
-@pytest.mark.parametrize("family", families.BUILDERS)
+@pytest.mark.parametrize("family", families.CORE)
 @pytest.mark.parametrize(
     ("kind", "kept", "repaired"),
     [

@@ -95,12 +95,13 @@ def macs_per_token(loaded: LoadedModel, context: int) -> int:
 
 
 def _tokens_in_sight(loaded: LoadedModel, context: int) -> list[int]:
-    """Number of tokens that each layer's attention reads, at most the width of a sliding window."""
+    """Number of tokens that each layer's attention reads, at most the width of a sliding window, or the width of its state."""
     if not loaded.is_language_model:
         return [context] * len(loaded.adapter.layers)
     layers = DynamicCache(config=loaded.model.config).layers
     windows = [getattr(layer, "sliding_window", None) for layer in layers]
-    return [min(context, window or context) for window in windows]
+    states = [loaded.adapter.state_of(layer) for layer in range(len(windows))]
+    return [state or min(context, window or context) for state, window in zip(states, windows, strict=True)]
 
 
 def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:

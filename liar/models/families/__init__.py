@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 
 from liar.errors import UnsupportedModelError
 from liar.models.adapter import Adapter
-from liar.models.architectures import title_of
 from liar.models.families.bert import BertAdapter
 from liar.models.families.deberta import DebertaAdapter
 from liar.models.families.distilbert import DistilBertAdapter
@@ -29,6 +28,7 @@ from liar.models.families.opt import OptAdapter
 from liar.models.families.phi3 import Phi3Adapter
 from liar.models.families.qwen3_5 import Qwen35Adapter
 from liar.models.ragged import PREFIX
+from liar.presets import title_of
 from liar.runtime.devices import devices_of
 
 FAMILIES: list[type[Adapter]] = [

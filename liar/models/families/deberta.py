@@ -12,8 +12,8 @@ from typing import Any, ClassVar, cast
 from torch import Tensor
 
 from liar.models.adapter import Producer
-from liar.models.architectures import types_of
 from liar.models.families.bert import BertAdapter
+from liar.presets import types_of
 from liar.sites import Site
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from liar.models.adapter import Adapter, Producer
-from liar.models.architectures import types_of
 from liar.models.recorder import bypassed
+from liar.presets import types_of
 from liar.sites import Site
 from liar.spec import SiteKind
 

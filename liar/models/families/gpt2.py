@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from liar.models.adapter import Adapter, Producer
-from liar.models.architectures import types_of
 from liar.models.recorder import bypassed
+from liar.presets import types_of
 from liar.sites import Site
 from liar.spec import SiteKind
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from liar.models.architectures import types_of
 from liar.models.families.gemma import GemmaAdapter
+from liar.presets import types_of
 from liar.sites import Site
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from liar.models.adapter import Adapter, Producer
-from liar.models.architectures import types_of
 from liar.models.recorder import bypassed
+from liar.presets import types_of
 from liar.sites import Site
 from liar.spec import SiteKind
 

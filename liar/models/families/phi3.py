@@ -7,9 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from liar.models.adapter import Producer
-from liar.models.architectures import types_of
 from liar.models.families.llama import LlamaAdapter
 from liar.models.ragged import OwnNumbers
+from liar.presets import types_of
 from liar.sites import Site
 
 

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, cast
 from torch import Tensor, nn
 
 from liar.models.adapter import Producer
-from liar.models.architectures import types_of
 from liar.models.families.llama import LlamaAdapter
 from liar.models.recorder import bypassed
+from liar.presets import types_of
 from liar.sites import Site
 from liar.spec import SiteKind, Targets
 
@@ -48,6 +48,9 @@ class Qwen35Adapter(LlamaAdapter):
         mixer = self.block(site.layer).linear_attn
         with bypassed(mixer, "out_proj"):
             return cast(Tensor, mixer(self.normed(site, hidden), attention_mask=context["attention_mask"]))
+
+    def state_of(self, layer: int) -> int | None:
+        return int(self.config.linear_key_head_dim) if self._is_linear(layer) else None
 
     def _is_linear(self, layer: int) -> bool:
         return hasattr(self.block(layer), "linear_attn")
