@@ -14,7 +14,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GPT2ForSequenceClassification,
+    OPTForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.modeling_layers import GenericForSequenceClassification
 
 from liar.errors import ModelNotFoundError, UnsupportedModelError
@@ -38,6 +46,10 @@ ADAPTERS = ASSETS / "adapters"
 """Folder of the LoRA adapters: one subfolder for each task that the bare MiniLM was fine-tuned for."""
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
+
+
+_READ_LAST = (GenericForSequenceClassification, GPT2ForSequenceClassification, OPTForSequenceClassification)
+"""Classifiers that read the last token of a text."""
 
 
 def load_model(
@@ -128,12 +140,13 @@ def _padding(tokenizer: PreTrainedTokenizerBase) -> str | None:
 
 def _settle_padding(model: str, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Copy the tokenizer's padding token to the config: some classifiers need it to find the last token of a text."""
-    if isinstance(network, GenericForSequenceClassification) and tokenizer.pad_token_id is None:
+    reads_last = isinstance(network, _READ_LAST)
+    if reads_last and tokenizer.pad_token_id is None:
         raise UnsupportedModelError(
             f"{model!r} is a classifier that reads the last token of a text, and its tokenizer has no token to pad with; set "
             "tokenizer.pad_token to one that no text has and save it with the model."
         )
-    if isinstance(network, GenericForSequenceClassification) or network.config.pad_token_id is None:
+    if reads_last or network.config.pad_token_id is None:
         network.config.pad_token_id = tokenizer.pad_token_id
 
 

@@ -1,4 +1,4 @@
-"""What a config tells of a model that cannot be pruned here, in a sentence with a way out, before its weights are read."""
+"""Kinds of models that cannot be pruned here, by their config: a sentence each with a way out, before its weights are read."""
 
 from __future__ import annotations
 

@@ -120,6 +120,8 @@ def fit_config(adapter: Adapter) -> None:
     for changes in _candidates(adapter):
         if not current.any:
             return
+        if all(getattr(model.config, name, None) == value for name, value in changes.items()):
+            continue
         if (found := _with(model, changes)) is None or found.misfits >= current.misfits:
             continue
         for name, value in changes.items():

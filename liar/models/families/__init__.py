@@ -70,7 +70,7 @@ def note_of(adapter: Adapter) -> str | None:
 def adapt(model: PreTrainedModel) -> Adapter:
     """The adapter of a model's family; of a type that is not listed, that of the family whose modules it has.
 
-    Whether it runs as one of that family, :mod:`liar.models.self_check` tells. Raises :class:`UnsupportedModelError` for a
+    Whether it runs as one of that family, :mod:`liar.models.self_check` decides. Raises :class:`UnsupportedModelError` for a
     model without such modules, and for one spread over several devices: its blocks are run one module at a time, which bypasses
     the hooks that move tensors between devices.
     """
