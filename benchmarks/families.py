@@ -3,7 +3,7 @@
 Each loses half of its neurons, heads or both, or a third of its layers, all layers alike, and is repaired, saved, and loaded
 again in a fresh process that cannot import this library, where its logits are compared. What cannot go has the reason.
 
-    python benchmarks/families.py           prints the table (five minutes on two cores); exits 1 if logits differ by over 1e-4
+    python benchmarks/families.py           prints the table (a minute on two cores); exits 1 if logits differ by over 1e-4
     python benchmarks/families.py --write   also puts it into docs/results/families.md, between its markers
 """
 

@@ -1,6 +1,6 @@
 """Repairs without an intercept, which add no bias, beside those with one: perplexity with paired differences.
 
-python benchmarks/intercept.py            prints the table (ten minutes on two cores)
+python benchmarks/intercept.py            prints the table (a quarter of an hour on two cores)
 python benchmarks/intercept.py --write    also puts it into docs/choices.md, between its markers
 """
 
