@@ -134,12 +134,14 @@ def report_of(
 
 
 def check_covered(spec: PruneSpec, atlas: Atlas) -> None:
-    """Raise :class:`InvalidSpecError` if the atlas has no curves for the reconstruction or the allocation of ``spec``, or for
-    the removal of whole layers, or of repairs without an intercept.
+    """Raise :class:`InvalidSpecError` if the atlas has no curves for the targets, the reconstruction or the allocation of
+    ``spec``, or for repairs without an intercept.
     """
     check_units(spec)
     if not spec.intercept:
         raise InvalidSpecError("Curves are of repairs with an intercept; apply the recipe to see it without.")
+    if spec.targets in ("heads", "both") and "attention" not in atlas.facts.kinds:
+        raise InvalidSpecError("The heads of this model cannot go; choose neurons.")
     if spec.reconstruction not in atlas.facts.reconstructions:
         raise InvalidSpecError(f"No curves of {spec.reconstruction} are at hand; apply the recipe to see it.")
     if spec.needs.sensitivity and not atlas.facts.sensitive:

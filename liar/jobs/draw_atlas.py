@@ -57,10 +57,12 @@ def atlas_steps(
         settle_calibration(loaded, spec)
         batches, *_ = yield from read_text(spec, loaded)
         gradients: dict[str, SiteGradients] = {}
-        estimate = Estimate.of(spec.model_copy(update={"targets": "both"}), loaded, batches)
+        estimate = Estimate.of(spec.model_copy(update={"targets": adapter.prunable}), loaded, batches)
         pace = Pace(atlas_parts(criteria, estimate))
         try:
-            steps = gradient_steps(adapter, batches, "both", Needs(masks=True, outputs=True, sensitivity=True))
+            steps = gradient_steps(
+                adapter, batches, adapter.prunable, Needs(masks=True, outputs=True, sensitivity=True)
+            )
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             criteria = [name for name in criteria if IMPORTANCE[name].gradients is None]
@@ -69,7 +71,7 @@ def atlas_steps(
         drawn: dict[SiteKind, list[KindArrays]] = {kind: [] for kind in facts}
         sites = adapter.sites()
         tokens = 0
-        for done, visit in enumerate(walk(adapter, batches, "both", norm_aware=CURVE_TOKENS), start=1):
+        for done, visit in enumerate(walk(adapter, batches, adapter.prunable, norm_aware=CURVE_TOKENS), start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)

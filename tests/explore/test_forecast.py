@@ -326,3 +326,13 @@ def test_a_streamed_model_has_the_curves_that_need_no_backward_pass(text: str) -
         found: KindArrays = whole.arrays[kind]
         assert (arrays.order == found.order[:, at]).all()
         assert abs(arrays.error - found.error[:, at, :2]).max() < 1e-6
+
+
+def test_a_family_whose_heads_stay_has_curves_of_its_neurons(text: str) -> None:
+    loaded = cut_models.loaded("mpnet")
+    spec = PruneSpec(model=loaded.id, calibration=text, **TEXT)
+    atlas = finish(atlas_steps(loaded, spec))
+    assert list(atlas.facts.kinds) == ["ffn"]
+    assert len(forecast(spec, atlas).sites) == len(loaded.adapter.layers)
+    with pytest.raises(InvalidSpecError, match=r"The heads of this model cannot go; choose neurons\."):
+        forecast(spec.model_copy(update={"targets": "both"}), atlas)
