@@ -119,11 +119,12 @@ def self_checks() -> tuple[str, bool]:
     rows, ok = [], True
     for model in (SPEC.model, "demo/minilm-sentiment"):
         loaded = load_model(model, "cpu", "float32")
-        check_walk(loaded.adapter)  # warm up
         forget_peak()
-        before, start = memory("VmRSS"), time.perf_counter()
+        before = memory("VmRSS")
         check_walk(loaded.adapter)
-        seconds, more = time.perf_counter() - start, memory("VmHWM") - before
+        more, start = memory("VmHWM") - before, time.perf_counter()
+        check_walk(loaded.adapter)  # what the first call loads is paid once
+        seconds = time.perf_counter() - start
         ok &= seconds <= CHECK_LIMIT and more <= CHECK_MEMORY_LIMIT
         size = f"{parameter_count(loaded.model) / 1e6:.1f} M"
         rows.append((model, size, f"{seconds:.2f}", f"{largest_difference(loaded.adapter):g}", f"{more / 1e6:.0f} MB"))
