@@ -182,7 +182,7 @@ class _Run:
         for stage in stages:
             yield from stage.events()
         with watch.stage("prune"):
-            check_walk(loaded.adapter)
+            check_walk(loaded.adapter, pruned=True)
         totals = Totals(
             parameters_before=info.parameters,
             parameters_after=parameter_count(loaded.model),

@@ -42,24 +42,23 @@ _ROUNDED = 0.25
 
 _SEQUENCES, _LENGTH = 2, 12
 
-_WAY_OUT = "choose other targets, or write a family for it, see docs/extending.md."
 
+def check_walk(adapter: Adapter, *, pruned: bool = False) -> bool:
+    """Compare walk and forward of a dense or a ``pruned`` model, with and without padding; False if nothing can be compared.
 
-def check_walk(adapter: Adapter) -> bool:
-    """Compare walk and forward, with and without padding; whether there was anything to compare.
-
-    There is not if the hidden states hold NaN or Inf, which has sentences of its own. A streamed model is compared with padding
+    Nothing can if the hidden states hold NaN or Inf, which has sentences of its own. A streamed model is compared with padding
     alone: each comparison reads all of its weights twice. Raises :class:`UnsupportedModelError` that names the layer.
     """
     tolerance, kin = _tolerance(adapter.model), title_of(adapter.family)
     what = f"this model of type {adapter.config.model_type!r}"
+    way_out = f"{'choose other targets, or ' if pruned else ''}write a family for it, see docs/extending.md."
     for padded in (True,) if is_offloaded(adapter.model) else (False, True):
         try:
             found = list(differences(adapter, padded=padded))
         except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0][:160]
             raise UnsupportedModelError(
-                f"The blocks of {what} do not run as those of {kin} ({reason}); {_WAY_OUT}"
+                f"The blocks of {what} do not run as those of {kin} ({reason}); {way_out}"
             ) from error
         if None in found:
             return False
@@ -67,7 +66,7 @@ def check_walk(adapter: Adapter) -> bool:
             if difference is not None and difference > tolerance:
                 raise UnsupportedModelError(
                     f"Behind layer {layer} {what} differs from what its blocks give, run as those of {kin}: by "
-                    f"{difference:.2g} of its hidden states, where {tolerance:g} may be rounding; {_WAY_OUT}"
+                    f"{difference:.2g} of its hidden states, where {tolerance:g} may be rounding; {way_out}"
                 )
     return True
 
