@@ -72,7 +72,7 @@ def main() -> int:
         return 0
     if arguments.check:
         text, is_within = self_checks()
-        show("self-check", text, arguments.write)
+        show("self_check", text, arguments.write)
         return 0 if is_within else 1
     text, is_within = compare(arguments.repeat)
     show("cost", text, arguments.write)

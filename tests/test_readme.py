@@ -30,7 +30,8 @@ def test_every_benchmark_table_is_between_markers() -> None:
         {"scaling", "equal", "gpu", "paper"},
         {path.stem for path in STUDY.glob("*.md")} - {"values"} | {"time"},
     )
-    assert set(SECTIONS) == quality | choices | {"saved", "cost", "page"} | large | study
+    families = {"families", "intercept", "self_check"}
+    assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
 
 
 @pytest.mark.parametrize("name", SECTIONS)
