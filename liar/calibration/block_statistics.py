@@ -46,7 +46,8 @@ class Start:
     """A block behind which a run may go: the ``inputs`` (real tokens, d) of the consumer at ``site`` and the residual
     ``streams`` (real tokens, width) behind it, of each batch, and the ``moments`` of the inputs.
 
-    ``reported`` are the tokens of each batch that norm-aware errors are means of. Without ``intercept`` patches have no bias.
+    ``reported`` are the tokens of each batch that norm-aware errors are means of. Without ``intercept`` least-squares has no
+    bias.
     """
 
     site: Site
@@ -67,7 +68,7 @@ class Start:
 
     @cached_property
     def fitted(self) -> Moments:
-        """The moments that patches are solved by."""
+        """The moments that least-squares is solved by."""
         return self.moments if self.intercept else self.moments.about_zero
 
 
@@ -89,10 +90,12 @@ class Span:
     @torch.no_grad()
     def patches(self, weight: Tensor, methods: Iterable[Reconstruction]) -> dict[Reconstruction, Solution]:
         """Patches of the consumer's ``weight`` (d, d_out), see :func:`liar.maths.patch.patches`."""
-        methods = list(methods)
-        factor = self.start.factor if "least-squares" in methods else None
-        lost = self.lost if self.start.intercept else self.lost.about_zero(self.start.moments.mean)
-        return patches(self.start.fitted, lost, weight, methods, factor=factor, site=self.start.site.name)
+        start, methods = self.start, list(methods)
+        fits = [name for name in methods if name == "least-squares"]
+        lost = self.lost if start.intercept else self.lost.about_zero(start.moments.mean)
+        found = patches(start.moments, self.lost, weight, set(methods) - set(fits), site=start.site.name)
+        found |= patches(start.fitted, lost, weight, fits, factor=start.factor if fits else None, site=start.site.name)
+        return {name: found[name] for name in methods}
 
     @torch.no_grad()
     def errors(self, weight: Tensor, found: dict[Reconstruction, Solution], *, norm_aware: bool) -> Errors:
@@ -130,10 +133,11 @@ def spans(
 ) -> Iterator[Span]:
     """Every run whose number of blocks is one of ``lengths``, by its end; only behind block ``before`` if that is given.
 
-    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.devices`. Without ``intercept`` no patch has
-    a bias. Streams are in the units of a consumer's output (:attr:`liar.models.adapter.Adapter.multiplier`). The inputs of as
-    many blocks as the longest run has are in memory at once, of runs behind one block those of this one. Raises
-    :class:`NonFiniteError` and :class:`CalibrationError`, which name the site.
+    ``fast``: for errors that choose a run, not for a patch, see :mod:`liar.runtime.devices`. Without ``intercept``
+    least-squares has no bias. Streams are in the units of a consumer's output
+    (:attr:`liar.models.adapter.Adapter.multiplier`). The inputs of as many blocks as the longest run has are in memory at once,
+    of runs behind one block those of this one. Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the
+    site.
     """
     with evaluating(adapter.model):
         streams = [adapter.embed(batch) for batch in shares(batches)]

@@ -32,7 +32,7 @@ from liar.maths.moments import Moments
 from liar.maths.solver import in_solver_precision, ridge_share
 from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel, model_info, parameter_count
-from liar.models.skeleton import bias_switch
+from liar.models.skeleton import biased_together
 from liar.progress import Pace
 from liar.runtime.environment import describe, readable_failures
 from liar.sites import Site
@@ -101,7 +101,7 @@ def kind_facts(adapter: Adapter) -> dict[SiteKind, KindFacts]:
     names = {module: name for name, module in cast(nn.Module, adapter.model).named_modules()}
     for site in adapter.sites()[: len(adapter.order)]:  # those of the first block
         consumer = adapter.consumer(site)
-        _, filled = bias_switch(adapter, site.kind)
+        filled = biased_together(adapter, site.kind)
         lacking = [item.rows for item in adapter.producers(site) if names[item.module] in filled]
         repaired = consumer.bias is None
         found[site.kind] = KindFacts(

@@ -13,7 +13,7 @@ from liar.models.ragged import PREFIX
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
 _PARTS = ("vision_config", "audio_config", "image_size", "num_mel_bins")
-"""Fields of models that see or hear; those with a text model inside have it in ``text_config``."""
+"""Fields of models with images or sound as input; those with a text model inside have it in ``text_config``."""
 
 
 def check_supported(config: Mapping[str, Any]) -> None:

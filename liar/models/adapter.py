@@ -219,13 +219,14 @@ class Adapter(ABC):
         Runs the family's own attention or feed-forward module with an identity in place of the consumer.
         """
 
-    @abstractmethod
     def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the consumer's output to the residual stream.
+        """Add the consumer's output to the residual stream; by default as in a pre-norm family.
 
         Returns the sum that the output enters as it is, before any norm (errors are relative to it; the output alone if a norm
         reads it), and the next hidden states; in a pre-norm family both are the same tensor.
         """
+        stream = hidden + output
+        return stream, stream
 
     @property
     def multiplier(self) -> float:

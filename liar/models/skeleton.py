@@ -131,18 +131,18 @@ def fit_config(adapter: Adapter) -> None:
         current = sizes_of(model)
 
 
-def bias_switch(adapter: Adapter, kind: SiteKind) -> tuple[str | None, list[str]]:
-    """The field of the config that gives the consumers of ``kind`` a bias, and the linear layers that it gives one.
+def biased_together(adapter: Adapter, kind: SiteKind) -> list[str]:
+    """Linear layers that get a bias if the consumers of ``kind`` do, because the config has one switch for all of them.
 
-    None, and no layers, if the consumers have a bias, or if the family knows none.
+    Empty if the consumers have a bias, or if the family knows none.
     """
     consumer = adapter.consumer(adapter.site(0, kind))
     name = next(name for name, module in cast(nn.Module, adapter.model).named_modules() if module is consumer)
     if consumer.bias is None:
         for switch in _switches(adapter.config):
             if (found := _with(adapter.model, {switch: True})) is not None and name in found.biases:
-                return switch, found.biases
-    return None, []
+                return found.biases
+    return []
 
 
 def adds_bias(adapter: Adapter, sizes: Sizes) -> bool:

@@ -15,6 +15,7 @@ from liar.explore.forecast import check_covered
 from liar.jobs.stages.decide import decide
 from liar.maths.drift import Drift
 from liar.maths.moments import Moments
+from liar.report.words.sentences import recipe, short_recipe
 from liar.sites import Site
 from liar.spec import Targets
 from tests import tiny
@@ -74,6 +75,22 @@ def test_a_repair_that_is_a_bias_is_refused_without_one(reconstruction: str, tmp
 def test_curves_are_not_shown_for_it() -> None:
     with pytest.raises(InvalidSpecError, match="Curves are of repairs with an intercept"):
         check_covered(PruneSpec(model="tiny/bert", intercept=False), tiny_atlas())
+
+
+def test_the_other_repairs_are_what_they_are(tmp_path: Path) -> None:
+    """Only least-squares is another: a table must not show a bias that is none."""
+    write("llama", tmp_path)
+    runs = [tiny.finished(spec(tmp_path, schedule="one-shot", intercept=each))[0].result for each in (True, False)]
+    for first, second in zip(runs[0].sites, runs[1].sites, strict=True):
+        assert {**first.error, "least-squares": 0} == {**second.error, "least-squares": 0}
+        assert first.error["least-squares"] < second.error["least-squares"] <= second.error["none"]
+
+
+def test_words_say_so() -> None:
+    chosen = PruneSpec(intercept=False)
+    assert "without an intercept" in recipe(chosen)
+    assert "without an intercept" in short_recipe(chosen)
+    assert "intercept" not in recipe(PruneSpec()) + short_recipe(PruneSpec())
 
 
 def test_it_is_a_part_of_a_link_and_of_the_command() -> None:

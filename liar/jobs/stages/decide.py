@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -52,13 +53,13 @@ def decide(
 ) -> Decision:
     """Keep ``bundles`` (ascending) and solve the repairs of the consumer's ``weight`` (d, d_out).
 
-    What is installed of least-squares compensates the ``drift`` too. Without ``intercept`` no repair changes a bias. Raises
+    What is installed of least-squares compensates the ``drift`` too, and without ``intercept`` changes no bias. Raises
     :class:`liar.errors.NonFiniteError` and :class:`liar.errors.CalibrationError`, which name the site.
     """
-    if not intercept:
-        drift, moments = drift and drift.about_zero(moments.mean), moments.about_zero
     channels = channels_of(site, bundles).to(weight.device)
-    solutions = reconstruct_all(
-        moments, weight, channels, reconstructions, bundle_size=site.bundle_size, drift=drift, site=site.name
-    )
+    solved = partial(reconstruct_all, weight=weight, kept=channels, bundle_size=site.bundle_size, site=site.name)
+    solutions = solved(moments, methods=reconstructions, drift=drift)
+    if not intercept and "least-squares" in solutions:  # bias and liar are what they are, for the errors beside it
+        about_zero = drift and drift.about_zero(moments.mean)
+        solutions |= solved(moments.about_zero, methods=["least-squares"], drift=about_zero)
     return Decision(site, weight, bundles, channels, solutions)

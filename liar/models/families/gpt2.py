@@ -77,10 +77,6 @@ class Gpt2Adapter(Adapter):
                 return cast(Tensor, half(block.ln_2(hidden)))
             return cast(Tensor, half(block.ln_1(hidden), **context)[0])
 
-    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        stream = hidden + output
-        return stream, stream
-
     def last_norm(self) -> nn.Module | None:
         return cast(nn.Module, self.base.ln_f)
 

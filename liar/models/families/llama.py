@@ -64,10 +64,6 @@ class LlamaAdapter(Adapter):
         norm = block.post_attention_layernorm if site.kind == "ffn" else block.input_layernorm
         return cast(Tensor, norm(hidden))
 
-    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        stream = hidden + output
-        return stream, stream
-
     def last_norm(self) -> nn.Module | None:
         return self.scaling(self.base.norm)
 

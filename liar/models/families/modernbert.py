@@ -42,10 +42,6 @@ class ModernBertAdapter(Adapter):
                 return cast(Tensor, half(block.mlp_norm(hidden)))
             return cast(Tensor, half(block.attn_norm(hidden), **context)[0])
 
-    def add_residual(self, site: Site, output: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        stream = hidden + output
-        return stream, stream
-
     def _half(self, site: Site) -> Any:
         block = self.block(site.layer)
         return block.mlp if site.kind == "ffn" else block.attn

@@ -211,6 +211,7 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
     "evaluate_length": lambda length: f"measured at {f'{length:,} tokens' if length else 'the default length'}",
     "evaluate_limit": lambda limit: "the default number of items" if limit is None else f"{limit:,} items",
     "edits": lambda edits: f"{len(edits)} edits" if edits else "no edits",
+    "intercept": lambda intercept: "with an intercept" if intercept else "without an intercept",
 }
 
 
@@ -227,6 +228,7 @@ def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
     """
     of_width = [spec.criterion, spec.allocation, spec.reconstruction, spec.walked]
     choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
+    choices += [] if spec.intercept else ["without an intercept"]
     choices += ["edited by hand"] if spec.edits else []
     removed = f"{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
