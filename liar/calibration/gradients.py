@@ -7,7 +7,9 @@
   E|error|^2 is twice the divergence KL(dense || pruned) caused by an error, to second order and averaged over its
   directions (Gauss-Newton). F nearly vanishes at confident predictions, even if pruning may change them, so for text
   classifiers F is the centring matrix, or the identity if the outputs are independent (regression, multi-label). For
-  heads that mark an answer F is half the centring matrix over the real positions for the start, and half for the end.
+  heads that mark an answer F is half the centring matrix over the real positions for the start, and half for the end. Of an
+  embedder z is the unit vector of a text (:mod:`liar.models.embedder`) and F the identity, so that sensitivity x E|error|^2
+  is |z' - z|^2 = 2 (1 - cosine) to second order.
   The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits, of a
   sample of the text (:mod:`liar.calibration.sample`). For two classes a fixed direction in place of s makes it exact.
 * Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
@@ -33,6 +35,7 @@ from liar.errors import InvalidSpecError
 from liar.maths.criteria import SiteGradients
 from liar.maths.moments import sum_dtype
 from liar.models.adapter import Adapter
+from liar.models.embedder import Embedder
 from liar.models.heads import check_gradients, head_of
 from liar.runtime.devices import Batch, execution_device, fast_products
 from liar.runtime.distributed import is_own, summed
@@ -46,7 +49,13 @@ Steps = Generator[tuple[int, int], None, dict[str, SiteGradients]]
 """Generator of (pieces done, pieces in all) that returns the gradients by name of the site."""
 
 
-def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets, needs: Needs) -> Steps:
+def gradient_steps(
+    adapter: Adapter,
+    batches: Sequence[Batch],
+    targets: Targets,
+    needs: Needs,
+    embedder: Embedder | None = None,
+) -> Steps:
     """Run the model forward and backward over ``batches``, a few sequences at a time.
 
     Masks take one backward pass, sensitivity and outputs share one. The loss of a language model is next-token cross
@@ -54,7 +63,8 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
     entropy or squared error against the labels of the batch, else against the model's own prediction. For a regression
     without labels that error is zero, so the mean of its outputs replaces the loss. The loss of a head that marks an answer
     is the mean of the cross entropies of its start and its end among the real positions, against ``start_positions`` and
-    ``end_positions`` of the batch, else the model's own. Raises :class:`InvalidSpecError` for a model without a usable
+    ``end_positions`` of the batch, else the model's own. A model without a head is an ``embedder``, by default with mean pooling;
+    its loss is the similarity of neighbouring texts. Raises :class:`InvalidSpecError` for a model without a usable
     loss, see :func:`liar.models.heads.check_gradients`, and if all gradients are zero.
     """
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))
@@ -81,7 +91,7 @@ def gradient_steps(adapter: Adapter, batches: Sequence[Batch], targets: Targets,
                     signs = torch.Generator(drawn_on).manual_seed(done) if done <= len(signed_pieces) else None
                     inputs = {name: tensor.to(device) for name, tensor in piece.items()}
                     with fast_products(adapter.model):
-                        by_mask, by_site = _backward(adapter, sites, inputs, signs, needs.masks)
+                        by_mask, by_site = _backward(adapter, sites, inputs, signs, needs.masks, embedder)
                     for name, gradient in by_mask.items():
                         found[name].taylor += gradient.sum(dim=0)
                         found[name].fisher += gradient.square().sum(dim=0)
@@ -141,7 +151,12 @@ def _pieces(batches: Sequence[Batch]) -> list[Batch]:
 
 
 def _backward(
-    adapter: Adapter, sites: list[Site], inputs: dict[str, Tensor], signs: torch.Generator | None, with_masks: bool
+    adapter: Adapter,
+    sites: list[Site],
+    inputs: dict[str, Tensor],
+    signs: torch.Generator | None,
+    with_masks: bool,
+    embedder: Embedder | None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and gradients at outputs (tokens, d_out)."""
     masks: dict[str, GradientEdge] = {}
@@ -166,7 +181,7 @@ def _backward(
                 channels = mask.repeat_interleave(site.bundle_size, dim=1).unsqueeze(1)
                 handles.append(consumer.register_forward_pre_hook(partial(masked, channels)))
         with torch.enable_grad():
-            answer, of_loss, of_signs = slopes(adapter.model, inputs, signs, with_masks)
+            answer, of_loss, of_signs = slopes(adapter.model, inputs, signs, with_masks, embedder)
             by_mask = _pulled(answer, of_loss, masks, retain_graph=of_signs is not None)
             by_output = _pulled(answer, of_signs, outputs)
     finally:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from liar.models.embedder import Embedder
 from liar.models.heads import Problem, head_of, problem_of
 from liar.runtime.devices import without_labels
 from liar.runtime.memory import BACKWARD_POSITIONS
@@ -24,17 +25,32 @@ A gradient is None if it is not wanted. The loss is the sum over sequences of ea
 """
 
 
-def slopes(model: PreTrainedModel, inputs: dict[str, Tensor], signs: torch.Generator | None, with_loss: bool) -> Slopes:
+def slopes(
+    model: PreTrainedModel,
+    inputs: dict[str, Tensor],
+    signs: torch.Generator | None,
+    with_loss: bool,
+    embedder: Embedder | None = None,
+) -> Slopes:
     """Run the model forward; ``signs`` draws the random signs s on its own device, None if they are not wanted.
 
     The tensor is the input of a language model's head (sequences, length, width), the logits of a classifier
-    (sequences, outputs), or those of an answer's start and end (sequences, 2, length).
+    (sequences, outputs), those of an answer's start and end (sequences, 2, length), or the unit vectors of the ``embedder``
+    (sequences, dimensions), which by default pools by the mean.
     """
     head = model.get_output_embeddings()
     if head is not None:
         return _token_slopes(model, head, inputs, signs, with_loss)
+    kind = head_of([type(model).__name__])
     output = model(**without_labels(inputs), use_cache=False)
-    if head_of([type(model).__name__]) == "question-answering":
+    if kind == "none":
+        vectors = (embedder or Embedder()).vectors(output.last_hidden_state, inputs["attention_mask"])
+        return (
+            vectors,
+            _similarity_slope(vectors.detach()) if with_loss else None,
+            _signs(vectors.detach(), signs) if signs is not None else None,
+        )
+    if kind == "question-answering":
         both = torch.stack([output.start_logits, output.end_logits], dim=1)
         return _span_slopes(both, inputs, signs, with_loss)
     logits: Tensor = output.logits
@@ -117,6 +133,17 @@ def _text_signs(problem: Problem, logits: Tensor, signs: torch.Generator) -> Ten
         return sign
     sign = _signs(logits, signs)
     return sign.sub_(sign.mean(dim=-1, keepdim=True)) if problem == "single-label" else sign
+
+
+# -- embedders ---------------------------------------------------------------------------------------------------------
+
+
+def _similarity_slope(vectors: Tensor) -> Tensor:
+    """Gradient of each text's similarity to the next one of its piece, which stays as it is; the last is followed by the first.
+
+    Without labels there is no error to reduce, so this is what taylor and fisher take as the loss of an embedder.
+    """
+    return vectors.roll(-1, dims=0)
 
 
 # -- heads that mark an answer -----------------------------------------------------------------------------------------

@@ -60,9 +60,8 @@ def atlas_steps(
         estimate = Estimate.of(spec.model_copy(update={"targets": adapter.prunable}), loaded, batches)
         pace = Pace(atlas_parts(criteria, estimate))
         try:
-            steps = gradient_steps(
-                adapter, batches, adapter.prunable, Needs(masks=True, outputs=True, sensitivity=True)
-            )
+            needs = Needs(masks=True, outputs=True, sensitivity=True)
+            steps = gradient_steps(adapter, batches, adapter.prunable, needs, loaded.embedder)
             gradients = yield from pace.along("gradients", steps, "calibrate", "Computing gradients of the loss")
         except InvalidSpecError:
             criteria = [name for name in criteria if IMPORTANCE[name].gradients is None]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoTokenizer,
     GPT2ForSequenceClassification,
     OPTForSequenceClassification,
@@ -29,13 +30,16 @@ from liar.errors import ModelNotFoundError, UnsupportedModelError
 from liar.files import ASSETS
 from liar.loading.demo_bundle import OnProgress, bundle_folder, fetch_demo
 from liar.loading.notices import fetch_notices
+from liar.loading.sentence_modules import SentenceModules, read_modules
 from liar.loading.source import Source, cached_folder, find_model, local_folder, read_config, weight_bytes
 from liar.loading.weights import explained, load_classifier, load_network, register_ragged
+from liar.models.embedder import Embedder
 from liar.models.families import adapt
 from liar.models.heads import architecture_for, head_of, task_for
 from liar.models.loaded import LoadedModel
 from liar.models.self_check import check_once
 from liar.presets import DEMO, PRESETS, Preset, meant, preset_of
+from liar.runtime.devices import execution_device
 from liar.runtime.memory import PlannedWork
 from liar.runtime.placement import choose_device, choose_dtype
 from liar.runtime.quiet import quiet_transformers
@@ -47,6 +51,10 @@ ADAPTERS = ASSETS / "adapters"
 
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
 
+
+_MEAN = (
+    "The checkpoint does not say how its states become the vector of a text, so it is taken as an embedder with mean pooling."
+)
 
 _READ_LAST = (GenericForSequenceClassification, GPT2ForSequenceClassification, OPTForSequenceClassification)
 """Classifiers that read the last token of a text."""
@@ -82,11 +90,14 @@ def load_model(
     preset = preset_of(model)
     source = _source(model, preset, on_progress)
     register_ragged(str(read_config(source)["model_type"]))
+    modules = read_modules(source)
     fetch_notices(source)
     report(f"Loading {model}", 0.0)
     with quiet_transformers():
         with explained(source):
             config = AutoConfig.from_pretrained(source.path, **source.options)
+        if modules is not None and modules.embedder is not None:  # a head for training stays behind
+            config.architectures = [AutoModel._model_mapping[type(config)].__name__]
         tokenizer = _tokenizer(source, config)
         if preset is None or preset.adapter is None:
             network = load_network(source, config, precision, target, offload_folder, work)
@@ -98,7 +109,20 @@ def load_model(
     adapter = adapt(network)
     check_once(adapter)
     report(f"Loaded {model}", 1.0)
-    return LoadedModel(model, network, tokenizer, adapter, _task(config, preset))
+    loaded = LoadedModel(model, network, tokenizer, adapter, _task(config, preset))
+    loaded.beside = {} if modules is None else modules.files
+    loaded.embedder = _embedder(loaded, modules, is_known=preset is not None)
+    return loaded
+
+
+def _embedder(loaded: LoadedModel, modules: SentenceModules | None, *, is_known: bool) -> Embedder | None:
+    """How a model without a head makes the vector of a text; of a preset ``is_known`` that it takes the mean."""
+    if loaded.head != "none":
+        return None
+    if modules is None or modules.embedder is None:
+        return Embedder(note=None if is_known else _MEAN)
+    modules.embedder.dense.to(execution_device(loaded.model))
+    return modules.embedder
 
 
 def _source(model: str, preset: Preset | None, on_progress: OnProgress | None) -> Source:

@@ -1,7 +1,7 @@
 """The head of a checkpoint: its kind, from the name of the model class, and the classes of a classifier.
 
-A model with any of these heads can be pruned and keeps its head. Only three kinds give a loss for gradients: heads that
-predict the next token, heads that classify a whole text and heads that mark an answer.
+A model with any of these heads can be pruned and keeps its head. A loss for gradients give heads that predict the next token,
+classify a whole text or mark an answer, and models without a head, which are embedders (:mod:`liar.models.embedder`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ENDINGS: Mapping[str, Head] = {
 }
 """Kind of the head for each ending of a model class's name."""
 
-_WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification", "question-answering"})
+_WITH_LOSS: frozenset[Head] = frozenset({"causal-lm", "sequence-classification", "question-answering", "none"})
 
 _SERVING: Mapping[HeadKind, Head] = {
     "language-model": "causal-lm",
@@ -114,8 +114,11 @@ def answers_every_token(model: PreTrainedModel) -> bool:
 
 
 def is_overconfident(model: PreTrainedModel) -> bool:
-    """Whether noise before the model's head makes its answers too sure: not the number of a head with one output."""
-    return head_of([type(model).__name__]) != "sequence-classification" or model.config.num_labels != 1
+    """Whether noise before the model's head makes its answers too sure: not the number of a head with one output, nor a vector
+    that counts by its direction.
+    """
+    head = head_of([type(model).__name__])
+    return head != "none" and (head != "sequence-classification" or model.config.num_labels != 1)
 
 
 def check_gradients(head: Head, *, streamed: bool = False) -> None:
@@ -124,10 +127,9 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
     ``streamed``: the model's weights are on the device only while they are used.
     """
     if head not in _WITH_LOSS:
-        has = "has none" if head == "none" else f"has one for {head}"
         raise InvalidSpecError(
-            "taylor, fisher, kfac and loss-curve take a loss from a head that predicts the next token, classifies a "
-            f"text or marks an answer, and this model {has}; choose the criterion fluctuation or obs with the allocation "
+            "taylor, fisher, kfac and loss-curve take a loss from a head that predicts the next token, classifies a text or marks "
+            f"an answer, or from an embedder without a head, and this model has one for {head}; choose the criterion fluctuation or obs with the allocation "
             "error-curve."
         )
     if streamed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -12,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter
+from liar.models.embedder import Embedder
 from liar.models.heads import Head, LabelOrder, head_of, kind_of
 from liar.results import ModelInfo
 from liar.runtime.devices import execution_device
@@ -28,7 +30,8 @@ class LoadedModel:
 
     ``task`` is the task to measure if none is named: of a preset its own, else one of the demo bundle that the head fits and
     whose labels a classifier has; None if there is none. ``label_orders``, by name of the task, are those that
-    :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them.
+    :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them. ``embedder``: how a model without a
+    head makes the vector of a text. ``beside``: files of sentence-transformers by their path, which are saved with the model.
     """
 
     id: str
@@ -37,6 +40,8 @@ class LoadedModel:
     adapter: Adapter
     task: str | None
     label_orders: dict[str, LabelOrder] = field(default_factory=dict)
+    embedder: Embedder | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def is_language_model(self) -> bool:

@@ -125,7 +125,8 @@ class Reduction(Stage):
         self.calibration = self.given or self.kept or Calibration({}, has=self.spec.needs)
         if self.given is None and self.spec.needs.gradients:
             with self.watch.stage("gradients"):
-                steps = gradient_steps(self.adapter, self.batches, self.spec.targets, self.calibration.has)
+                needs, embedder = self.calibration.has, self.loaded.embedder
+                steps = gradient_steps(self.adapter, self.batches, self.spec.targets, needs, embedder)
                 words = "Computing gradients of the loss"
                 self.calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
         candidates, kept = yield from self._survey()
