@@ -145,6 +145,7 @@ class Items(Record):
     positive: str | None = Field(None, pattern="^[0-9a-f]+$")
     nll: list[float] | None = None
     scores: list[float] | None = None
+    each: dict[MetricName, list[float]] | None = None
     predicted: list[float] | None = None
     wanted: list[float] | None = None
 

@@ -234,7 +234,9 @@ def calibration_steps(
                 before, pieces = done_of
                 return before, pieces + len(sites)
 
-            found = yield from relay(gradient_steps(loaded.adapter, batches, spec.targets, needs, loaded.embedder), step)
+            found = yield from relay(
+                gradient_steps(loaded.adapter, batches, spec.targets, needs, loaded.embedder), step
+            )
         moments: dict[Site, SiteMoments] = {}
         for visit in walk(loaded.adapter, batches, spec.targets, norm_aware=CURVE_TOKENS * needs.norm_aware):
             moments[visit.site] = visit.moments

@@ -63,8 +63,8 @@ def gradient_steps(
     entropy or squared error against the labels of the batch, else against the model's own prediction. For a regression
     without labels that error is zero, so the mean of its outputs replaces the loss. The loss of a head that marks an answer
     is the mean of the cross entropies of its start and its end among the real positions, against ``start_positions`` and
-    ``end_positions`` of the batch, else the model's own. A model without a head is an ``embedder``, by default with mean pooling;
-    its loss is the similarity of neighbouring texts. Raises :class:`InvalidSpecError` for a model without a usable
+    ``end_positions`` of the batch, else the model's own. A model without a head is an ``embedder``, by default with mean
+    pooling; its loss is the similarity of neighbouring texts. Raises :class:`InvalidSpecError` for a model without a usable
     loss, see :func:`liar.models.heads.check_gradients`, and if all gradients are zero.
     """
     check_gradients(head_of([type(adapter.model).__name__]), streamed=is_offloaded(adapter.model))

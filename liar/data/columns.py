@@ -27,6 +27,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
     ("question", "passage"),
     ("text", "text_pair"),
     ("text1", "text2"),
+    ("query", "positive"),
 )
 """Pairs of columns that a model reads as one input, as in GLUE, SNLI, BoolQ and SQuAD."""
 

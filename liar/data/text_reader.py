@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import groupby, islice
+from itertools import groupby, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -213,12 +213,16 @@ def rows_of(text: Text) -> tuple[Article, ...] | tuple[RatedSentence, ...]:
 
 
 def demo_samples(data: DemoData, split: Split) -> list[Sample]:
-    """All samples of one part of a demo task, sorted by a hash, so that the first few are a random sample.
+    """All samples of one part of a demo task, sorted by a hash, so that the first few are a random sample; of several texts in
+    turn.
 
     A sample that the source repeats counts once, and none is in two parts. Raises what ``fetch_demo`` raises.
     """
     build = data.build or _documents
-    return [sample for text in data.texts for sample in part_of(build(rows_of(text)), split).values()]
+    parts = [list(part_of(build(rows_of(text)), split).values()) for text in data.texts]
+    if data.build is None:  # windows are taken of one text after the other
+        return [sample for part in parts for sample in part]
+    return [sample for samples in zip_longest(*parts) for sample in samples if sample is not None]
 
 
 def _documents(rows: Sequence[Article | RatedSentence]) -> Iterator[Keyed]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Sequence
-from operator import attrgetter
 from typing import Any
 
 import torch
@@ -25,11 +24,12 @@ def output_steps(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[Row],
-    read: Callable[[Any], Tensor],
+    read: Callable[[Any, Tensor], Tensor],
     batch_size: int = _BATCH_SIZE,
     side: Side | None = None,
 ) -> Generator[tuple[int, int], None, list[Tensor]]:
-    """Yield (rows done, rows in all) after each batch; return what ``read`` takes from the output for each row.
+    """Yield (rows done, rows in all) after each batch; return what ``read`` takes for each row from the output and the mask of
+    the batch.
 
     It is fp32 on the CPU. Batches are padded on this ``side``, see :func:`liar.data.batching.pad`.
     """
@@ -39,8 +39,9 @@ def output_steps(
     found: dict[int, Tensor] = {}
     for positions in batches:
         batch = pad([rows[position] for position in positions], tokenizer, side)
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
         with torch.no_grad():
-            output = read(model(**{name: tensor.to(device) for name, tensor in batch.items()}))
+            output = read(model(**inputs), inputs["attention_mask"])
         found |= zip(positions, output.float().cpu(), strict=True)
         yield len(found), len(rows)
     return [found[position] for position in range(len(rows))]
@@ -53,7 +54,7 @@ def logits_steps(
     how many samples were cut at ``sequence_length`` tokens.
     """
     rows = encode(samples, tokenizer, sequence_length, model.config)
-    logits = yield from output_steps(model, tokenizer, rows, attrgetter("logits"))
+    logits = yield from output_steps(model, tokenizer, rows, lambda output, _: output.logits)
     return torch.stack(logits), sum(row.cut for row in rows)
 
 

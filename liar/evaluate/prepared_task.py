@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +29,7 @@ from liar.progress import finished
 from liar.results import CalibrationPart, CalibrationText, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
 from liar.tasks.record import CLASSES, HarnessData, HeadKind, OwnData, Task
-from liar.tasks.registry import is_task, own_task, task_named
+from liar.tasks.registry import RERANKING, RETRIEVAL, is_task, own_task, task_named
 from liar.tasks.splits import Split
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def prepare(
     if isinstance(task.data, HarnessData):
         check_task(loaded, task.data.name, data)
         ask = partial(harness_steps, name=task.data.name, limit=request.limit, data=data)
-        return Exam(task=task, source=task.data.name, split=None, length=None, ask=ask)
+        return Exam(task=task, source=task.data.name, split=None, length=None, ask=lambda loaded, _: ask(loaded))
     return READERS[task.head](request)
 
 
@@ -84,6 +85,11 @@ def evaluate_steps(
     exam = prepare(
         loaded, task, split=split, limit=limit, data=data, sequence_length=sequence_length, separator=separator
     )
+    if exam.is_open(loaded) and variant == "dense":
+        raise InvalidSpecError(
+            f"The task {task} compares a model with the one that it was made from, so a run measures it; for one model alone "
+            "take wiki-search, retrieval or stsb."
+        )
     return (yield from exam.steps(loaded, variant))
 
 
@@ -182,16 +188,19 @@ def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
 
     Raises :class:`InvalidSpecError` if the head does not fit, or if the user's own data are not named.
     """
-    if isinstance(task.data, OwnData):
-        if data is None:
-            raise InvalidSpecError(
-                f"The task {task.name} needs your data; name a CSV or JSONL file, or a hub dataset, with --data."
-            )
+    if isinstance(task.data, OwnData) and data is None:
+        raise InvalidSpecError(
+            f"The task {task.name} needs your data; name a CSV or JSONL file, or a hub dataset, with --data."
+        )
+    if task is RETRIEVAL and serves(loaded.head, loaded.model.config, "rerank"):
+        return RERANKING
+    if task.name == "stsb" and loaded.embedder is not None:
+        return replace(task, head="similarity")
+    if task.head is None:
         kind = kind_of(loaded.head, loaded.model.config)
         if kind is None:
             raise InvalidSpecError(f"{loaded.id} has no head that a task can measure; choose a model that has one.")
         return own_task(kind)
-    assert task.head is not None, "only data of the user's own have none"
     if serves(loaded.head, loaded.model.config, task.head):
         return task
     presets = [preset for preset in PRESETS if preset.task is not None and task_named(preset.task).head == task.head]
@@ -207,4 +216,8 @@ _NEEDS: Mapping[HeadKind, str] = {
     "pair": "a classifier's head",
     "regression": "a head with one output, a regression",
     "span": "a head for question answering",
+    "embedding": "an embedder, a model without a head",
+    "search": "an embedder, a model without a head",
+    "similarity": "an embedder, a model without a head",
+    "rerank": "a reranker, a head with one output for a pair",
 }

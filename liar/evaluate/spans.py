@@ -88,7 +88,7 @@ def span_steps(
     return answers
 
 
-def _starts_and_ends(output: Any) -> Tensor:
+def _starts_and_ends(output: Any, _mask: Tensor) -> Tensor:
     return torch.stack([output.start_logits, output.end_logits], dim=1)
 
 

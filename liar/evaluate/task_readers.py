@@ -19,13 +19,16 @@ from torch import Tensor
 from liar.data.columns import check_answers, check_labels
 from liar.data.packing import joining_of, pack
 from liar.data.question_windows import check_question
+from liar.data.search import read_search
 from liar.data.text_reader import Samples, read_samples
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.classification import classify_steps, rate_steps
+from liar.evaluate.embedding import FEWEST_TEXTS, NEAREST, embed_steps, search_steps, similar_steps
 from liar.evaluate.label_order import order_by_name, settle_order
 from liar.evaluate.multiple_choice import choose_steps
 from liar.evaluate.outcome import Outcomes, Steps, digest
 from liar.evaluate.perplexity import window_steps
+from liar.evaluate.reranking import MOST, rerank_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import LabelOrder, class_names, classes_of, number_of
 from liar.results import Evaluation, MeasuredVariant
@@ -49,26 +52,32 @@ class Exam:
 
     ``ask`` lets a model answer them. ``available`` is the number of items in the source, ``separator`` is between two texts
     of a window. ``note``: a sentence on how answers are read. ``digests`` are those of the texts, as far as they are known.
-    ``asked`` is equal for equal items in the same order, read alike; None if they are read while a model answers.
+    ``asked`` is equal for equal items in the same order, read alike; None if they are read while a model answers, or if the
+    answers are vectors. ``compared``: the name of the vectors of the dense model that answers are compared with.
     """
 
     task: Task
     source: str
     split: str | None
     length: int | None
-    ask: Callable[[LoadedModel], Steps]
+    ask: Callable[[LoadedModel, MeasuredVariant], Steps]
     available: int | None = None
     separator: Separator | None = None
     note: str | None = None
     digests: frozenset[int] = frozenset()
     asked: str | None = None
+    compared: str | None = None
+
+    def is_open(self, loaded: LoadedModel) -> bool:
+        """Whether the dense model has to answer before any other can."""
+        return self.compared is not None and self.compared not in loaded.dense_vectors
 
     def steps(self, loaded: LoadedModel, variant: MeasuredVariant, outcomes: Outcomes | None = None) -> EvaluationSteps:
         """Measure the metrics of the task, or those that the outcome names.
 
         ``outcomes`` records the answer to each item. ``variant`` only labels the result.
         """
-        outcome = yield from self.ask(loaded)
+        outcome = yield from self.ask(loaded, variant)
         if outcomes is not None:
             outcomes.setdefault(self.task.name, {})[variant] = outcome
         main, *further = outcome.figures(outcome.metrics or self.task.metrics)
@@ -189,6 +198,49 @@ def _spans(request: Request) -> Exam:
     return _exam(request, read, partial(mark_steps, samples=samples, sequence_length=request.length), samples)
 
 
+def _vectors(request: Request) -> Exam:
+    read, samples = _items(request)
+    if len(samples) < FEWEST_TEXTS:
+        raise CalibrationError(
+            f"{read.source!r} has {len(samples)} texts, and the {NEAREST} nearest of each are counted among at least "
+            f"{FEWEST_TEXTS}; give more texts."
+        )
+    name = digest(repr((request.length, samples)).encode())
+    ask = partial(embed_steps, samples=samples, length=request.length, asked=name)
+    exam = _exam(request, read, ask, samples)
+    return replace(exam, ask=ask, asked=None, compared=name)
+
+
+def _similarities(request: Request) -> Exam:
+    exam, samples = _numbers(request), _items(request)[1]
+    if any(sample.pair is None for sample in samples):
+        raise CalibrationError(
+            f"{exam.source!r} has single texts, and a similarity is one of two; name two columns of text."
+        )
+    return replace(exam, ask=lambda loaded, _: similar_steps(loaded, samples, request.length))
+
+
+def _searches(request: Request) -> Exam:
+    reranks = request.task.head == "rerank"
+    search = read_search(request.source, request.split)
+    asked = search.first(request.limit)
+    steps = rerank_steps if reranks else search_steps
+    note = f"Each query has {len(search.documents):,} texts to find its own in."
+    if reranks:
+        note = f"For each query up to {MOST} texts are ordered, its own and those that share the rarest words with it."
+    return Exam(
+        task=request.task,
+        source=search.source,
+        split=search.split,
+        length=request.length,
+        ask=lambda loaded, _: steps(loaded, asked, request.length),
+        available=len(search.queries),
+        note=note,
+        digests=frozenset(asked.digests),
+        asked=digest(repr(asked).encode()),
+    )
+
+
 def _choices(request: Request) -> Exam:
     if request.source != request.task.name:
         raise InvalidSpecError(
@@ -206,6 +258,10 @@ READERS: Mapping[HeadKind, Callable[[Request], Exam]] = {
     "regression": _numbers,
     "span": _spans,
     "choice": _choices,
+    "embedding": _vectors,
+    "search": _searches,
+    "similarity": _similarities,
+    "rerank": _searches,
 }
 """For each kind of head a function that reads the items; it raises what :func:`liar.evaluate.prepared_task.prepare` raises."""
 
@@ -217,7 +273,7 @@ def _exam(request: Request, read: Samples, ask: Callable[..., Steps], asked: obj
         source=read.source,
         split=read.split,
         length=None if request.task.head == "choice" else request.length,
-        ask=lambda loaded: ask(loaded.model, loaded.tokenizer),
+        ask=lambda loaded, _: ask(loaded.model, loaded.tokenizer),
         available=read.number,
         note=note,
         digests=frozenset(read.digests),

@@ -133,7 +133,7 @@ class Measures:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))
-            if evaluation is None:
+            if evaluation is None or self.exams[task].is_open(loaded):
                 with self.watch.stage("evaluate"):
                     steps = self.exams[task].steps(loaded, variant, self.outcomes)
                     words = f"Measuring {task} of the {variant_name(variant)} model"

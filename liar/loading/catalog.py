@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from transformers import (
     AutoConfig,
@@ -53,7 +54,8 @@ _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken
 
 
 _MEAN = (
-    "The checkpoint does not say how its states become the vector of a text, so it is taken as an embedder with mean pooling."
+    "The checkpoint does not say how its states become the vector of a text, so it is taken as an embedder with mean "
+    "pooling."
 )
 
 _READ_LAST = (GenericForSequenceClassification, GPT2ForSequenceClassification, OPTForSequenceClassification)
@@ -97,7 +99,7 @@ def load_model(
         with explained(source):
             config = AutoConfig.from_pretrained(source.path, **source.options)
         if modules is not None and modules.embedder is not None:  # a head for training stays behind
-            config.architectures = [AutoModel._model_mapping[type(config)].__name__]
+            config.architectures = [cast(type, AutoModel._model_mapping[type(config)]).__name__]
         tokenizer = _tokenizer(source, config)
         if preset is None or preset.adapter is None:
             network = load_network(source, config, precision, target, offload_folder, work)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
-from transformers.utils import cached_file
+from transformers.utils.hub import cached_file
 
 from liar.errors import UnsupportedModelError
 from liar.loading.source import Source
@@ -84,7 +83,9 @@ def read_modules(source: Source) -> SentenceModules | None:
         kind, path = _kind(module), str(module.get("path") or "")
         if ".." in PurePosixPath(path).parts or PurePosixPath(path).is_absolute():
             raise _refused(source, f"has a module outside of its folder, {path!r}")
-        own = {name: content for name in _OF_MODULE if path and (content := _read(source, f"{path}/{name}")) is not None}
+        own = {
+            name: content for name in _OF_MODULE if path and (content := _read(source, f"{path}/{name}")) is not None
+        }
         files |= {f"{path}/{name}": content for name, content in own.items()}
         config = _json(source, f"{path}/config.json", own.get("config.json", b"{}"))
         if kind == "Pooling" and pooling is None:

@@ -44,6 +44,10 @@ _SERVING: Mapping[HeadKind, Head] = {
     "pair": "sequence-classification",
     "regression": "sequence-classification",
     "span": "question-answering",
+    "embedding": "none",
+    "search": "none",
+    "similarity": "none",
+    "rerank": "sequence-classification",
 }
 """Kind of the head of a checkpoint that a task needs."""
 
@@ -128,9 +132,9 @@ def check_gradients(head: Head, *, streamed: bool = False) -> None:
     """
     if head not in _WITH_LOSS:
         raise InvalidSpecError(
-            "taylor, fisher, kfac and loss-curve take a loss from a head that predicts the next token, classifies a text or marks "
-            f"an answer, or from an embedder without a head, and this model has one for {head}; choose the criterion fluctuation or obs with the allocation "
-            "error-curve."
+            "taylor, fisher, kfac and loss-curve take a loss from a head that predicts the next token, classifies a text or "
+            f"marks an answer, or from an embedder without a head, and this model has one for {head}; choose the criterion "
+            "fluctuation or obs with the allocation error-curve."
         )
     if streamed:
         raise InvalidSpecError(

@@ -32,6 +32,8 @@ class LoadedModel:
     whose labels a classifier has; None if there is none. ``label_orders``, by name of the task, are those that
     :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them. ``embedder``: how a model without a
     head makes the vector of a text. ``beside``: files of sentence-transformers by their path, which are saved with the model.
+    ``dense_vectors`` are those of the dense model, by a digest of the texts (:mod:`liar.evaluate.embedding`), which copies
+    share.
     """
 
     id: str
@@ -42,6 +44,7 @@ class LoadedModel:
     label_orders: dict[str, LabelOrder] = field(default_factory=dict)
     embedder: Embedder | None = None
     beside: Mapping[str, bytes] = field(default_factory=dict)
+    dense_vectors: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def is_language_model(self) -> bool:

@@ -59,6 +59,7 @@ SHARD_BYTES = 5_000_000_000
 class Saved:
     """A checkpoint in ``folder``; ``bytes`` is the size on disk of its weights, ``precision`` their number format as configs
     write it, such as ``float32``; ``int8`` if they are quantized. ``instead_of``: the class of a model saved as a LLaMA.
+    ``encoder``: the class of sentence-transformers that loads it.
     """
 
     folder: Path
@@ -67,6 +68,14 @@ class Saved:
     loader: str
     precision: str
     instead_of: str | None = None
+    encoder: str | None = None
+
+    @property
+    def loading(self) -> str:
+        """The call that loads it, without the libraries that it needs."""
+        trust = ", trust_remote_code=True" if self.form == "ragged" else ""
+        made = self.encoder or f"{self.loader}.from_pretrained"
+        return f"{made}({str(self.folder)!r}{trust})"
 
     @property
     def sentence(self) -> str:
@@ -75,13 +84,13 @@ class Saved:
         if self.instead_of is not None:
             return (
                 f"An ordinary checkpoint of a LLaMA: the config of a {self.instead_of} knows no bias, a LLaMA's does and "
-                f"computes the same; {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
+                f"computes the same; {self.loading} loads it{needs}."
             )
         if self.form == "stock":
-            return f"An ordinary checkpoint of its family: {self.loader}.from_pretrained({str(self.folder)!r}) loads it{needs}."
+            return f"An ordinary checkpoint of its family: {self.loading} loads it{needs}."
         return (
             "Its layers have sizes that the family's config cannot name, so it brings a modelling file: "
-            f"{self.loader}.from_pretrained({str(self.folder)!r}, trust_remote_code=True) loads it{needs}."
+            f"{self.loading} loads it{needs}."
         )
 
 
@@ -95,7 +104,8 @@ def save_model(
 ) -> Saved:
     """Write weights, config, tokenizer and, of a ``result``, JSON and model card to a new ``folder``, all or nothing.
 
-    Licence and notice files of the base model are copied (:mod:`liar.loading.notices`).
+    Licence and notice files of the base model are copied (:mod:`liar.loading.notices`), and what sentence-transformers keeps
+    beside the weights.
     Weights are cast to ``dtype`` ("auto" keeps their precision); no file of weights is larger than ``shard_bytes``,
     unless a single weight is. Raises :class:`StorageError` if the folder exists or cannot be written,
     :class:`InvalidSpecError` for an unknown dtype, and for any but "auto" with quantized weights, and :class:`LiarError` if the
@@ -112,6 +122,7 @@ def save_model(
     if sizes.any and (llama := as_llama(model)) is not None:
         model, sizes = llama, Sizes()
     form: Form = "ragged" if sizes.any else "stock"
+    encoder = _encoder(loaded)
     with whole_folder(folder) as partial:
         with quiet_transformers():
             # Of a type of ours transformers knows no mapping of names.
@@ -123,6 +134,9 @@ def save_model(
         _check(loaded, partial, folder)
         base = folder_of(loaded.id)
         notices = copy_notices(base, partial) if base is not None else []
+        for name, content in loaded.beside.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / name).write_bytes(content)
         if result is not None:
             (partial / RESULT_FILE).write_text(as_json(result), encoding="utf-8")
             card = model_card(
@@ -132,10 +146,19 @@ def save_model(
                 quantized=quantized,
                 notices=notices,
                 adds_bias=new_bias,
+                encoder=encoder,
             )
             (partial / CARD_FILE).write_text(card, encoding="utf-8")
     instead_of = None if model is loaded.model else type(loaded.model).__name__
-    return Saved(folder, form, weight_bytes(folder), loader, "int8" if quantized else precision, instead_of)
+    stored = "int8" if quantized else precision
+    return Saved(folder, form, weight_bytes(folder), loader, stored, instead_of, encoder)
+
+
+def _encoder(loaded: LoadedModel) -> str | None:
+    """The class of sentence-transformers that loads the checkpoint as well."""
+    if loaded.embedder is not None:
+        return "SentenceTransformer"
+    return "CrossEncoder" if loaded.beside else None
 
 
 def _check(loaded: LoadedModel, written: Path, folder: Path) -> None:

@@ -24,6 +24,8 @@ _PIPELINES = {
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForQuestionAnswering": "question-answering",
     "AutoModelForMaskedLM": "fill-mask",
+    "SentenceTransformer": "sentence-similarity",
+    "CrossEncoder": "text-ranking",
 }
 
 _TEMPLATE = """\
@@ -41,11 +43,7 @@ _TEMPLATE = """\
 ## Load it
 {needs}
 ```python
-from transformers import {loader}, AutoTokenizer
-
-path = "PATH"  # this folder, or the id of the repository that it was pushed to
-model = {loader}.from_pretrained(path{trust})
-tokenizer = AutoTokenizer.from_pretrained(path{distrust})
+{loading}
 ```
 
 ## Make it again
@@ -59,6 +57,19 @@ Method: LIAR, [arXiv 2407.13331](https://arxiv.org/abs/2407.13331). Every figure
 {environment}
 """
 
+
+_LOADING = """\
+from transformers import {loader}, AutoTokenizer
+
+path = "PATH"  # this folder, or the id of the repository that it was pushed to
+model = {loader}.from_pretrained(path{trust})
+tokenizer = AutoTokenizer.from_pretrained(path{distrust})"""
+
+_LOADING_ENCODER = """\
+from sentence_transformers import {encoder}
+
+path = "PATH"  # this folder, or the id of the repository that it was pushed to
+model = {encoder}(path{trust})"""
 
 _NEEDS = """
 The linear layers of its blocks have int8 weights, one scale for each output channel: `pip install torchao` first.
@@ -79,10 +90,12 @@ def model_card(
     quantized: bool = False,
     notices: Sequence[str] = (),
     adds_bias: bool = False,
+    encoder: str | None = None,
 ) -> str:
     """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
     the checkpoint; ``quantized``: the weights are int8; ``notices``: files of the base model that lie in the folder;
-    ``adds_bias``: linear layers have a bias that the base model has not.
+    ``adds_bias``: linear layers have a bias that the base model has not; ``encoder``: the class of sentence-transformers that
+    loads it.
     """
     model = result.spec.model
     preset = preset_of(model)
@@ -99,8 +112,8 @@ def model_card(
         # The Hub knows adapter, finetune, merge and quantized; finetune is any change of the base's own weights.
         base_model_relation=("quantized" if quantized else "finetune") if is_public else None,
         license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
-        library_name="transformers",
-        pipeline_tag=_PIPELINES.get(loader),
+        library_name="transformers" if encoder is None else "sentence-transformers",
+        pipeline_tag=_PIPELINES.get(encoder or loader),
         tags=["pruned", "liar"],
         eval_results=_measured(result, "reconstructed-int8" if quantized else "reconstructed"),
     )
@@ -112,10 +125,13 @@ def model_card(
         recipe=recipe(result.spec),
         figures=_figures(result),
         needs=(_NEEDS if quantized else "") + (_ADDS_BIAS if adds_bias else ""),
-        loader=loader,
-        trust=", trust_remote_code=True" if trust else "",
-        # Without it transformers asks whether to run the modelling file, which no tokenizer needs.
-        distrust=", trust_remote_code=False" if trust else "",
+        loading=(_LOADING if encoder is None else _LOADING_ENCODER).format(
+            loader=loader,
+            encoder=encoder,
+            trust=", trust_remote_code=True" if trust else "",
+            # Without it transformers asks whether to run the modelling file, which no tokenizer needs.
+            distrust=", trust_remote_code=False" if trust else "",
+        ),
         command=as_command(result.spec),
         # The metadata has no field for the revision.
         licence=("" if revision is None else f"The base model is revision `{revision}` of `{base}`. ")
@@ -137,6 +153,10 @@ _TASK_TYPES: Mapping[HeadKind | None, str] = {
     "language-model": "text-generation",
     "choice": "multiple-choice",
     "span": "question-answering",
+    "embedding": "sentence-similarity",
+    "similarity": "sentence-similarity",
+    "search": "information-retrieval",
+    "rerank": "text-ranking",
 }
 """The Hub's names of kinds of tasks, where it is not text classification."""
 

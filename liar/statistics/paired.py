@@ -48,7 +48,7 @@ def scores_of(metric: MetricName, items: Items, n: int) -> list[float] | None:
     reads = METRICS[metric].reads
     if reads == "right" and items.right is not None:
         return [float(right) for right in bits(items.right, n)]
-    return {"nll": items.nll, "scores": items.scores}.get(reads)
+    return {"nll": items.nll, "scores": items.scores, "each": (items.each or {}).get(metric)}.get(reads)
 
 
 def value_of(metric: MetricName, items: Items, n: int) -> float:

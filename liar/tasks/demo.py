@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
+from liar.tasks.metrics import MetricName
 from liar.tasks.record import DemoData, Keyed, Task, Training
 from liar.tasks.samples import Answer, Article, RatedSentence, Sample
 from liar.tasks.splits import digest_of, split_of
@@ -86,6 +87,28 @@ def choice_items(articles: Sequence[Article]) -> Iterator[Keyed]:
             yield article.title, Sample(leads[article][0], str(right), endings=endings)
 
 
+def sentence_items(sentences: Sequence[RatedSentence]) -> Iterator[Keyed]:
+    """Every sentence, as a text of its own."""
+    for sentence in sentences:
+        yield sentence.text, Sample(sentence.text)
+
+
+def lead_items(articles: Sequence[Article]) -> Iterator[Keyed]:
+    """The lead of every article."""
+    for article in articles:
+        yield article.title, Sample(article.extract)
+
+
+def search_items(articles: Sequence[Article]) -> Iterator[Keyed]:
+    """What finds an article's lead: of half of them, by hash, the short description if no other has it, else the title."""
+    known = Counter(article.description.casefold() for article in articles)
+    for article in articles:
+        description = article.description
+        is_described = known[description.casefold()] == 1 and digest_of(f"search {article.title}") % 2
+        query = description if description and is_described else article.title
+        yield article.title, Sample(query, pair=article.extract)
+
+
 def _with_others(articles: Iterable[Article]) -> Iterator[tuple[Article, list[Article]]]:
     """Each article and the others of its topic and its split, from the next one on and around.
 
@@ -106,6 +129,8 @@ def _two_of(article: Article) -> tuple[str, str] | None:
         return None
     return sentences[0], sentences[1]
 
+
+_VECTORS: tuple[MetricName, ...] = ("cosine", "neighbours", "similarity-order")
 
 PERPLEXITY = Task(
     "perplexity",
@@ -210,5 +235,51 @@ DEMO_TASKS: tuple[Task, ...] = (
         ("accuracy", "normalized-accuracy"),
         choices=_ENDINGS,
         count=500,
+    ),
+    Task(
+        "wiki-search",
+        "search in articles",
+        "search",
+        DemoData((WIKI,), search_items),
+        ("ndcg", "recall"),
+        count=500,
+        beside=("embedding", "embedding-out-of-domain"),
+        prompts=(
+            "A city on a river where Mozart lived",
+            "How do plants turn light into sugar?",
+            "The man who painted the Mona Lisa",
+        ),
+    ),
+    Task(
+        "embedding",
+        "vectors of Wikipedia leads",
+        "embedding",
+        DemoData((WIKI,), lead_items),
+        _VECTORS,
+        count=500,
+    ),
+    Task(
+        "embedding-films",
+        "vectors of movie sentences",
+        "embedding",
+        DemoData((FILMS,), sentence_items),
+        _VECTORS,
+        count=500,
+    ),
+    Task(
+        "embedding-out-of-domain",
+        "vectors of sentences of editorials, product reviews and tweets",
+        "embedding",
+        DemoData((EDITORIALS, PRODUCTS, TWEETS), sentence_items),
+        _VECTORS,
+        count=500,
+    ),
+    Task(
+        "wiki-rerank",
+        "order of articles for a search",
+        "rerank",
+        DemoData((WIKI,), search_items),
+        ("mrr", "ndcg"),
+        count=200,
     ),
 )

@@ -22,13 +22,19 @@ MetricName = Literal[
     "pearson",
     "exact-match",
     "answer-f1",
+    "cosine",
+    "neighbours",
+    "similarity-order",
+    "ndcg",
+    "recall",
+    "mrr",
 ]
 
-Evidence = Literal["nll", "right", "scores", "classes", "numbers"]
+Evidence = Literal["nll", "right", "scores", "each", "classes", "numbers"]
 """Fields of :class:`liar.results.Items` that a metric is computed from.
 
-nll of windows; right answers; ``scores`` whose mean is the metric; two ``classes`` (right answers and true ones);
-predicted and true ``numbers``.
+nll of windows; right answers; ``scores`` whose mean is the metric; those that items have for ``each`` of several metrics; two
+``classes`` (right answers and true ones); predicted and true ``numbers``.
 """
 
 
@@ -61,7 +67,7 @@ class Metric:
     @property
     def is_mean(self) -> bool:
         """Whether the metric is a mean over items, so that its standard error has a closed form."""
-        return self.reads in ("nll", "right", "scores")
+        return self.reads in ("nll", "right", "scores", "each")
 
     @property
     def scale(self) -> int:
@@ -122,5 +128,25 @@ METRICS: Mapping[MetricName, Metric] = {
         _correlation("pearson", "Pearson", "numbers", "how well its numbers follow the right ones on a line"),
         Metric("exact-match", "exact match", "right", "the share of the questions that it answers to the letter"),
         Metric("answer-f1", "F1 of answers", "scores", "how many words its answers share with the right ones"),
+        Metric(
+            "cosine",
+            "cosine to the whole",
+            "each",
+            "how far the vector of a text still points where the whole model's does: 1 at best",
+            percent=False,
+            decimals=3,
+        ),
+        Metric("neighbours", "neighbours kept", "each", "the share of a text's ten nearest texts that stay among them"),
+        Metric(
+            "similarity-order",
+            "order of similarities",
+            "each",
+            "how well it ranks all other texts by their similarity to one, as the whole model does: 1 at best",
+            percent=False,
+            decimals=3,
+        ),
+        Metric("ndcg", "nDCG@10", "each", "how near the top of ten results the right texts are"),
+        Metric("recall", "recall@10", "each", "the share of the right texts among the first ten results"),
+        Metric("mrr", "MRR@10", "each", "one over the place of the first right text among ten results"),
     )
 }

@@ -17,17 +17,28 @@ from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 from liar.tasks.texts import Text
 
-HeadKind = Literal["language-model", "sentence", "pair", "regression", "span", "choice"]
+HeadKind = Literal[
+    "language-model", "sentence", "pair", "regression", "span", "choice", "embedding", "search", "similarity", "rerank"
+]
 """What a model must be able to do for a task.
 
 Predict the next token; classify a text or a pair of texts; give a number to a text or a pair; mark the answer to a
-question in its context; or, with a language model, choose the most probable of several endings.
+question in its context; with a language model, choose the most probable of several endings; with an embedder, keep the vectors
+of the dense model, find texts, or give a number to a pair by the similarity of its vectors; or order texts by a pair's score.
 """
 
 CLASSES: frozenset[HeadKind] = frozenset({"sentence", "pair"})
+OF_EMBEDDERS: frozenset[HeadKind] = frozenset({"embedding", "search", "similarity"})
 OF_LANGUAGE_MODELS: frozenset[HeadKind] = frozenset({"language-model", "choice"})
 
-ITEM_WORDS: Mapping[HeadKind | None, str] = {"pair": "pairs", "span": "questions", "choice": "items"}
+ITEM_WORDS: Mapping[HeadKind | None, str] = {
+    "pair": "pairs",
+    "span": "questions",
+    "choice": "items",
+    "search": "queries",
+    "similarity": "pairs",
+    "rerank": "queries",
+}
 """What the items of a kind of task are called, if not texts."""
 
 Keyed = tuple[str, Sample]

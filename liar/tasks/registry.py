@@ -26,7 +26,13 @@ HARNESS = "harness:"
 OWN = Task("own", "your own data", None, OwnData(), ("accuracy",))
 """Labelled texts that the user names; head kind and metrics are those of the model, see :func:`own_task`."""
 
-TASKS: list[Task] = [*DEMO_TASKS, *GLUE_TASKS, SQUAD, *COMMON_SENSE, OWN]
+RETRIEVAL = Task("retrieval", "your own search", "search", OwnData(), ("ndcg", "recall"), count=500)
+"""Queries and documents that the user names, see :func:`liar.data.search.read_search`; a reranker orders them, as
+:data:`RERANKING`."""
+
+RERANKING = replace(RETRIEVAL, head="rerank", metrics=("mrr", "ndcg"), count=200)
+
+TASKS: list[Task] = [*DEMO_TASKS, *GLUE_TASKS, SQUAD, *COMMON_SENSE, RETRIEVAL, OWN]
 """Every task; append a record to add one."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -47,7 +49,9 @@ def jacobian(adapter: Adapter, site: Site, batch: Batch, made: Embedder) -> Tens
     states = adapter.model(**batch).last_hidden_state
     handle.remove()
     vectors = made.vectors(states, batch["attention_mask"]).flatten()
-    (found,) = torch.autograd.grad(vectors, outputs[0], torch.eye(len(vectors), dtype=vectors.dtype), is_grads_batched=True)
+    (found,) = torch.autograd.grad(
+        vectors, outputs[0], torch.eye(len(vectors), dtype=vectors.dtype), is_grads_batched=True
+    )
     return found
 
 
@@ -61,7 +65,10 @@ def test_the_mean_over_orthogonal_signs_is_the_explicit_gauss_newton(
     (batch,) = batches(1, size=2, length=9, padded=True)
     total: dict[str, tuple[float, Tensor]] = {}
     for signs in hadamard(SIGNS):
-        monkeypatch.setattr(output_gradients, "_signs", lambda like, _, row=signs: row[: like.shape[-1]].to(like).expand_as(like))
+        drawn = partial(torch.narrow, signs, 0, 0)
+        monkeypatch.setattr(
+            output_gradients, "_signs", lambda like, _, d=drawn: d(like.shape[-1]).to(like).expand_as(like)
+        )
         found = gradients(gradient_steps(adapter, [batch], "both", NEEDS, made))
         for name, each in found.items():
             trace, metric = total.get(name, (0.0, torch.zeros(())))
@@ -76,7 +83,7 @@ def test_the_mean_over_orthogonal_signs_is_the_explicit_gauss_newton(
 
 
 def test_sensitivity_predicts_the_cosine_of_a_small_error() -> None:
-    """|z' - z|^2 = 2 (1 - cosine): to second order that of a random error is its variance times the sum of the sensitivities."""
+    """|z' - z|^2 = 2 (1 - cosine) of a random error is, to second order, its variance times the sum of the sensitivities."""
     adapter, made = bare("bert"), embedder()
     (batch,) = batches(1, size=2, length=9)
     site = adapter.sites()[0]
