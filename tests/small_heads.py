@@ -7,12 +7,14 @@ from transformers import (
     BertConfig,
     BertForQuestionAnswering,
     BertForSequenceClassification,
+    BertModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 
+from liar.models.embedder import Embedder
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel
 from liar.tasks.registry import task_named
@@ -55,6 +57,13 @@ def regressor() -> LoadedModel:
 def marker() -> LoadedModel:
     """A model that marks an answer."""
     return _loaded(BertForQuestionAnswering(_config(("LABEL_0", "LABEL_1"))))
+
+
+def embedder(made: Embedder | None = None) -> LoadedModel:
+    """A model without a head, by default with mean pooling."""
+    loaded = _loaded(BertModel(_config(("LABEL_0", "LABEL_1"))))
+    loaded.embedder = made or Embedder()
+    return loaded
 
 
 def reader() -> LoadedModel:

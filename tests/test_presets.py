@@ -31,7 +31,7 @@ def test_a_menu_names_what_a_model_does_and_what_must_be_fetched() -> None:
     labels = {preset.id: preset.label for preset in PRESETS}
     assert labels["demo/smollm2-135m"] == "Writing: SmolLM2 135M Instruct"
     assert labels["demo/minilm-topic"] == "Topic: MiniLM, Wikipedia topics"
-    assert labels["demo/minilm"] == "MiniLM without a head"
+    assert labels["demo/minilm"] == "Searching: MiniLM"
     assert all(("hub" in label) != id.startswith(DEMO) for id, label in labels.items())
 
 
@@ -71,7 +71,7 @@ def test_a_preset_at_another_revision_keeps_all_that_is_known_of_it() -> None:
 
 def test_every_trained_task_has_a_demo_model_and_every_demo_model_its_task() -> None:
     adapted = {preset.task for preset in DEMOS if preset.weights is MINILM}
-    assert adapted == {None, *(task.name for task in TASKS if task.training is not None)}
+    assert adapted == {"wiki-search", *(task.name for task in TASKS if task.training is not None)}
     assert all(task_named(preset.task).is_bundled for preset in DEMOS if preset.task is not None)
 
 

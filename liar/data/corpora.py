@@ -23,7 +23,7 @@ from liar.results import CalibrationPart, CalibrationText
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BATCH
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec
-from liar.tasks.mixes import OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of
+from liar.tasks.mixes import EMBEDDED_TEXT, OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of
 from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
 from liar.tasks.texts import WIKI
@@ -87,7 +87,7 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
     one.
 
     The source is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than
-    half a sequence; else the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language models
+    half a sequence; of an embedder :data:`liar.tasks.mixes.EMBEDDED_TEXT`; else the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language models
     only) or as in :func:`liar.data.text_reader.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
     :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens or than is wanted beside them,
     :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the model cannot write.
@@ -155,6 +155,8 @@ def settled_source(source: str, loaded: LoadedModel) -> str:
 
 def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
     automatic = RUNNING_TEXT if loaded.is_language_model else loaded.task or WIKI.id
+    if loaded.embedder is not None:
+        automatic = EMBEDDED_TEXT
     return replaced(shares_of(source), AUTO, automatic)
 
 
@@ -190,7 +192,13 @@ def _batches(rows: Sequence[Row], targets: Mapping[str, Tensor], loaded: LoadedM
 
 
 def _rows_of(sample: Sample, loaded: LoadedModel, sequence_length: int) -> Sequence[Row]:
-    """One row; or, if the model marks answers and the sample has one, the windows that hold it, else the first window."""
+    """One row; of an embedder one for each of the two texts of a pair; or, if the model marks answers and the sample has one,
+    the windows that hold it, else the first window.
+    """
+    if (embedder := loaded.embedder) is not None:
+        first = embedder.prompt if sample.pair is None else embedder.prompt_of("query")
+        texts = [first + sample.text, *([] if sample.pair is None else [embedder.prompt_of("document") + sample.pair])]
+        return encode([Sample(text) for text in texts], loaded.tokenizer, sequence_length, loaded.model.config)
     if loaded.head == _MARKING and sample.answers:
         windows = windows_of([sample], loaded.tokenizer, sequence_length, config=loaded.model.config)
         return [window for window in windows if marks_of(window, sample) != NO_ANSWER] or windows[:1]

@@ -28,7 +28,7 @@ from liar.presets import PRESETS
 from liar.progress import finished
 from liar.results import CalibrationPart, CalibrationText, MeasuredVariant
 from liar.spec import AUTO, PruneSpec, Separator
-from liar.tasks.record import CLASSES, HarnessData, HeadKind, OwnData, Task
+from liar.tasks.record import CLASSES, OF_EMBEDDERS, HarnessData, HeadKind, OwnData, Task
 from liar.tasks.registry import RERANKING, RETRIEVAL, is_task, own_task, task_named
 from liar.tasks.splits import Split
 
@@ -203,7 +203,8 @@ def fitting(task: Task, loaded: LoadedModel, data: str | None) -> Task:
         return own_task(kind)
     if serves(loaded.head, loaded.model.config, task.head):
         return task
-    presets = [preset for preset in PRESETS if preset.task is not None and task_named(preset.task).head == task.head]
+    kinds = OF_EMBEDDERS if task.head in OF_EMBEDDERS else {task.head}
+    presets = [preset for preset in PRESETS if preset.task is not None and task_named(preset.task).head in kinds]
     presets.sort(key=lambda preset: preset.task != task.name)
     hint = f"choose a model that has, such as {presets[0].id}" if presets else "choose another task"
     raise InvalidSpecError(f"{task.name} needs {_NEEDS[task.head]}, and {loaded.id} has none; {hint}.")

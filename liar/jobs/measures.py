@@ -55,6 +55,13 @@ class Measures:
         """Speeds of the timed variants, in the order of :data:`liar.results.MEASURED`."""
         return [self._speeds[variant] for variant in MEASURED if variant in self._speeds]
 
+    def give(self, exams: Mapping[str, Exam], loaded: LoadedModel) -> None:
+        """Set the exams; of a dense model ``loaded`` that has to answer one, what is known of it does not do."""
+        self.exams = exams
+        self.known = {
+            key: known for key, known in self.known.items() if key[0] in exams and not exams[key[0]].is_open(loaded)
+        }
+
     def recall(self, dense: KnownDense, *, scored: bool) -> None:
         """Take from ``dense`` what it knows; ``scored`` if the dense model scores its answers to prompts."""
         self.dense = dense
@@ -133,7 +140,7 @@ class Measures:
         self.weight_bytes[variant] = bytes_in_memory(loaded.model)
         for task in dict.fromkeys(self.spec.evaluate):
             evaluation = self.known.get((task, variant))
-            if evaluation is None or self.exams[task].is_open(loaded):
+            if evaluation is None:
                 with self.watch.stage("evaluate"):
                     steps = self.exams[task].steps(loaded, variant, self.outcomes)
                     words = f"Measuring {task} of the {variant_name(variant)} model"

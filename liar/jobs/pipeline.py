@@ -253,7 +253,7 @@ class _Run:
             self.calibration.check(self.spec, loaded)
         if not is_calibrated(self.spec, self.calibration):
             check_length(self.spec.sequence_length, loaded)
-        self.measures.exams = prepare_all(loaded, self.spec)
+        self.measures.give(prepare_all(loaded, self.spec), loaded)
         for prompt in self.measures.prompts:
             check_prompt(loaded, prompt, self.measures.max_new_tokens)
         if self.store is not None and (dense := KnownDense.of(self.store, loaded)) is not None:

@@ -23,6 +23,8 @@ MIXED: Final = " + "
 RUNNING_TEXT: Final = f"3 {WIKI.id}{MIXED}{FILMS.id}"
 """Text of a recipe for a language model that names none: of those compared on validation windows, the one that loses least on
 other text for what it gives up on Wikipedia (docs/results/defaults.md)."""
+EMBEDDED_TEXT: Final = f"{WIKI.id}{MIXED}rating"
+"""Text of a recipe for an embedder that names none: leads and single sentences (docs/results/embedders.md)."""
 MAX_SOURCES = 8
 
 _PARTS = re.compile(r"([1-9][0-9]?)\s+(\S.*)", re.DOTALL)

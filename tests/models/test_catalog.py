@@ -59,7 +59,7 @@ def test_a_local_classifier_is_known_by_its_labels(tmp_path: Path, labels: tuple
     ("kind", "head", "task"),
     [
         (LlamaForCausalLM, "causal-lm", "perplexity"),
-        (BertModel, "none", None),
+        (BertModel, "none", "wiki-search"),
         (BertForMaskedLM, "masked-lm", None),
         (BertForTokenClassification, "token-classification", None),
         (BertForQuestionAnswering, "question-answering", "span"),
@@ -97,7 +97,6 @@ def test_a_config_that_names_no_architecture_does_not_lose_a_head(tmp_path: Path
 @pytest.mark.parametrize(
     ("kind", "config", "message"),
     [
-        (BertModel, BertConfig(**BERT), "this model has none"),
         (BertForMaskedLM, BertConfig(**BERT), "has one for masked-lm"),
         (LlamaForCausalLM, LlamaConfig(**LLAMA), "streamed here"),
     ],

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from liar.data.packing import longest_sequence
 from liar.errors import InvalidSpecError
+from liar.evaluate.answering.nearest import nearest
 from liar.evaluate.classification import logits_steps
 from liar.evaluate.spans import span_steps
 from liar.models.heads import class_names, is_classifier, problem_of
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 
 def check_answers(loaded: LoadedModel) -> None:
-    """Raise :class:`InvalidSpecError` for a model without a head to answer with."""
-    if loaded.head not in ("causal-lm", "sequence-classification", "question-answering"):
+    """Raise :class:`InvalidSpecError` for a model that can neither answer nor find texts."""
+    if loaded.embedder is None and loaded.head not in ("causal-lm", "sequence-classification", "question-answering"):
         raise InvalidSpecError(
-            f"{loaded.id} has no head that writes, classifies or marks an answer, so it cannot answer; choose another model."
+            f"{loaded.id} has no head that writes, classifies or marks an answer, and is no embedder that finds texts, so it "
+            "cannot answer; choose another model."
         )
 
 
@@ -42,6 +44,9 @@ def reply(loaded: LoadedModel, prompt: str, variant: Variant) -> Generation:
     """
     check_answers(loaded)
     check_written(prompt)
+    if loaded.embedder is not None:
+        check_room(loaded, reply_length(loaded, prompt), 0)
+        return Generation(prompt=prompt, variant=variant, found=nearest(loaded, prompt, variant))
     if loaded.head == "question-answering":
         return Generation(prompt=prompt, variant=variant, text=_marked(loaded, prompt))
     if is_classifier(loaded.model) and problem_of(loaded.model.config) != "regression":
@@ -75,7 +80,7 @@ def check_room(loaded: LoadedModel, length: int, new: int) -> None:
 
 def _parts(loaded: LoadedModel, prompt: str) -> tuple[str, str | None]:
     """The two parts of a prompt; models that are known to read one text take all lines as one."""
-    reads_one = loaded.task is not None and loaded.kind == "sentence"
+    reads_one = loaded.embedder is not None or (loaded.task is not None and loaded.kind == "sentence")
     first, line, rest = prompt.strip().partition("\n")
     return (prompt, None) if reads_one or not line else (first.strip(), rest.strip())
 
