@@ -228,6 +228,17 @@ class Generation(Record):
     dense_perplexity: float | None = None
 
 
+class TextMap(Record):
+    """Texts of a ``task`` in two dimensions, see :mod:`liar.explore.text_map`: the ``points`` of each variant on axes that hold
+    this ``share`` of the variance of the dense vectors.
+    """
+
+    task: str
+    texts: list[str]
+    points: dict[Variant, list[tuple[float, float]]]
+    share: float
+
+
 ChangeGroup = Literal["broken", "mended", "lost"]
 CHANGE_GROUPS: Mapping[ChangeGroup, tuple[str, str]] = {
     "broken": ("Broken by pruning", "The dense model is right, the pruned one is wrong."),
@@ -366,6 +377,7 @@ class RunResult(StoredRun, Record):
     evaluations: list[Evaluation] = []
     generations: list[Generation] = []
     changes: list[Change] = []
+    maps: list[TextMap] = []
     speeds: list[Speed] = []
     gains: list[SpeedGain] = []
     weight_bytes: dict[MeasuredVariant, int] = {}

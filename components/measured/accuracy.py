@@ -13,6 +13,7 @@ from components.shared.markup import Markup, cell, element, table
 from components.shared.panel import NO_RUN, Updates, begin_with
 from components.shared.studio import Bus, Studio
 from liar.report.plots.metric_bars import metric_bars
+from liar.report.plots.text_map import text_map_figure
 from liar.report.view import View, query_of
 from liar.report.words.answer_sentences import changes_of, group_extent
 from liar.report.words.findings import findings
@@ -28,7 +29,7 @@ from liar.report.words.metric_sentences import (
     value_words,
     variant_name,
 )
-from liar.results import CHANGE_GROUPS, VARIANTS, Change, Evaluation, RunResult, Variant
+from liar.results import CHANGE_GROUPS, VARIANTS, Change, Evaluation, RunResult, TextMap, Variant
 from liar.spec import PruneSpec
 from liar.statistics.compare import by_metric, by_task
 from liar.tasks.metrics import METRICS
@@ -53,20 +54,37 @@ class AccuracyPanel:
         self.table = gr.HTML("", elem_id="measures")
         self.store = studio.store
         self.changes = gr.HTML("", elem_id="changes")
+        self.map_words = gr.HTML("", elem_id="text-map-words")
+        self.map = gr.Plot(show_label=False, container=False, visible=False, elem_id="text-map")
         self.costs = CostsPanel(studio, bus)
-        self.outputs: list[Block] = [self.plot, self.table, self.changes]
+        self.outputs: list[Block] = [self.plot, self.table, self.changes, self.map_words, self.map]
         if result is not None:
             begin_with(self.show(result.spec, result))
 
     def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
         if run is None:
-            return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: ""}
-        return {self.plot: metric_bars(run), self.table: _table(run), self.changes: self._what_changed(run)}
+            no_map: Updates = {self.map: gr.update(value=None, visible=False), self.map_words: ""}
+            return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: "", **no_map}
+        found = next(iter(run.maps), None)
+        return {
+            self.plot: metric_bars(run),
+            self.table: _table(run),
+            self.changes: self._what_changed(run),
+            self.map: gr.update(value=None if found is None else text_map_figure(found), visible=found is not None),
+            self.map_words: "" if found is None else _map_words(found),
+        }
 
     def _what_changed(self, result: RunResult) -> str:
         """Groups of changed texts for each task that has right and wrong answers; a sentence if there are none."""
         metrics = {item.task: METRICS[item.metric] for item in result.evaluations}
-        labelled = [task for task, metric in metrics.items() if metric.reads not in ("nll", "numbers")]
+        are_right = {
+            item.task for item in result.evaluations if item.items is not None and item.items.right is not None
+        }
+        labelled = [
+            task
+            for task, metric in metrics.items()
+            if metric.reads not in ("nll", "numbers", "each") or (metric.reads == "each" and task in are_right)
+        ]
         if labelled and result.changes:
             return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
         sentence = _NO_LABELS
@@ -88,6 +106,16 @@ class AccuracyPanel:
             return escape(way)
         link = query_of(run.spec, View(tab="accuracy", layout="full"))
         return f'{escape(way)} <a href="?{escape(link)}">Open the stored run of this recipe that asked them.</a>'
+
+
+def _map_words(found: TextMap) -> str:
+    """What the map shows."""
+    credit = "".join(map(_credit, credits_of([found.task])))
+    return (
+        f"<h4>Where the texts moved</h4><p>Each point is the vector of one of {len(found.texts)} texts in the dense model, "
+        "each arrow leads to its vector in the smaller one. Both maps have the axes along which the dense vectors vary most, "
+        f"which hold {100 * found.share:.0f} % of their variance, so most of a move is out of sight.</p>{credit}"
+    )
 
 
 # -- the table of figures ----------------------------------------------------------------------------------------------

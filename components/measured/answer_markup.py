@@ -1,4 +1,4 @@
-"""Markup of answers, with every text escaped: tokens and label probabilities."""
+"""Markup of answers, with every text escaped: tokens, label probabilities and texts that were found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.measured.before_after import PLAIN_VARIANTS
 from components.shared.markup import element
 from liar.report.words.answer_sentences import by_prompt, judged
 from liar.report.words.examples import Example
-from liar.results import VARIANTS, Generation, RunResult, Token, Variant
+from liar.results import VARIANTS, Found, Generation, RunResult, Token, Variant
 
 _STEPS = ((0.5, "at least 0.5"), (0.1, "0.1 to 0.5"), (0.01, "0.01 to 0.1"), (0.001, "0.001 to 0.01"))
 """Least probability of each colour and its name, the highest first."""
@@ -24,6 +24,7 @@ _SHORT = 24
 
 _FLAG = '<span class="flag" role="img" aria-label="first difference">▸</span>'
 _OTHER = element("span", "⇄", role="img", aria_label="another answer")
+_NEW = f"{_OTHER} new."
 
 
 def stored_answers(result: RunResult) -> str:
@@ -69,12 +70,16 @@ def _columns(answers: dict[Variant, Generation], unfinished: Variant | None = No
     for variant in VARIANTS:
         if (answer := answers.get(variant)) is not None:
             dense = answers.get("dense") if variant != "dense" else None
-            labels = answer.probabilities is not None
-            body = _probabilities(answer, dense) if labels else _text(answer, dense, is_whole=variant != unfinished)
+            if answer.found is not None:
+                body = _found(answer.found, dense)
+            elif answer.probabilities is not None:
+                body = _probabilities(answer, dense)
+            else:
+                body = _text(answer, dense, is_whole=variant != unfinished)
             names = {"full-only": variant.capitalize(), "simple-only": PLAIN_VARIANTS[variant]}
             name = "".join(f'<span class="{layout}">{words}</span>' for layout, words in names.items())
             columns += f'<div class="variant {variant}"><h6>{name}</h6>{body}</div>'
-    is_short = all(len(answer.text or "") < _SHORT for answer in answers.values())
+    is_short = all(len(answer.text or "") < _SHORT and not answer.found for answer in answers.values())
     return f'<div class="columns{" short" if is_short else ""}">{columns}</div>'
 
 
@@ -139,6 +144,23 @@ def _probabilities(answer: Generation, dense: Generation | None) -> str:
     return f"<p class='text simple-only'>{escape(likeliest)}</p><dl class='full-only'>{rows}</dl>" + (
         f'<p class="measures full-only">{_OTHER} Not the answer of the dense model.</p>' if differs else ""
     )
+
+
+def _found(found: list[Found], dense: Generation | None) -> str:
+    """The texts that were found, the nearest first; beside the dense model's, those that it has elsewhere or not at all are
+    marked.
+    """
+    places = {item.title: place for place, item in enumerate((dense.found if dense is not None else None) or found)}
+    rows = ""
+    for place, item in enumerate(found):
+        before = places.get(item.title)
+        moved = "" if before == place else _NEW if before is None else f"{_OTHER} was {before + 1}."
+        name = element("strong", item.title, title=item.text)
+        note = f' <span class="measures">{moved}</span>' if moved else ""
+        rows += f'<li>{name} {item.similarity:.2f}{note}<small class="full-only">{escape(item.text)}</small></li>'
+    lost = [title for title in places if title not in {item.title for item in found}]
+    gone = f"<p class='measures'>No longer found: {escape(', '.join(lost))}.</p>" if lost else ""
+    return f"<ol class='found'>{rows}</ol>{gone}"
 
 
 def _likeliest(answer: Generation) -> str:

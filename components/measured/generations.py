@@ -1,4 +1,4 @@
-"""Answers of the three models: texts, numbers, marked answers, or label probabilities of a classifier."""
+"""Answers of the three models: texts, numbers, marked answers, label probabilities, or what a search finds."""
 
 from __future__ import annotations
 
@@ -212,6 +212,7 @@ def _examples(found: Sequence[Example], numbers: str) -> str:
     return "".join(buttons) + (element("p", numbers) if numbers else "")
 
 
+_SEARCH = "Find one of 300 articles"
 _PROMPTS: Mapping[HeadKind, str] = {
     "language-model": "Prompt",
     "choice": "Prompt",
@@ -219,6 +220,10 @@ _PROMPTS: Mapping[HeadKind, str] = {
     "pair": "Two texts, one in each line",
     "regression": "Sentence, or two texts in two lines",
     "span": "Question, and its context in the next line",
+    "embedding": _SEARCH,
+    "search": _SEARCH,
+    "similarity": _SEARCH,
+    "rerank": "Two texts, one in each line",
 }
 """Label of the field, by what the model can do."""
 
@@ -227,6 +232,8 @@ def _kind_of(spec: PruneSpec, run: RunResult | None = None) -> HeadKind:
     """What the model of a recipe can do: by the answers of its ``run``, else from its tasks, its preset or its family."""
     if run is not None and run.generations and all(answer.tokens for answer in run.generations):
         return "language-model"
+    if run is not None and any(answer.found for answer in run.generations):
+        return "search"
     tasks = [item.task for item in run.evaluations] if run is not None else []
     kinds = [kind for name in tasks or spec.evaluate if (kind := task_named(name).head) is not None]
     if kinds:

@@ -14,7 +14,7 @@ from liar.events import Evaluated, Event, Finished, Progress, SiteDone
 from liar.presets import preset_of
 from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec
-from liar.tasks.record import OF_LANGUAGE_MODELS, HeadKind
+from liar.tasks.record import OF_EMBEDDERS, OF_LANGUAGE_MODELS, HeadKind
 from liar.tasks.registry import TASKS, task_named, usual_tasks
 
 if TYPE_CHECKING:  # these load torch, which takes seconds
@@ -123,7 +123,8 @@ def preset_prompts(model: str, kind: HeadKind | None = None) -> list[str]:
     """Three prompts of the model's task, if a preset has one; else those of the first task of this ``kind``."""
     preset = preset_of(model)
     named = task_named(preset.task) if preset is not None and preset.task is not None else None
-    first = next(task for task in TASKS if task.prompts and task.head == (kind or "language-model"))
+    kinds = OF_EMBEDDERS if kind in OF_EMBEDDERS else {"pair" if kind == "rerank" else kind or "language-model"}
+    first = next(task for task in TASKS if task.prompts and task.head in kinds)
     return list((named or first).prompts)
 
 

@@ -87,10 +87,11 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
     one.
 
     The source is "auto" (of a language model :data:`liar.tasks.mixes.RUNNING_TEXT`, without a text whose share is less than
-    half a sequence; of an embedder :data:`liar.tasks.mixes.EMBEDDED_TEXT`; else the task of the model's head, else Wikipedia), "self" (:mod:`liar.data.own_text`, language models
-    only) or as in :func:`liar.data.text_reader.read_samples`; or a mix of them (:mod:`liar.tasks.mixes`). Raises
-    :class:`CalibrationError` for text that is missing or holds fewer than ``tokens`` tokens or than is wanted beside them,
-    :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the model cannot write.
+    half a sequence; of an embedder :data:`liar.tasks.mixes.EMBEDDED_TEXT`; else the task of the model's head, else Wikipedia),
+    "self" (:mod:`liar.data.own_text`, language models only) or as in :func:`liar.data.text_reader.read_samples`; or a mix of
+    them (:mod:`liar.tasks.mixes`). Raises :class:`CalibrationError` for text that is missing or holds fewer than ``tokens``
+    tokens or than is wanted beside them, :class:`InvalidSpecError` if ``sequence_length`` exceeds the model's positions or the
+    model cannot write.
     """
     check_length(spec.sequence_length, loaded)
     shares: Sequence[Share] = _settled(spec.calibration, loaded)

@@ -24,6 +24,7 @@ from liar.data.search import Search
 from liar.evaluate.classification import output_steps
 from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
 from liar.results import Items, MeasuredVariant
+from liar.statistics.paired import packed
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Sample
 
@@ -70,7 +71,7 @@ def embed_steps(
     kept = kept_of(loaded.dense_vectors[asked], vectors)
     items = Items(digest=digest_of_samples(samples, []), each=kept)
     answers = [f"{cosine:.2f}" for cosine in kept["cosine"]]
-    return Outcome(samples, items, answers, [""] * len(samples), None, cut=cut)
+    return Outcome(samples, items, answers, [""] * len(samples), None, cut=cut, vectors=vectors)
 
 
 @torch.no_grad()
@@ -144,17 +145,17 @@ def _along(steps: VectorSteps, before: int, total: int) -> VectorSteps:
 def found_outcome(search: Search, order: Sequence[Sequence[int]], cut: int) -> Outcome:
     """The outcome of a search whose results are ``order``, the places of documents for each query, best first."""
     each = [ranking_scores(results, right) for results, right in zip(order, search.right, strict=True)]
-    samples = [
-        Sample(query, pair=search.documents[next(iter(right))])
-        for query, right in zip(search.queries, search.right, strict=True)
-    ]
+    labels = [search.documents[next(iter(right))] for right in search.right]
+    samples = [Sample(query) for query in search.queries]
+    hits = [results[0] in right for results, right in zip(order, search.right, strict=True)]
     names: tuple[MetricName, ...] = ("ndcg", "recall", "mrr")
     items = Items(
-        digest=digest_of_samples(samples, []),
+        digest=digest_of_samples(samples, labels),
+        right=packed(hits),
         each={name: [round(scores[name], _DECIMALS) for scores in each] for name in names},
     )
     answers = [search.documents[results[0]] for results in order]
-    return Outcome(samples, items, answers, [sample.pair or "" for sample in samples], None, cut=cut)
+    return Outcome(samples, items, answers, labels, hits, cut=cut)
 
 
 def ranking_scores(results: Sequence[int], right: Mapping[int, float]) -> dict[MetricName, float]:

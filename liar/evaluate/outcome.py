@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from liar.results import CHANGE_GROUPS, MOST_CHANGES, VARIANTS, Change, Figure, Items, MeasuredVariant
 from liar.statistics.paired import stderr_of, value_of
 from liar.tasks.metrics import MetricName
@@ -26,7 +28,8 @@ class Outcome:
 
     ``answers`` are words for display, ``right`` which of them are right (None if answers are numbers). ``labels`` are the
     right answers in words. ``cut``: items whose text was cut, None for windows. ``available``: number of
-    items in the source, None if it is known from elsewhere. ``metrics`` are set if the task does not name its own.
+    items in the source, None if it is known from elsewhere. ``metrics`` are set if the task does not name its own. ``vectors``
+    are those of an embedder's texts, if they are the answers.
     """
 
     samples: Sequence[Sample]
@@ -39,6 +42,7 @@ class Outcome:
     available: int | None = None
     metrics: tuple[MetricName, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
+    vectors: Tensor | None = None
 
     @property
     def n(self) -> int:

@@ -13,7 +13,7 @@ Of several processes (:mod:`liar.runtime.distributed`) all make the same smaller
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.outcome import Outcomes, changes_of
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
 from liar.events import Event, Finished, Loaded, Progress
+from liar.explore.text_map import text_map
 from liar.jobs.estimates import Estimate
 from liar.jobs.known_dense import KnownDense
 from liar.jobs.measures import Measures
@@ -44,7 +45,18 @@ from liar.models.self_check import check_walk
 from liar.models.variants import Variants
 from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
-from liar.results import DENSE, CalibrationText, Evaluation, MeasuredVariant, RunResult, Shared, Totals, Variant
+from liar.results import (
+    DENSE,
+    VARIANTS,
+    CalibrationText,
+    Evaluation,
+    MeasuredVariant,
+    RunResult,
+    Shared,
+    TextMap,
+    Totals,
+    Variant,
+)
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import is_first
 from liar.runtime.environment import describe, is_same_machine, readable_failures
@@ -207,6 +219,7 @@ class _Run:
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
                 changes=changes_of(self.measures.outcomes),
+                maps=list(self._maps(loaded)),
                 speeds=self.measures.speeds,
                 gains=self.measures.gains,
                 weight_bytes=self.measures.weight_bytes,
@@ -223,6 +236,16 @@ class _Run:
         )
         yield finished
         return finished
+
+    def _maps(self, loaded: LoadedModel) -> Iterator[TextMap]:
+        """A map of the texts of each task that compares vectors with those of the dense model."""
+        for task, of_task in self.measures.outcomes.items():
+            dense = loaded.dense_vectors.get(self.measures.exams[task].compared or "")
+            if dense is not None:
+                own = {variant: of_task[variant].vectors for variant in VARIANTS[1:] if variant in of_task}
+                moved = {variant: vectors for variant, vectors in own.items() if vectors is not None}
+                texts = [sample.joined for sample in of_task["reconstructed"].samples]
+                yield text_map(task, texts, {"dense": dense, **moved})
 
     def _to_fill(self, text: CalibrationText | None) -> Calibration | None:
         """An empty calibration that the run fills and hands out; None if it is not to be kept or is passed in."""

@@ -245,9 +245,9 @@ DEMO_TASKS: tuple[Task, ...] = (
         count=500,
         beside=("embedding", "embedding-out-of-domain"),
         prompts=(
-            "A city on a river where Mozart lived",
             "How do plants turn light into sugar?",
-            "The man who painted the Mona Lisa",
+            "A war inside one country",
+            "An instrument with strings",
         ),
     ),
     Task(
