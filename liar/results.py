@@ -103,6 +103,7 @@ class SiteReport(Record):
     The error of the spec's reconstruction is that of the weights installed, rounded to their dtype and, in a corrective run,
     with what is added to a repair for the sites before; ``uncorrected_error`` is that of the exact repair without it, None in
     files of earlier versions, whose ``error`` is this one.
+    ``coherence``: of an embedder, by how much the means of texts count in the moments (:mod:`liar.calibration.coherence`).
     A run has all of its version; a forecast lacks those that the atlas does not have, for units chosen by hand above all.
     """
 
@@ -115,6 +116,7 @@ class SiteReport(Record):
     error: dict[Reconstruction, float]
     norm_aware_error: dict[Reconstruction, float]
     uncorrected_error: float | None = None
+    coherence: float | None = None
 
 
 class Totals(Record):

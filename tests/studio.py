@@ -41,6 +41,7 @@ def _load(model: str, *_: Any) -> Any:
     return SimpleNamespace(
         id=model,
         model=network,
+        embedder=None,
         adapter=SimpleNamespace(base=network),
         tokenizer=tokenizer,
         task=None,

@@ -23,7 +23,8 @@ def test_a_demo_model_has_the_revision_of_its_pin_and_its_adapter(preset: Preset
     assert PINS[preset.weights.package] == preset.revision
     assert preset.is_pinned
     assert preset.adapter is None or (ASSETS / "adapters" / preset.adapter / "adapter_config.json").is_file()
-    assert preset.adapter == (None if preset.family == "llama" else preset.task)
+    is_trained = preset.task is not None and task_named(preset.task).training is not None
+    assert preset.adapter == (preset.task if is_trained else None)
     assert preset_of(preset.id) is preset
 
 

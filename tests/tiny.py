@@ -14,6 +14,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import (
     BertConfig,
+    BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
     LlamaConfig,
@@ -28,6 +29,7 @@ from liar.data.corpora import text_steps
 from liar.evaluate.task_readers import Request, held_out_windows
 from liar.events import Finished
 from liar.jobs import estimates
+from liar.models.embedder import Embedder
 from liar.models.families import adapt
 from liar.models.heads import head_of, task_for
 from liar.models.loaded import LoadedModel
@@ -103,7 +105,16 @@ def pair_classifier() -> LoadedModel:
 
 def encoder(positions: int = 64) -> LoadedModel:
     torch.manual_seed(0)
-    return _loaded("tiny/encoder", BertModel(BertConfig(**_SIZES, max_position_embeddings=positions)), positions)
+    loaded = _loaded("tiny/encoder", BertModel(BertConfig(**_SIZES, max_position_embeddings=positions)), positions)
+    loaded.embedder = Embedder()
+    return loaded
+
+
+def mute(positions: int = 64) -> LoadedModel:
+    """A model whose head answers nothing that is asked here."""
+    torch.manual_seed(0)
+    config = BertConfig(**_SIZES, max_position_embeddings=positions)
+    return _loaded("tiny/mute", BertForMaskedLM(config), positions)
 
 
 def _loaded(name: str, model: PreTrainedModel, positions: int) -> LoadedModel:

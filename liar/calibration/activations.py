@@ -20,13 +20,14 @@ Each of several processes reads its share of the batches, and the moments of eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from liar.calibration.coherence import mean_weights, text_means
 from liar.calibration.sample import MEAN_TOKENS, every, stride, tokens_of
 from liar.maths.drift import Drift, DriftAccumulator, attenuation, ordinary, share_of
 from liar.maths.merging import merge
@@ -62,12 +63,14 @@ def walk(
     schedule: Schedule = "one-shot",
     norm_aware: int = MEAN_TOKENS,
     unseen: Sequence[Batch] = (),
+    coherence: Mapping[str, float] | None = None,
     on_attenuation: Callable[[float], None] = lambda _: None,
 ) -> Iterator[Visit]:
     """Visit every targeted site in the order of the forward.
 
     Norm-aware moments are of ``norm_aware`` tokens for each channel: few for errors that are reported, more for curves
-    (:mod:`liar.calibration.sample`), 0 for none.
+    (:mod:`liar.calibration.sample`), 0 for none. ``coherence``, by name of the site, is that of an embedder, whose moments hold
+    the means of texts as well (:mod:`liar.calibration.coherence`).
     A corrective walk that has cut a model with a last norm, and with more than one output, ends by calling ``on_attenuation``
     with the factor of the norm's gain. It is fitted to the ``unseen`` text, which enters no moments, or else to ``batches``.
     Raises :class:`NonFiniteError` and :class:`CalibrationError`, which name the site. Closing it frees the memory.
@@ -91,7 +94,8 @@ def walk(
                     if site.kind in wanted:
                         step = stride(tokens, site.channels, norm_aware) if norm_aware else None
                         before = behind[: len(seen)] if cut else []
-                        cut |= yield from _visit(adapter, site, seen, schedule != "one-shot", before, step)
+                        alike = (coherence or {}).get(site.name, 0.0)
+                        cut |= yield from _visit(adapter, site, seen, schedule != "one-shot", before, step, alike)
                         rest = aside
                     for stream in rest:
                         adapter.advance(adapter.site(layer, site.kind), stream)
@@ -121,11 +125,13 @@ def _visit(
     sequential: bool,
     dense: list[Tensor],
     norm_aware_stride: float | None,
+    coherence: float,
 ) -> Generator[Visit, None, bool]:
     """Run one half of a block on this process's batches; yield a visit, and return whether it cut.
 
     The visit has a share of the drift from ``dense``, the residual stream of each batch behind the site in the dense model;
     empty for none. Norm-aware moments are of every ``norm_aware_stride``-th sequence of each batch, None for no such moments.
+    All of them hold the means of the texts too if there is a ``coherence``.
     """
     weight, is_norm_aware = adapter.consumer(site).weight, norm_aware_stride is not None
     accumulator = SiteMomentsAccumulator(
@@ -153,13 +159,11 @@ def _visit(
                 with fast_products(adapter.model):
                     whole, _ = adapter.pass_on(site, rows, stream.hidden)
                 lost = before[place].to(drift.dtype) - stream.real(whole)
-                drift.update(stream.real(rows), lost * ordinaries[place])
+                _update_drift(drift, stream, rows, lost * ordinaries[place], coherence)
                 total = whole[chosen]
             elif is_norm_aware:
                 total, _ = adapter.pass_on(site, rows[chosen], stream.hidden[chosen])
-        accumulator.update(stream.real(rows))
-        if is_norm_aware:
-            accumulator.update_norm_aware(stream.real(rows[chosen], chosen), stream.real(total, chosen))
+        _update(accumulator, stream, rows, (chosen, total) if is_norm_aware else None, coherence)
     if processes() > 1:
         merge([*accumulator.parts, *([] if drift is None else [drift])], summed)
     share = share_of(site.layer, len(adapter.layers))
@@ -173,6 +177,36 @@ def _visit(
         kept_rows = rows if stop.kept is None else rows[..., stop.kept]
         stream.hidden = adapter.pass_on(site, kept_rows, stream.hidden)[1]
     return stop.kept is not None and len(stop.kept) < site.channels
+
+
+def _update(
+    accumulator: SiteMomentsAccumulator,
+    stream: Stream,
+    rows: Tensor,
+    norm_aware: tuple[slice | Tensor, Tensor] | None,
+    coherence: float,
+) -> None:
+    """Merge a consumer's inputs ``rows`` (texts, length, d), for ``norm_aware`` moments those of the chosen texts, with the
+    residual stream of these after the site.
+    """
+    accumulator.update(stream.real(rows))
+    if norm_aware is not None:
+        chosen, total = norm_aware
+        accumulator.update_norm_aware(stream.real(rows[chosen], chosen), stream.real(total, chosen))
+    if coherence:
+        means, weights = text_means(stream, rows), mean_weights(stream, coherence)
+        accumulator.update_means(means, weights)
+        if norm_aware is not None:
+            energy = text_means(stream, total.float().square().sum(dim=-1, keepdim=True), chosen).squeeze(1)
+            accumulator.update_means(means[chosen], weights[chosen] / energy, norm_aware=True)
+
+
+def _update_drift(drift: DriftAccumulator, stream: Stream, rows: Tensor, lost: Tensor, coherence: float) -> None:
+    """Merge the inputs ``rows`` (texts, length, d), and what the stream has ``lost`` at the real tokens (tokens, d_out)."""
+    drift.update(stream.real(rows), lost)
+    if coherence:
+        means, lost_means = text_means(stream, rows), text_means(stream, stream.padded(lost))
+        drift.update(means, lost_means, mean_weights(stream, coherence))
 
 
 @contextmanager

@@ -13,6 +13,7 @@
   The trace is estimated with random signs s (Hutchinson 1989): one backward pass of s^T F^(1/2) z, z the logits, of a
   sample of the text (:mod:`liar.calibration.sample`). For two classes a fixed direction in place of s makes it exact.
 * Second moments of the same gradients for the criterion kfac: the mean over tokens of J^T F J, whose trace is the sensitivity.
+* Of an embedder also the coherence of the same gradients (:mod:`liar.calibration.coherence`).
 
 Each backward pass starts from the slopes of :mod:`liar.calibration.output_gradients`. Several processes take turns with the
 pieces of the text, and add up what each has found (:mod:`liar.runtime.distributed`). The signs of a piece depend on its
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from liar.calibration.activations import evaluating
+from liar.calibration.coherence import Coherence
 from liar.calibration.output_gradients import slopes
 from liar.calibration.sample import divided, sensitivity_tokens, tokens_of
 from liar.errors import InvalidSpecError
@@ -76,6 +78,7 @@ def gradient_steps(
         width, none = adapter.consumer(site).out_features, torch.zeros(site.bundles, dtype=torch.float64)
         outputs = torch.zeros(width, width, device=device, dtype=sum_dtype(device)) if needs.outputs else None
         found[site.name] = SiteGradients(none, none.clone(), outputs=outputs)
+    alike = {site.name: Coherence() for site in sites}
     signs_wanted = needs.sensitivity or needs.outputs
     enough = sensitivity_tokens(adapter.widest, tokens_of(batches))
     sampled, others = divided(batches, enough) if signs_wanted else ([], batches)
@@ -95,9 +98,12 @@ def gradient_steps(
                     for name, gradient in by_mask.items():
                         found[name].taylor += gradient.sum(dim=0)
                         found[name].fisher += gradient.square().sum(dim=0)
-                    for name, rows in by_site.items():
+                    for name, gradient in by_site.items():
                         # The consumer's output is added to the residual stream, so both have the same gradient.
+                        rows = gradient.flatten(0, 1)
                         found[name].sensitivity += float(rows.square().sum())
+                        if embedder is not None:
+                            alike[name].update(gradient, inputs["attention_mask"])
                         if (product := found[name].outputs) is not None:
                             product += (rows.T @ rows).to(product.dtype)
                     sequences += len(inputs["input_ids"])
@@ -108,7 +114,7 @@ def gradient_steps(
             for parameter in required:
                 parameter.requires_grad_(True)
             release_freed()  # a backward pass holds more than any later stage
-    sequences, tokens = _merge(found, (sequences, tokens))
+    sequences, tokens = _merge(found, alike, (sequences, tokens))
     if (needs.masks and not any(bool((sums.fisher > 0).any()) for sums in found.values())) or (
         signs_wanted and not any(sums.sensitivity > 0 for sums in found.values())
     ):
@@ -117,7 +123,8 @@ def gradient_steps(
             "to go by; check the weights of the model's head, take float32, or choose the criterion fluctuation or obs with "
             "the allocation error-curve."
         )
-    for sums in found.values():
+    for name, sums in found.items():
+        sums.coherence = alike[name].value
         sums.taylor, sums.fisher = sums.taylor.abs() / sequences, sums.fisher / sequences
         sums.sensitivity /= max(tokens, 1)
         if sums.outputs is not None:
@@ -125,14 +132,20 @@ def gradient_steps(
     return found
 
 
-def _merge(found: Mapping[str, SiteGradients], counts: tuple[int, int]) -> tuple[int, int]:
-    """Add to ``found`` and to ``counts`` what other processes have read, by one sum beside those of the outputs."""
+def _merge(
+    found: Mapping[str, SiteGradients], alike: Mapping[str, Coherence], counts: tuple[int, int]
+) -> tuple[int, int]:
+    """Add to ``found``, ``alike`` and ``counts`` what other processes have read, by one sum beside those of the outputs."""
     own = [torch.tensor(counts, dtype=torch.float64)]
-    for each in found.values():
-        own += [torch.tensor([each.sensitivity], dtype=torch.float64), each.taylor, each.fisher]
+    for name, each in found.items():
+        numbers = [each.sensitivity, alike[name].pairs, alike[name].most]
+        own += [torch.tensor(numbers, dtype=torch.float64), each.taylor, each.fisher]
     counted, *merged = summed(torch.cat(own)).split([len(part) for part in own])
-    for each, sensitivity, taylor, fisher in zip(found.values(), merged[::3], merged[1::3], merged[2::3], strict=True):
-        each.sensitivity, each.taylor, each.fisher = float(sensitivity), taylor, fisher
+    for (name, each), numbers_of_all, taylor, fisher in zip(
+        found.items(), merged[::3], merged[1::3], merged[2::3], strict=True
+    ):
+        each.sensitivity, alike[name].pairs, alike[name].most = numbers_of_all.tolist()
+        each.taylor, each.fisher = taylor, fisher
         if each.outputs is not None:
             summed(each.outputs)
     return int(counted[0]), int(counted[1])
@@ -158,7 +171,9 @@ def _backward(
     with_masks: bool,
     embedder: Embedder | None,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and gradients at outputs (tokens, d_out)."""
+    """By name of the site: mask gradients (sequences, bundles), fp64 on the CPU, and gradients at outputs (sequences, length,
+    d_out).
+    """
     masks: dict[str, GradientEdge] = {}
     outputs: dict[str, GradientEdge] = {}  # edges of the autograd graph keep no values in memory
     handles = []
@@ -187,7 +202,8 @@ def _backward(
     finally:
         for handle in handles:
             handle.remove()
-    rows = {name: gradient.float().flatten(0, -2) for name, gradient in by_output.items()}
+    sequences = len(inputs["input_ids"])
+    rows = {name: gradient.float().view(sequences, -1, gradient.shape[-1]) for name, gradient in by_output.items()}
     return {name: gradient.cpu().double() for name, gradient in by_mask.items()}, rows
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from liar.data.batching import encode
+from liar.data.packing import longest_sequence
 from liar.data.search import Search
 from liar.evaluate.classification import output_steps
 from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
@@ -51,7 +52,8 @@ def vector_steps(loaded: LoadedModel, texts: Sequence[str], length: int, prompt:
     assert embedder is not None, "only an embedder is given a task of vectors"
     before = embedder.prompt if prompt is None else prompt
     samples = [Sample(before + text) for text in texts]
-    rows = encode(samples, loaded.tokenizer, min(length, embedder.length or length), loaded.model.config)
+    most = min(length, longest_sequence(loaded), embedder.length or length)
+    rows = encode(samples, loaded.tokenizer, most, loaded.model.config)
 
     def read(output: Any, mask: Tensor) -> Tensor:
         return embedder.vectors(output.last_hidden_state, mask)

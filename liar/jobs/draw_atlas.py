@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.calibrate import read_text
+from liar.calibration.calibrate import coherence_of, read_text
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS
 from liar.choices import IMPORTANCE, Criterion
@@ -70,7 +70,9 @@ def atlas_steps(
         drawn: dict[SiteKind, list[KindArrays]] = {kind: [] for kind in facts}
         sites = adapter.sites()
         tokens = 0
-        for done, visit in enumerate(walk(adapter, batches, adapter.prunable, norm_aware=CURVE_TOKENS), start=1):
+        alike = coherence_of(gradients)
+        visits = walk(adapter, batches, adapter.prunable, norm_aware=CURVE_TOKENS, coherence=alike)
+        for done, visit in enumerate(visits, start=1):
             tokens = visit.moments.plain.tokens
             weight = adapter.consumer(visit.site).weight.T
             found = gradients.get(visit.site.name)

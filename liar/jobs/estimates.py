@@ -66,7 +66,8 @@ class Estimate:
     ``blocks`` and ``head`` are parameters: those of the blocks, and of a language model's output layer. ``sites`` are the
     targeted ones. There are ``tokens`` of calibration text in sequences of ``length``; for each task the (tokens, length of a
     sequence) that every variant reads; ``prompts`` that every variant answers with at most ``new_tokens``. ``calibrated``: a
-    calibration is passed in. ``keeps``: a one-shot run has memory for the moments of all sites.
+    calibration is passed in. ``keeps``: a one-shot run has memory for the moments of all sites. ``embeds``: the model is an
+    embedder, whose moments take gradients.
     """
 
     spec: PruneSpec
@@ -83,6 +84,7 @@ class Estimate:
     new_tokens: int = MAX_NEW_TOKENS
     calibrated: bool = False
     keeps: bool = True
+    embeds: bool = False
 
     @classmethod
     def of(cls, spec: PruneSpec, loaded: LoadedModel, batches: Sequence[Batch] = ()) -> Estimate:
@@ -105,8 +107,14 @@ class Estimate:
             ),
             tokens=tokens or settled_tokens(spec.calibration, spec.tokens, loaded),
             length=tokens / rows if rows else spec.sequence_length,
+            embeds=loaded.embeds,
             tasks={task: _text_of(task, spec, loaded) for task in dict.fromkeys(spec.evaluate)},
         )
+
+    @property
+    def needs(self) -> Needs:
+        """What the calibration holds, see :func:`liar.calibration.calibrate.needs_of`."""
+        return replace(self.spec.needs, sensitivity=True) if self.embeds else self.spec.needs
 
     @property
     def pruned(self) -> Estimate:

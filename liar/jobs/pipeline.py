@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration, fits, origin_of, read_text
+from liar.calibration.calibrate import Calibration, fits, needs_of, origin_of, read_text
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -168,7 +168,8 @@ class _Run:
         info = model_info(loaded)
         blocks_before = parameter_count(loaded.adapter.layers)
         yield Loaded(info)
-        for note in [note_of(loaded.adapter), *order_notes(loaded, self.spec)]:
+        of_vectors = loaded.embedder.note if loaded.embedder is not None else None
+        for note in [note_of(loaded.adapter), of_vectors, *order_notes(loaded, self.spec)]:
             if note is not None:
                 yield self.measures.warn(note)
 
@@ -251,7 +252,8 @@ class _Run:
         """An empty calibration that the run fills and hands out; None if it is not to be kept or is passed in."""
         if not self.keep or self.calibration is not None or not self.spec.repairs_by_survey:
             return None
-        return Calibration({}, has=self.spec.needs, text=text, origin=origin_of(self.spec, self.loaded))
+        needs = needs_of(self.spec.needs, self.loaded)
+        return Calibration({}, has=needs, text=text, origin=origin_of(self.spec, self.loaded))
 
     def _load(self, work: PlannedWork) -> LoadedModel:
         return load_model(self.spec.model, self.spec.device, self.spec.dtype, work=work)

@@ -36,7 +36,7 @@ from liar.loading.source import Source, cached_folder, find_model, local_folder,
 from liar.loading.weights import explained, load_classifier, load_network, register_ragged
 from liar.models.embedder import Embedder
 from liar.models.families import adapt
-from liar.models.heads import architecture_for, head_of, task_for
+from liar.models.heads import architecture_for, head_of, serves, task_for
 from liar.models.loaded import LoadedModel
 from liar.models.self_check import check_once
 from liar.presets import DEMO, PRESETS, Preset, meant, preset_of
@@ -111,7 +111,7 @@ def load_model(
     adapter = adapt(network)
     check_once(adapter)
     report(f"Loaded {model}", 1.0)
-    loaded = LoadedModel(model, network, tokenizer, adapter, _task(config, preset))
+    loaded = LoadedModel(model, network, tokenizer, adapter, _task(config, preset, modules))
     loaded.beside = {} if modules is None else modules.files
     loaded.embedder = _embedder(loaded, modules, is_known=preset is not None)
     return loaded
@@ -186,9 +186,11 @@ def _give_head(config: PreTrainedConfig, task: Task) -> None:
     config.architectures = [f"Bert{architecture_for(task.head)}"]
 
 
-def _task(config: PreTrainedConfig, preset: Preset | None) -> str | None:
+def _task(config: PreTrainedConfig, preset: Preset | None, modules: SentenceModules | None) -> str | None:
     if preset is not None and preset.weights is not None:
         return preset.task
+    if modules is not None and serves(head_of(config.architectures or []), config, "rerank"):
+        return "wiki-rerank"
     found = task_for(head_of(config.architectures or []), config, [task for task in TASKS if task.is_bundled])
     return found.name if found is not None else None
 

@@ -44,12 +44,14 @@ class SiteGradients:
     """Results of backward passes: ``taylor`` and ``fisher`` are (bundles,) in fp64; what was not requested is zero or None.
 
     ``outputs`` (d_out, d_out) is the second moment of the gradient at the site's output; ``sensitivity`` is its trace.
+    ``coherence``: how alike the gradients are at two tokens of a text, from 0 to 1; see :mod:`liar.calibration.coherence`.
     """
 
     taylor: Tensor
     fisher: Tensor
     sensitivity: float = 0.0
     outputs: Tensor | None = None
+    coherence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

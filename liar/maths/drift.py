@@ -75,39 +75,50 @@ class DriftAccumulator:
         self, width: int, outputs: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
         self.dtype = torch.promote_types(dtype, torch.float32)
-        self._tokens = 0
+        self._weight = 0.0
         sums = sum_dtype(device)
         self._input = torch.zeros(width, device=device, dtype=sums)
         self._mean = torch.zeros(outputs, device=device, dtype=sums)
         self._cross = torch.zeros(width, outputs, device=device, dtype=sums)
 
-    def update(self, rows: Tensor, drift: Tensor) -> None:
-        """Merge a chunk: a consumer's input ``rows`` (tokens, d), and the ``drift`` (tokens, d_out) of the same tokens."""
+    def update(self, rows: Tensor, drift: Tensor, weights: Tensor | None = None) -> None:
+        """Merge a chunk: a consumer's input ``rows`` (tokens, d), and the ``drift`` (tokens, d_out) of the same tokens; or
+        means of texts, with ``weights`` (texts,).
+        """
         if rows.shape[0] == 0:
             return
         rows, drift = rows.to(self.dtype), drift.to(self.dtype)
-        mean, drift_mean = rows.mean(dim=0), drift.mean(dim=0)
-        total = self._tokens + rows.shape[0]
+        if weights is None:
+            weight, mean, drift_mean = float(rows.shape[0]), rows.mean(dim=0), drift.mean(dim=0)
+            centred = rows - mean
+        else:
+            weights = weights.to(self.dtype)
+            weight = float(weights.sum())
+            if weight == 0:
+                return
+            mean, drift_mean = weights @ rows / weight, weights @ drift / weight
+            centred = (rows - mean) * weights.unsqueeze(1)
+        total = self._weight + weight
         shift, drift_shift = mean - self._input, drift_mean - self._mean
-        self._cross += (rows - mean).T @ (drift - drift_mean)
-        self._cross.addr_(shift, drift_shift, alpha=self._tokens * rows.shape[0] / total)
-        self._input.add_(shift, alpha=rows.shape[0] / total)
-        self._mean.add_(drift_shift, alpha=rows.shape[0] / total)
-        self._tokens = total
+        self._cross += centred.T @ (drift - drift_mean)
+        self._cross.addr_(shift, drift_shift, alpha=self._weight * weight / total)
+        self._input.add_(shift, alpha=weight / total)
+        self._mean.add_(drift_shift, alpha=weight / total)
+        self._weight = total
 
     def sums(self) -> Tensor:
-        """Tokens, and tokens times the means of input and drift, (1 + d + d_out,) in fp64: see :mod:`liar.maths.merging`."""
-        count = self._mean.new_tensor([self._tokens], dtype=torch.float64)
-        return torch.cat([count, self._tokens * self._input.double(), self._tokens * self._mean.double()])
+        """Weight, and weight times the means of input and drift, (1 + d + d_out,) in fp64: see :mod:`liar.maths.merging`."""
+        count = self._mean.new_tensor([self._weight], dtype=torch.float64)
+        return torch.cat([count, self._weight * self._input.double(), self._weight * self._mean.double()])
 
     def centred(self, sums: Tensor) -> Tensor:
         """Take over the ``sums`` of all parts; the products about the common means."""
-        means = (sums[1:] / sums[0].clamp_min(1)).split([len(self._input), len(self._mean)])
+        means = (sums[1:] / sums[0].clamp_min(torch.finfo(sums.dtype).tiny)).split([len(self._input), len(self._mean)])
         shift, drift_shift = (
             own - common.to(own.dtype) for own, common in zip((self._input, self._mean), means, strict=True)
         )
-        self._cross.addr_(shift, drift_shift, alpha=self._tokens)
-        self._tokens, (self._input, self._mean) = int(sums[0]), (mean.to(self._mean.dtype) for mean in means)
+        self._cross.addr_(shift, drift_shift, alpha=self._weight)
+        self._weight, (self._input, self._mean) = float(sums[0]), (mean.to(self._mean.dtype) for mean in means)
         return self._cross.flatten()
 
     def complete(self, products: Tensor) -> None:
@@ -116,7 +127,7 @@ class DriftAccumulator:
 
     def finish(self) -> Drift:
         """The drift of all rows so far, in the dtype of the products. The accumulator must not be used again."""
-        return Drift(self._mean.to(self.dtype), self._cross.div_(max(self._tokens, 1)).to(self.dtype))
+        return Drift(self._mean.to(self.dtype), self._cross.div_(self._weight or 1).to(self.dtype))
 
 
 def ordinary(streams: list[Tensor], gathered: Callable[[Tensor], Tensor] = alone) -> list[Tensor]:

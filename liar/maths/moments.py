@@ -98,8 +98,11 @@ class MomentsAccumulator:
         self.mean = torch.zeros(width, device=device, dtype=sum_dtype(device))
         self._scatter = torch.zeros(width, width, device=device, dtype=sum_dtype(device))
 
-    def update(self, rows: Tensor, weights: Tensor | None = None) -> None:
-        """Merge a chunk of ``rows`` (tokens, d) with optional positive ``weights`` (tokens,)."""
+    def update(self, rows: Tensor, weights: Tensor | None = None, *, are_tokens: bool = True) -> None:
+        """Merge a chunk of ``rows`` (tokens, d) with optional ``weights`` (tokens,), none negative.
+
+        Rows that are means of texts and not tokens are not counted as such.
+        """
         if rows.shape[0] == 0:
             return
         rows = rows.to(self.dtype)
@@ -111,7 +114,7 @@ class MomentsAccumulator:
             weights = weights.to(self.dtype)
             weight = float(weights.sum())
             if weight == 0:  # no loss depends on this chunk
-                self.tokens += rows.shape[0]
+                self.tokens += are_tokens * rows.shape[0]
                 return
             mean = weights @ rows / weight
             centred = (rows - mean).mul_(weights.sqrt().unsqueeze(1))
@@ -122,7 +125,7 @@ class MomentsAccumulator:
         self._scatter.addr_(shift, shift, alpha=self.weight * weight / total)
         self.mean.add_(shift, alpha=weight / total)
         self.weight = total
-        self.tokens += rows.shape[0]
+        self.tokens += are_tokens * rows.shape[0]
 
     def sums(self) -> Tensor:
         """Tokens, weight, and weight times mean, (2 + d,) in fp64: see :mod:`liar.maths.merging`."""
@@ -198,6 +201,12 @@ class SiteMomentsAccumulator:
         assert self._norm_aware is not None
         squared_norm = stream.to(self._plain.dtype).square().sum(dim=-1)
         self._norm_aware.update(rows, 1.0 / squared_norm.clamp_min(torch.finfo(squared_norm.dtype).tiny))
+
+    def update_means(self, means: Tensor, weights: Tensor, *, norm_aware: bool = False) -> None:
+        """Merge the ``means`` (texts, d) of the rows of texts, which count as no tokens, with their ``weights`` (texts,)."""
+        part = self._norm_aware if norm_aware else self._plain
+        assert part is not None
+        part.update(means, weights, are_tokens=False)
 
     def finish(self, site: str) -> SiteMoments:
         norm_aware = None if self._norm_aware is None else self._norm_aware.finish(site)

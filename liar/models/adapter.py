@@ -67,6 +67,14 @@ class Stream:
         """
         return values.flatten(0, 1) if self.mask is None else values[self.mask[chosen]]
 
+    def padded(self, rows: Tensor) -> Tensor:
+        """Inverse of :meth:`real` of all sequences, with zeros at padding."""
+        if self.mask is None:
+            return rows.view(*self.hidden.shape[:2], -1)
+        values = rows.new_zeros(*self.mask.shape, rows.shape[-1])
+        values[self.mask] = rows
+        return values
+
 
 class Adapter(ABC):
     """Base class of the families: sites and blocks of one loaded model."""

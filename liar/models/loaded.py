@@ -51,6 +51,11 @@ class LoadedModel:
         return self.head == "causal-lm"
 
     @property
+    def embeds(self) -> bool:
+        """Whether it is an embedder whose gradients can be computed."""
+        return self.embedder is not None and not is_offloaded(self.model)
+
+    @property
     def kind(self) -> HeadKind | None:
         """What the model can do: the kind of its task, else the first kind that its head serves."""
         named = task_named(self.task) if self.task is not None else None

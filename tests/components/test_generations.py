@@ -333,7 +333,7 @@ def test_a_run_asks_the_presets_that_its_model_can_answer() -> None:
     classifier, large = tiny.classifier(("entailment", "neutral", "contradiction")), tiny.language_model()
     assert prompts_for(PruneSpec(model=classifier.id), classifier) == preset_prompts("demo/minilm-sentiment")
     assert prompts_for(PruneSpec(model=large.id), large)
-    for mute in (tiny.encoder(), tiny.language_model(positions=50)):  # no head, and no room for a preset
+    for mute in (tiny.mute(), tiny.language_model(positions=50)):  # no answers, and no room for a preset
         assert prompts_for(PruneSpec(model=mute.id), mute) == []
 
 
@@ -360,6 +360,6 @@ def test_a_small_model_is_calibrated_at_the_length_that_it_has() -> None:
 def test_a_model_without_a_head_is_one_sentence_before_any_work(
     panel: GenerationsPanel, pruned: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = pruned(tiny.encoder())
+    result = pruned(tiny.mute())
     monkeypatch.setattr(liar.jobs.pipeline, "restore_steps", None)
     assert "so it cannot answer" in line(panel, ask(panel, result)[-1])

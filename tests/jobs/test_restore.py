@@ -50,7 +50,9 @@ def weights(variants: Variants, variant: Any) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "choices", RECIPES, ids=["sequential", "obs", "one-shot", "scale", "separator", "corrective", "heads"]
 )
-@pytest.mark.parametrize("make", [tiny.language_model, tiny.classifier], ids=["llama", "bert"])
+@pytest.mark.parametrize(
+    "make", [tiny.language_model, tiny.classifier, tiny.encoder], ids=["llama", "bert", "embedder"]
+)
 def test_the_restored_models_are_those_of_the_run(
     make: Callable[[], LoadedModel], choices: dict[str, Any], text: str
 ) -> None:

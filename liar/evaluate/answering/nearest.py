@@ -43,11 +43,10 @@ def nearest(loaded: LoadedModel, text: str, variant: Variant) -> list[Found]:
     """The :data:`NEAREST` of :func:`leads` to ``text``, the most similar first; ``loaded`` is this ``variant``."""
     embedder = loaded.embedder
     assert embedder is not None, "only an embedder finds texts"
-    length = min(_LENGTH, longest_sequence(loaded))
     of_model = _vectors.setdefault(loaded.model, {})
     if variant not in of_model:
         texts = [article.extract for article in leads()]
-        of_model[variant], _ = finish(vector_steps(loaded, texts, length, embedder.prompt_of("document")))
+        of_model[variant], _ = finish(vector_steps(loaded, texts, _LENGTH, embedder.prompt_of("document")))
     asked, _ = finish(vector_steps(loaded, [text], longest_sequence(loaded), embedder.prompt_of("query")))
     best = (of_model[variant] @ asked[0]).topk(NEAREST)
     return [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.calibrate import Calibration, fits
+from liar.calibration.calibrate import Calibration, coherence_of, fits, needs_of
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.choices import REPAIRS
@@ -72,8 +72,8 @@ class Reduction(Stage):
     def parts(estimate: Estimate) -> list[Part]:
         parts: list[Part] = []
         spec, sites, calibrated = estimate.spec, estimate.sites, estimate.calibrated
-        if spec.needs.gradients and not calibrated:
-            parts.append(Part("gradients", estimate.gradients(spec.needs)))
+        if estimate.needs.gradients and not calibrated:
+            parts.append(Part("gradients", estimate.gradients(estimate.needs)))
         if surveys(spec, calibrated=calibrated):
             has_curves = spec.allocation in CURVE_ALLOCATIONS
             survey = sum(site.scores(spec.importance) + has_curves * site.curve() for site in sites)
@@ -101,6 +101,7 @@ class Reduction(Stage):
             spec.targets,
             schedule=spec.walked,
             norm_aware=0,
+            coherence={site.name: site.coherence for site in result.sites if site.coherence},
             on_attenuation=lambda factor: variants.attenuate(result.attenuation or factor),
         )
         for done, visit in enumerate(visits, start=1):
@@ -122,11 +123,11 @@ class Reduction(Stage):
 
     def events(self) -> Events:
         self.edits = merge(self.spec.edits)
-        self.calibration = self.given or self.kept or Calibration({}, has=self.spec.needs)
-        if self.given is None and self.spec.needs.gradients:
+        needs = needs_of(self.spec.needs, self.loaded)
+        self.calibration = self.given or self.kept or Calibration({}, has=needs)
+        if self.given is None and needs.gradients:
             with self.watch.stage("gradients"):
-                needs, embedder = self.calibration.has, self.loaded.embedder
-                steps = gradient_steps(self.adapter, self.batches, self.spec.targets, needs, embedder)
+                steps = gradient_steps(self.adapter, self.batches, self.spec.targets, needs, self.loaded.embedder)
                 words = "Computing gradients of the loss"
                 self.calibration.gradients.update((yield from self.pace.along("gradients", steps, "calibrate", words)))
         candidates, kept = yield from self._survey()
@@ -135,6 +136,10 @@ class Reduction(Stage):
         yield from self._prune(kept)
         self.adapter.after_surgery()
         del self.calibration
+
+    @property
+    def _coherence(self) -> dict[str, float]:
+        return coherence_of(self.calibration.gradients)
 
     # -- allocation ---------------------------------------------------------------------------------------------
 
@@ -164,7 +169,7 @@ class Reduction(Stage):
         spec = self.spec
         keeps = spec.repairs_by_survey and fits(self.loaded, self.sites, norm_aware=True)
         norm_aware = CURVE_TOKENS * (keeps or spec.allocation == "error-curve")
-        for visit in walk(self.adapter, self.batches, spec.targets, norm_aware=norm_aware):
+        for visit in walk(self.adapter, self.batches, spec.targets, norm_aware=norm_aware, coherence=self._coherence):
             self.calibration.moments[visit.site] = visit.moments
             yield visit.site
             if not keeps:
@@ -184,6 +189,7 @@ class Reduction(Stage):
                 schedule=self.spec.walked,
                 norm_aware=CURVE_TOKENS if self.spec.repairs_by_survey else MEAN_TOKENS,
                 unseen=self.unseen if scarce else (),
+                coherence=self._coherence,
                 on_attenuation=self._attenuate,
             )
         with self.watch.stage("prune"):
@@ -238,7 +244,8 @@ class Reduction(Stage):
         errors, norm_aware = (decision.errors(each, solutions) for each in (moments.plain, moments.norm_aware))
         exact = decision.errors(moments.plain, {method: decision.solutions[method]})[method]
         _shrink(self.adapter, visit, decision, repaired, self.variants)
-        return report_of(site, decision.units, errors, norm_aware, exact)
+        report = report_of(site, decision.units, errors, norm_aware, exact)
+        return report.model_copy(update={"coherence": self._coherence.get(site.name)})
 
 
 def _shrink(
