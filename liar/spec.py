@@ -71,6 +71,10 @@ AUTO_TOKENS = 8
 of them gives most of a repair, and more gain little (docs/results/defaults.md)."""
 AUTO_TOKENS_OF_A_MIX = 16
 """The same for several texts at once, which have more to describe: 24,576 for SmolLM2-135M, 176,128 for LLaMA-7B."""
+AUTO_TOKENS_OF_AN_EMBEDDER = 64
+MOST_AUTO_TOKENS_OF_AN_EMBEDDER = 131_072
+"""The same for an embedder, whose vectors are of texts and not of tokens, and the most of it: 98,304 for MiniLM
+(docs/results/embedders.md)."""
 
 _LISTS = ("evaluate", "edits")
 """Choices that may occur more than once in a query."""
@@ -204,7 +208,7 @@ class PruneSpec(BaseModel):
     """A text, or several and the share of each, see :mod:`liar.tasks.mixes`."""
     tokens: Annotated[int, Field(ge=1, le=10_000_000)] | Literal["auto"] = AUTO
     """Calibration tokens; "auto": :data:`AUTO_TOKENS` for each channel of the widest site, for a mix
-    :data:`AUTO_TOKENS_OF_A_MIX`."""
+    :data:`AUTO_TOKENS_OF_A_MIX`, for an embedder :data:`AUTO_TOKENS_OF_AN_EMBEDDER`."""
     sequence_length: int = Field(256, ge=2, le=131_072)
     separator: Separator = "auto"
     """Text or token between two texts in one window, see :mod:`liar.data.packing`; only for language models."""

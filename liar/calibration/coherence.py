@@ -29,6 +29,10 @@ from torch import Tensor
 
 from liar.models.adapter import Stream
 
+COUNTED = 0.3
+"""Share of the weight of a mean that counts: there are fewer texts than tokens, so their moments are noisier. The vectors of
+validation texts lose more with all of it, and with none (docs/results/embedders.md)."""
+
 
 @dataclass(slots=True)
 class Coherence:
@@ -60,7 +64,7 @@ def text_means(stream: Stream, values: Tensor, chosen: slice | Tensor = slice(No
 
 
 def mean_weights(stream: Stream, coherence: float) -> Tensor:
-    """Weight of the mean of each text of a stream, rho (T - 1) T, (texts,) fp32."""
+    """Weight of the mean of each text of a stream, the share :data:`COUNTED` of rho (T - 1) T, (texts,) fp32."""
     texts, length = stream.hidden.shape[:2]
     tokens = torch.full((texts,), length) if stream.mask is None else stream.mask.sum(dim=1)
-    return coherence * ((tokens - 1) * tokens).float().to(stream.hidden.device)
+    return COUNTED * coherence * ((tokens - 1) * tokens).float().to(stream.hidden.device)

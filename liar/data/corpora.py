@@ -22,7 +22,14 @@ from liar.models.heads import classes_of, is_classifier, number_of, problem_of
 from liar.results import CalibrationPart, CalibrationText
 from liar.runtime.devices import Batch
 from liar.runtime.memory import BATCH
-from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, PruneSpec
+from liar.spec import (
+    AUTO,
+    AUTO_TOKENS,
+    AUTO_TOKENS_OF_A_MIX,
+    AUTO_TOKENS_OF_AN_EMBEDDER,
+    MOST_AUTO_TOKENS_OF_AN_EMBEDDER,
+    PruneSpec,
+)
 from liar.tasks.mixes import EMBEDDED_TEXT, OWN_TEXT, RUNNING_TEXT, Share, name_of, reduced, replaced, shares_of
 from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
@@ -143,9 +150,13 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
 
 
 def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedModel) -> int:
-    """``tokens`` of the text ``source``; for "auto" as many for each channel of the widest site as one text or a mix needs."""
+    """``tokens`` of the text ``source``; for "auto" as many for each channel of the widest site as one text, a mix or an
+    embedder takes.
+    """
     if tokens != AUTO:
         return tokens
+    if loaded.embedder is not None:
+        return min(AUTO_TOKENS_OF_AN_EMBEDDER * loaded.adapter.widest, MOST_AUTO_TOKENS_OF_AN_EMBEDDER)
     return (AUTO_TOKENS_OF_A_MIX if len(_settled(source, loaded)) > 1 else AUTO_TOKENS) * loaded.adapter.widest
 
 

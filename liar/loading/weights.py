@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,6 +91,7 @@ def load_network(
     weight is read) if the work takes gradients that cannot be computed, and the errors of :func:`explained`.
     """
     head = head_of(config.architectures or [])
+    work = replace(work, embeds=head == "none")
     if work.gradients:
         check_gradients(head, streamed=offload_folder is not None)
     parameters, adapter = _skeleton(source, config)

@@ -102,7 +102,7 @@ def working_copy(loaded: LoadedModel, work: PlannedWork) -> LoadedModel:
     if is_offloaded(loaded.model):
         raise InvalidSpecError("A streamed model cannot be copied; pass its id in the spec and let the run load it.")
     needed = bytes_in_memory(loaded.model) + working_bytes(
-        loaded.model.config, loaded.adapter.widest, loaded.model.dtype, work
+        loaded.model.config, loaded.adapter.widest, loaded.model.dtype, replace(work, embeds=loaded.embeds)
     )
     check_room(needed, execution_device(loaded.model))
     model = copy.deepcopy(loaded.model)

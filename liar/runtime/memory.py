@@ -13,7 +13,14 @@ from typing import Literal
 import torch
 from transformers import PreTrainedConfig
 
-from liar.spec import AUTO, AUTO_TOKENS_OF_A_MIX, EVALUATION_LENGTH, PruneSpec
+from liar.spec import (
+    AUTO,
+    AUTO_TOKENS_OF_A_MIX,
+    AUTO_TOKENS_OF_AN_EMBEDDER,
+    EVALUATION_LENGTH,
+    MOST_AUTO_TOKENS_OF_AN_EMBEDDER,
+    PruneSpec,
+)
 from liar.tasks.registry import task_named
 
 BATCH = 8
@@ -39,14 +46,15 @@ class PlannedWork:
     """Kind and size of the work on a model, to estimate its memory; the defaults are those of a run.
 
     ``gradients``: a backward pass. ``outputs``: second moments of the gradients at every site. ``prunes``: calibration and
-    solves, else only an evaluation. ``corrects``: the dense residual stream is kept beside the pruned one. Lengths are in
-    tokens.
+    solves, else only an evaluation. ``corrects``: the dense residual stream is kept beside the pruned one. ``embeds``: the
+    model is an embedder, which is calibrated on more text. Lengths are in tokens.
     """
 
     gradients: bool = False
     outputs: bool = False
     prunes: bool = True
     corrects: bool = False
+    embeds: bool = False
     tokens: int | Literal["auto"] = AUTO
     sequence_length: int = 256
     evaluate_length: int = EVALUATION_LENGTH
@@ -92,7 +100,10 @@ def _walk(config: PreTrainedConfig, channels: int, dtype: torch.dtype, work: Pla
     """Peak of a sequential pass over the widest site, which keeps every token's states and consumer input."""
     width, size = int(config.hidden_size), dtype.itemsize
     # The most that "auto" takes: what is read is not known yet.
-    tokens = AUTO_TOKENS_OF_A_MIX * channels if work.tokens == AUTO else work.tokens
+    most = AUTO_TOKENS_OF_A_MIX * channels
+    if work.embeds:
+        most = min(AUTO_TOKENS_OF_AN_EMBEDDER * channels, MOST_AUTO_TOKENS_OF_AN_EMBEDDER)
+    tokens = most if work.tokens == AUTO else work.tokens
     streams = 5 if work.corrects else 2
     waiting = tokens * (streams * width + channels) * size
     # The feed-forward layer makes three tensors of all channels; moments need the rows in fp32 and centred.

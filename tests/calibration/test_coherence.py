@@ -8,7 +8,7 @@ from torch import Tensor
 
 from liar.calibration.activations import walk
 from liar.calibration.calibrate import coherence_of
-from liar.calibration.coherence import Coherence, mean_weights, text_means
+from liar.calibration.coherence import COUNTED, Coherence, mean_weights, text_means
 from liar.calibration.gradients import gradient_steps
 from liar.maths.drift import DriftAccumulator
 from liar.maths.moments import Moments, MomentsAccumulator
@@ -41,7 +41,7 @@ def test_moments_hold_the_means_of_texts_with_their_weights(padded: bool) -> Non
     rows, total = inputs(adapter, batch)
     lengths = mask.sum(dim=1)
     means = torch.stack([each[real].mean(dim=0) for each, real in zip(rows, mask, strict=True)])
-    extra = RHO * (lengths - 1) * lengths
+    extra = COUNTED * RHO * (lengths - 1) * lengths
     weights = torch.cat([torch.ones(int(lengths.sum())), extra]).to(rows.dtype)
     wanted = Moments.of(torch.cat([rows[mask], means]), weights)
     first = next(iter(walk(adapter, [batch], "both", coherence={"layers.0.attention": RHO})))
