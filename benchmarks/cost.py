@@ -11,6 +11,7 @@ The self-check of a loaded model (:mod:`liar.models.self_check`) has a limit of 
 
     python benchmarks/cost.py            prints seconds, ratios and peak memory; exits 1 above the limits
     python benchmarks/cost.py --check    the same of the self-check alone (a minute)
+    python benchmarks/cost.py --embedder what the loss of an embedder takes, and a whole run of one (some minutes)
     python benchmarks/cost.py --write    also puts them into docs/results/cost.md, between its markers
 """
 
@@ -51,6 +52,7 @@ LIMITS = {"one-shot": 1.25, "sequential": 1.6, DEFAULT: 2.0}
 """Most seconds of the jobs, in the floor of a one-shot run: the schedules of :data:`SPEC`, then the default recipe."""
 MEMORY_LIMIT = 1.5e9
 """Bytes beyond the model and the moments of all targeted sites; a third of them is Python and its libraries."""
+EMBEDDER = "demo/minilm"
 CHECK_LIMIT, CHECK_MEMORY_LIMIT = 1.0, 100e6
 """Most seconds of the self-check, and bytes beside the model."""
 DEFAULT_MEMORY_LIMIT = 2.0e9
@@ -59,7 +61,8 @@ DEFAULT_MEMORY_LIMIT = 2.0e9
 
 def main() -> int:
     parser = command_line(__doc__)
-    parser.add_argument("--job", choices=LIMITS, help=SUPPRESS)
+    parser.add_argument("--job", choices=(*LIMITS, EMBEDDER), help=SUPPRESS)
+    parser.add_argument("--embedder", action="store_true")
     parser.add_argument("--floor", action="store_true", help=SUPPRESS)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each part; the fastest counts")
@@ -69,6 +72,9 @@ def main() -> int:
         return 0
     if arguments.floor:
         print(json.dumps(floor()))
+        return 0
+    if arguments.embedder:
+        show("embedder_cost", embedder_cost(), arguments.write)
         return 0
     if arguments.check:
         text, is_within = self_checks()
@@ -131,6 +137,29 @@ def self_checks() -> tuple[str, bool]:
     return markdown(("model", "parameters", "seconds", "largest difference", "memory beside the model"), rows), ok
 
 
+def embedder_cost() -> str:
+    """What a run of an embedder takes, beside one forward of its calibration text."""
+    found, loaded = alone("--job", EMBEDDER), load_model(EMBEDDER, "cpu", "float32")
+    batches, _, text = finish(text_steps(PruneSpec(model=EMBEDDER), loaded))
+    start = time.perf_counter()
+    with torch.no_grad():
+        for batch in batches:
+            loaded.model(**batch)
+    forward = time.perf_counter() - start
+    names = {
+        "gradients": "loss: two passes of a sample, for kfac, sensitivities and coherence",
+        "calibrate": "moments of the dense model, curves",
+        "prune": "moments, drift and repairs of the pruned model",
+        "seconds": "the run, without loading and measuring",
+    }
+    rows = [("one forward of the calibration text", f"{forward:.1f}", "1.0")]
+    rows += [(words, f"{found[name]:.1f}", f"{found[name] / forward:.1f}") for name, words in names.items()]
+    head = f"{EMBEDDER}, half of heads and neurons, default recipe, {text.tokens:,} tokens in {text.sequences:,} texts"
+    return (
+        f"{head}; peak memory {found['peak_bytes'] / 1e9:.2f} GB.\n\n{markdown(('part', 'seconds', 'x forward'), rows)}"
+    )
+
+
 def alone(*options: str) -> dict[str, float]:
     measured: dict[str, float] = json.loads(in_own_process(__file__, *options))
     return measured
@@ -139,6 +168,8 @@ def alone(*options: str) -> dict[str, float]:
 def job(name: str) -> dict[str, float]:
     """Timings, seconds and peak memory of a whole run; the peak is measured after the model is loaded."""
     spec = PruneSpec() if name == DEFAULT else SPEC.model_copy(update={"schedule": name})
+    if name == EMBEDDER:
+        spec = PruneSpec(model=EMBEDDER, targets="both")
     for event in stream(spec):
         if isinstance(event, Loaded):
             forget_peak()  # of loading

@@ -98,7 +98,7 @@ def recipes() -> str:
     n = ", ".join(f"{of_dense(task, 'validation').n:,}" for task in TEXTS)
     head = (
         f"{MINILM}, half of heads and neurons gone, validation texts (n = {n}): leads, film sentences, and "
-        "sentences of editorials, product reviews and tweets, which no recipe calibrates on. ± is one standard error over texts."
+        "sentences of editorials, product reviews and tweets, which no recipe reads. ± is one standard error over texts."
     )
     return f"{head}\n\n{table(('recipe', *names, 'work'), rows)}"
 

@@ -25,7 +25,7 @@ from liar.explore.atlas import AtlasKey
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.sweep import sweep_steps
-from liar.presets import PRESETS
+from liar.presets import MINILM, PRESETS
 from liar.progress import finish
 from liar.report.words.sentences import verdict
 from liar.results import RunResult
@@ -37,9 +37,9 @@ from liar.tasks.registry import questions, usual_tasks
 SPECS = (
     default_spec(),
     *(
-        PruneSpec(model=preset.id, targets=preset.targets, evaluate=usual_tasks(preset.adapter))
+        PruneSpec(model=preset.id, targets=preset.targets, evaluate=usual_tasks(preset.task))
         for preset in PRESETS
-        if preset.adapter is not None
+        if preset.weights is MINILM
     ),
 )
 """Recipe of each demo model with a task; an atlas of each is shipped."""

@@ -1,4 +1,4 @@
-"""Ways into the page: two models to begin with, and three stories, each a link to a measured run."""
+"""Ways into the page: three models to begin with, and three stories, each a link to a measured run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _WRITER = default_of(f"{DEMO}smollm2-135m")
 OPENINGS: dict[str, PruneSpec] = {
     "Judge a film": opening_spec(),
     "Write an answer": _WRITER.model_copy(update={"ratio": 0.3}),
+    "Search articles": default_of(f"{DEMO}minilm"),
 }
-"""What the page can begin with: a reader and a writer, at ratios where the repair makes the difference."""
+"""What the page can begin with: a reader, a writer and a searcher, at ratios where the repair makes the difference."""
 
 STORIES: dict[str, PruneSpec] = {
     "Weights mislead": _WRITER.model_copy(update={"ratio": 0.33, "criterion": "magnitude"}),

@@ -231,8 +231,8 @@ class Generation(Record):
 
 
 class TextMap(Record):
-    """Texts of a ``task`` in two dimensions, see :mod:`liar.explore.text_map`: the ``points`` of each variant on axes that hold
-    this ``share`` of the variance of the dense vectors.
+    """Texts of a ``task`` in two dimensions, see :mod:`liar.evaluate.text_map`: the ``points`` of each variant on axes that
+    hold this ``share`` of the variance of the dense vectors.
     """
 
     task: str

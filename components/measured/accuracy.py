@@ -13,7 +13,7 @@ from components.shared.markup import Markup, cell, element, table
 from components.shared.panel import NO_RUN, Updates, begin_with
 from components.shared.studio import Bus, Studio
 from liar.report.plots.metric_bars import metric_bars
-from liar.report.plots.text_map import text_map_figure
+from liar.report.plots.text_moves import text_map_figure
 from liar.report.view import View, query_of
 from liar.report.words.answer_sentences import changes_of, group_extent
 from liar.report.words.findings import findings

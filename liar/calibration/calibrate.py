@@ -160,7 +160,7 @@ class Calibration:
             )
             damage = curves.error[spec.reconstruction].numpy() * curves.energy
             if spec.allocation == "loss-curve":
-                damage *= self.gradients[site.name].sensitivity
+                damage *= self.gradients[site.name].sensitivity * chosen.of_token
         spread: float | None = None
         if spec.allocation == "global":
             spread = deviation(criterion, self.evidence(site, weight, spec.seed), scores)

@@ -4,7 +4,7 @@
 >>> from liar.evaluate.reranking import candidates
 >>> search = Search.of_pairs([("a red car", "the red car"), ("blue", "blue sky"), ("tree", "a green tree")])
 >>> candidates(search, most=2)
-[[0, 2], [1, 0], [2, 0]]
+[[0, 2], [0, 1], [0, 2]]
 """
 
 from __future__ import annotations

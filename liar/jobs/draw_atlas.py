@@ -156,7 +156,7 @@ def _arrays(
         error=error,
         choices=choices,
         energy=energy,
-        sensitivity=np.asarray(gradients.sensitivity if gradients else 0.0),
+        sensitivity=np.asarray(gradients.sensitivity * visit.moments.plain.of_token if gradients else 0.0),
         spectrum=spectrum,
         condition=np.asarray(condition),
         sample=sample,

@@ -25,8 +25,8 @@ from liar.errors import InvalidSpecError
 from liar.evaluate.answering.generate import MAX_NEW_TOKENS, check_prompt
 from liar.evaluate.outcome import Outcomes, changes_of
 from liar.evaluate.prepared_task import check_apart, order_notes, prepare_all, with_shared
+from liar.evaluate.text_map import text_map
 from liar.events import Event, Finished, Loaded, Progress
-from liar.explore.text_map import text_map
 from liar.jobs.estimates import Estimate
 from liar.jobs.known_dense import KnownDense
 from liar.jobs.measures import Measures

@@ -40,6 +40,11 @@ class Moments:
     all_answer: bool = False
 
     @property
+    def of_token(self) -> float:
+        """Weight per token: 1, or more if the means of texts count; a mean error times it is the sum of all, per token."""
+        return self.weight / self.tokens
+
+    @property
     def second(self) -> Tensor:
         """S = C + mu mu^T, the raw second moment, (d, d)."""
         return torch.addr(self.covariance, self.mean, self.mean)

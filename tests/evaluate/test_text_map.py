@@ -8,8 +8,8 @@ import torch
 from sklearn.decomposition import PCA
 from torch.nn.functional import normalize
 
-from liar.explore.text_map import MOST_TEXTS, text_map
-from liar.report.plots.text_map import text_map_figure
+from liar.evaluate.text_map import MOST_TEXTS, text_map
+from liar.report.plots.text_moves import text_map_figure
 from liar.results import TextMap
 
 

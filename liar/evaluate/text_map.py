@@ -3,10 +3,10 @@
 The axes are the two principal components of the dense vectors, the same for all models, so that an arrow is a move.
 
 >>> import torch
->>> from liar.explore.text_map import text_map
->>> dense = torch.nn.functional.normalize(torch.randn(20, 8), dim=1)
->>> found = text_map("embedding", ["a text"] * 20, {"dense": dense, "pruned": -dense})
->>> found.points["dense"][0][0] == -found.points["pruned"][0][0] or round(found.share, 1)
+>>> from liar.evaluate.text_map import text_map
+>>> dense = torch.nn.functional.normalize(torch.eye(4, 8) + 1, dim=1)
+>>> found = text_map("embedding", ["a text"] * 4, {"dense": dense, "pruned": dense.roll(1, 0)})
+>>> found.points["pruned"][1] == found.points["dense"][0]
 True
 """
 
