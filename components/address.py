@@ -96,8 +96,9 @@ def read_address(pairs: Iterable[tuple[str, str]]) -> tuple[PruneSpec | None, Vi
     except InvalidSpecError as error:  # one sentence for each choice
         complaints.append(str(error))
     complaint = f"Part of the link was left out. {' '.join(complaints)}" if complaints else None
-    if good and not {VERSION, "targets"} & dict(good).keys():
-        good.append(("targets", default_of(dict(good).get("model", PruneSpec().model)).targets))
+    if good and VERSION not in dict(good):
+        usual = default_of(dict(good).get("model", PruneSpec().model))
+        good += [(name, getattr(usual, name)) for name in ("targets", "allocation") if name not in dict(good)]
     try:
         return (PruneSpec.from_query(urlencode(good)) if good else None), view, complaint
     except InvalidSpecError as error:  # each choice is valid, their combination is not

@@ -17,13 +17,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from liar.spec import Targets
+from liar.spec import PruneSpec, Targets
 from liar.tasks.demo import PERPLEXITY
-from liar.tasks.record import Task
+from liar.tasks.record import OF_EMBEDDERS, Task
 from liar.tasks.registry import TASKS, task_named
 
 DEMO = "demo/"
 """Prefix of the ids of the demo models."""
+
+OF_AN_EMBEDDER = "error-curve"
+"""Allocation of a recipe for an embedder that names none."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -95,6 +98,14 @@ class Preset:
     def targets(self) -> Targets:
         """What the page removes of this model at first."""
         return "both" if self.weights is MINILM else "ffn"
+
+    @property
+    def allocation(self) -> str:
+        """How the page and the command spread the ratio at first: vectors of short texts lose much by loss-curve
+        (docs/results/embedders.md).
+        """
+        embeds = self.task is not None and task_named(self.task).head in OF_EMBEDDERS
+        return OF_AN_EMBEDDER if embeds else PruneSpec().allocation
 
     @property
     def origin(self) -> str:

@@ -57,7 +57,9 @@ def opening_spec() -> PruneSpec:
 def default_of(model: str) -> PruneSpec:
     """The default recipe of ``model``: it removes what its preset names, and is measured on its task."""
     preset, spec = preset_of(model), PruneSpec.create(model=model)
-    return measured_on_its_task(spec if preset is None else spec.model_copy(update={"targets": preset.targets}))
+    if preset is not None:
+        spec = spec.model_copy(update={"targets": preset.targets, "allocation": preset.allocation})
+    return measured_on_its_task(spec)
 
 
 def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
@@ -156,6 +158,8 @@ class Recipe:
         if choices["model"] != base.model:
             del kept["evaluate_limit"]
             choices |= {name: value for name, value in _OF_MODEL.items() if choices[name] == getattr(base, name)}
+            if choices["allocation"] == base.allocation == default_of(base.model).allocation:
+                choices["allocation"] = default_of(choices["model"]).allocation
         complaints = [f"{'; '.join(wrong.values())}; the other fields stay as they are."] if wrong else []
         try:
             spec = PruneSpec.create(**{**kept, **choices})
@@ -189,6 +193,7 @@ class Recipe:
         is_other: dict[Block, bool] = {
             self.evaluate: spec.data != base.data,
             self.edits: spec.edits != base.edits,
+            self.allocation: spec.allocation != base.allocation,
             self.calibration: spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS),
         }
         return {control: value for control, value in self.fill(spec).items() if is_other.get(control)}

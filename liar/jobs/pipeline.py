@@ -168,8 +168,7 @@ class _Run:
         info = model_info(loaded)
         blocks_before = parameter_count(loaded.adapter.layers)
         yield Loaded(info)
-        of_vectors = loaded.embedder.note if loaded.embedder is not None else None
-        for note in [note_of(loaded.adapter), of_vectors, *order_notes(loaded, self.spec)]:
+        for note in [note_of(loaded.adapter), *self._of_vectors(), *order_notes(loaded, self.spec)]:
             if note is not None:
                 yield self.measures.warn(note)
 
@@ -237,6 +236,13 @@ class _Run:
         )
         yield finished
         return finished
+
+    def _of_vectors(self) -> Iterator[str | None]:
+        """Sentences on an embedder: how it is taken, and a choice that suits it badly."""
+        if self.loaded.embedder is not None:
+            yield self.loaded.embedder.note
+            if self.spec.allocation == "loss-curve" and self.spec.cuts_width:
+                yield "The vectors of short texts lose much by the allocation loss-curve; of an embedder take error-curve."
 
     def _maps(self, loaded: LoadedModel) -> Iterator[TextMap]:
         """A map of the texts of each task that compares vectors with those of the dense model."""

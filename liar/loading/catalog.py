@@ -39,11 +39,12 @@ from liar.models.families import adapt
 from liar.models.heads import architecture_for, head_of, serves, task_for
 from liar.models.loaded import LoadedModel
 from liar.models.self_check import check_once
-from liar.presets import DEMO, PRESETS, Preset, meant, preset_of
+from liar.presets import DEMO, OF_AN_EMBEDDER, PRESETS, Preset, meant, preset_of
 from liar.runtime.devices import execution_device
 from liar.runtime.memory import PlannedWork
 from liar.runtime.placement import choose_device, choose_dtype
 from liar.runtime.quiet import quiet_transformers
+from liar.spec import PruneSpec
 from liar.tasks.record import Task
 from liar.tasks.registry import TASKS, task_named
 
@@ -125,6 +126,18 @@ def _embedder(loaded: LoadedModel, modules: SentenceModules | None, *, is_known:
         return Embedder(note=None if is_known else _MEAN)
     modules.embedder.dense.to(execution_device(loaded.model))
     return modules.embedder
+
+
+def usual_allocation(model: str) -> str:
+    """The allocation of a recipe for ``model`` that names none; raises what :func:`load_model` raises for a missing model."""
+    preset = preset_of(model)
+    if preset is not None:
+        return preset.allocation
+    source = find_model(model)
+    config, modules = read_config(source), read_modules(source)
+    is_pooled = modules is not None and modules.embedder is not None
+    embeds = is_pooled or head_of(config.get("architectures") or []) == "none"
+    return OF_AN_EMBEDDER if embeds else PruneSpec().allocation
 
 
 def _source(model: str, preset: Preset | None, on_progress: OnProgress | None) -> Source:

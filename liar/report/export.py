@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from liar.presets import split_revision
+from liar.presets import preset_of, split_revision
 from liar.results import MaskCell, MaskTable, RunResult
 from liar.spec import RECONSTRUCTIONS, PruneSpec
 
@@ -32,9 +32,14 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def as_command(spec: PruneSpec, program: str = "liar") -> str:
     """Command ``liar prune`` that runs ``spec`` and saves the smaller model to a new folder of the working directory.
 
-    Choices at their defaults are left out. ``program`` is the command that starts ``liar``, see :func:`program_here`.
+    Choices at their defaults are left out, but for the allocation of a model that may be an embedder, whose default is another.
+    ``program`` is the command that starts ``liar``, see :func:`program_here`.
     """
     options: list[str] = []
+    preset = preset_of(spec.model)
+    is_usual = preset is not None and preset.allocation == spec.allocation
+    if spec.allocation == PruneSpec().allocation and not is_usual:
+        options += ["--allocation", spec.allocation]
     for name, value in _chosen(spec).items():
         option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
         if isinstance(value, bool):
