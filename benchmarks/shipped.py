@@ -20,7 +20,7 @@ from figures import tenths_of
 from components.openings import OPENINGS, STORIES
 from components.rail.recipe import default_of, default_spec
 from components.shared.job_bodies import preset_prompts
-from liar import PruneSpec, load_model
+from liar import load_model
 from liar.explore.atlas import AtlasKey
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.jobs.draw_atlas import atlas_steps
@@ -32,16 +32,9 @@ from liar.results import RunResult
 from liar.spec import SweepSpec, Targets
 from liar.store import SHIPPED_RUNS, RunStore
 from liar.tasks.prompts import QUESTIONS
-from liar.tasks.registry import questions, usual_tasks
+from liar.tasks.registry import questions
 
-SPECS = (
-    default_spec(),
-    *(
-        PruneSpec(model=preset.id, targets=preset.targets, evaluate=usual_tasks(preset.task))
-        for preset in PRESETS
-        if preset.weights is MINILM
-    ),
-)
+SPECS = (default_spec(), *(default_of(preset.id) for preset in PRESETS if preset.weights is MINILM))
 """Recipe of each demo model with a task; an atlas of each is shipped."""
 
 OTHERS: dict[Targets, tuple[Targets, ...]] = {"ffn": ("heads", "both"), "both": ("ffn",)}
