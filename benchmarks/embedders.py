@@ -138,7 +138,7 @@ if __name__ == "__main__":
     sections(
         __doc__,
         {
-            "embedder-losses": ("What the default recipe loses", losses),
-            "embedder-recipes": ("What else was tried", recipes),
+            "embedder_losses": ("What the default recipe loses", losses),
+            "embedder_recipes": ("What else was tried", recipes),
         },
     )

@@ -178,16 +178,16 @@ def prune(
         "edits": tuple(edit or ()),
     }
     spec = PruneSpec.create(**{name: given[name] for name in PruneSpec.model_fields if name in given} | lists)
-    source = context.get_parameter_source("allocation")
-    if source is not None and source.name == "DEFAULT":
-        from liar.loading.catalog import usual_allocation
-
-        spec = spec.model_copy(update={"allocation": usual_allocation(model)})
     destination = None
     if push is not None:
         from liar.save.push import find_destination
 
         destination = find_destination(push, private=private)
+    source = context.get_parameter_source("allocation")
+    if source is not None and source.name == "DEFAULT":
+        from liar.loading.catalog import usual_allocation
+
+        spec = spec.model_copy(update={"allocation": usual_allocation(model)})
     if need is not None:
         spec = spec.model_copy(update={"ratio": _met(need, spec)})
     finished = watched_run(spec)

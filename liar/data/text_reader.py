@@ -222,7 +222,8 @@ def demo_samples(data: DemoData, split: Split) -> list[Sample]:
     parts = [list(part_of(build(rows_of(text)), split).values()) for text in data.texts]
     if data.build is None:  # windows are taken of one text after the other
         return [sample for part in parts for sample in part]
-    return [sample for samples in zip_longest(*parts) for sample in samples if sample is not None]
+    in_turn = (sample for samples in zip_longest(*parts) for sample in samples if sample is not None)
+    return list({digest_of(sample.joined): sample for sample in in_turn}.values()) if len(parts) > 1 else list(in_turn)
 
 
 def _documents(rows: Sequence[Article | RatedSentence]) -> Iterator[Keyed]:

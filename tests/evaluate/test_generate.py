@@ -21,7 +21,7 @@ from liar.evaluate.answering import generate as writing
 from liar.evaluate.answering.generate import generate, stream_tokens
 from liar.loading.catalog import load_model
 from liar.models.loaded import LoadedModel
-from tests.tiny import classifier, encoder, language_model
+from tests.tiny import classifier, language_model, mute
 
 
 def greedy(loaded: LoadedModel, prompt: str, count: int) -> list[int]:
@@ -171,7 +171,7 @@ def test_a_prompt_and_its_answer_may_fill_the_positions() -> None:
         (classifier, "", {}, "empty"),
         (partial(language_model, positions=64), LONG, {"max_new_tokens": 3}, "64 positions"),
         (partial(classifier, positions=64), LONG + " a b c", {}, "64 positions"),
-        (encoder, "a b c", {}, "no head that writes"),
+        (mute, "a b c", {}, "no head that writes"),
         (language_model, "a", {"temperature": -0.1}, "A temperature is at least 0"),
         (language_model, "a", {"max_new_tokens": 0}, "at least one new token"),
     ],

@@ -224,8 +224,8 @@ def test_a_reconstruction_that_the_atlas_lacks_is_refused() -> None:
         forecast(PruneSpec(reconstruction="scale"), replace(atlas, facts=facts))
 
 
-def test_a_model_without_a_head_has_no_curves_that_need_a_loss(text: str) -> None:
-    loaded = tiny.encoder()
+def test_a_model_without_a_loss_has_no_curves_that_need_one(text: str) -> None:
+    loaded = tiny.mute()
     atlas = finish(atlas_steps(loaded, PruneSpec(model=loaded.id, calibration=text, **TEXT)))
     assert not atlas.facts.sensitive
     assert atlas.facts.criteria == [name for name in CRITERIA if IMPORTANCE[name].gradients is None]

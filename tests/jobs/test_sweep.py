@@ -54,7 +54,12 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return Evaluation(task="perplexity", metric="perplexity", variant=variant, value=value, n=1, stderr=value / 10)
 
     def prepare_all(loaded: LoadedModel, spec: PruneSpec) -> dict[str, SimpleNamespace]:
-        return {task: SimpleNamespace(steps=measure, digests=frozenset(), asked=None) for task in spec.evaluate}
+        return {
+            task: SimpleNamespace(
+                steps=measure, digests=frozenset(), asked=None, compared=None, is_open=lambda _: False
+            )
+            for task in spec.evaluate
+        }
 
     for job in (pipeline, mask_table, sweep):
         monkeypatch.setattr(job, "prepare_all", prepare_all)
@@ -319,7 +324,7 @@ def test_a_curve_allocation_spreads_all_of_a_row_alike(model: LoadedModel, text:
 
 def test_a_model_without_a_task_has_errors_and_no_metric(text: str) -> None:
     base = spec(text, evaluate=(), targets="ffn", allocation="uniform")
-    found = cells(mask_table_steps(base, CRITERIA[:2], ("none",), tiny.encoder()))
+    found = cells(mask_table_steps(base, CRITERIA[:2], ("none",), tiny.mute()))
     assert len(found) == 2
     assert all(cell.value is None and cell.error > 0 for cell in found)
 
