@@ -1,7 +1,7 @@
 """What an embedder loses, by the default recipe and by others, on texts that no recipe was chosen on.
 
     python benchmarks/embedders.py            prints the tables (an hour on two cores)
-    python benchmarks/embedders.py --write    also puts them into docs/results/embedders.md, between their markers
+    python benchmarks/embedders.py --only embedder_losses
 
 Recipes are compared on validation texts; the figures of the default recipe are of test texts, and neighbours are counted
 among all of them.

@@ -18,7 +18,7 @@ _WRITER = default_of(f"{DEMO}smollm2-135m")
 OPENINGS: dict[str, PruneSpec] = {
     "Judge a film": opening_spec(),
     "Write an answer": _WRITER.model_copy(update={"ratio": 0.3}),
-    "Search articles": default_of(f"{DEMO}minilm"),
+    "Find a text": default_of(f"{DEMO}minilm"),
 }
 """What the page can begin with: a reader, a writer and a searcher, at ratios where the repair makes the difference."""
 

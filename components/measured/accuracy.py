@@ -54,7 +54,7 @@ class AccuracyPanel:
         self.table = gr.HTML("", elem_id="measures")
         self.store = studio.store
         self.changes = gr.HTML("", elem_id="changes")
-        self.map_words = gr.HTML("", elem_id="text-map-words")
+        self.map_words = gr.HTML("", visible=False, elem_id="text-map-words")
         self.map = gr.Plot(show_label=False, container=False, visible=False, elem_id="text-map")
         self.costs = CostsPanel(studio, bus)
         self.outputs: list[Block] = [self.plot, self.table, self.changes, self.map_words, self.map]
@@ -63,15 +63,21 @@ class AccuracyPanel:
 
     def show(self, spec: PruneSpec, run: RunResult | None) -> Updates:
         if run is None:
-            no_map: Updates = {self.map: gr.update(value=None, visible=False), self.map_words: ""}
-            return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: "", **no_map}
-        found = next(iter(run.maps), None)
+            return {self.plot: None, self.table: f"<p>{NO_RUN}</p>", self.changes: "", **self._map(None)}
         return {
             self.plot: metric_bars(run),
             self.table: _table(run),
             self.changes: self._what_changed(run),
-            self.map: gr.update(value=None if found is None else text_map_figure(found), visible=found is not None),
-            self.map_words: "" if found is None else _map_words(found),
+            **self._map(next(iter(run.maps), None)),
+        }
+
+    def _map(self, found: TextMap | None) -> Updates:
+        """Where the texts of an embedder moved; hidden for any other model."""
+        if found is None:
+            return dict.fromkeys((self.map_words, self.map), gr.update(value=None, visible=False))
+        return {
+            self.map_words: gr.update(value=_map_words(found), visible=True),
+            self.map: gr.update(value=text_map_figure(found), visible=True),
         }
 
     def _what_changed(self, result: RunResult) -> str:

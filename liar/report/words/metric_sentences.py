@@ -194,8 +194,8 @@ def metric_of(runs: Iterable[Run], task: str) -> Metric:
 
 
 def capitalised(words: str) -> str:
-    """``words`` with a capital at the start; the rest stays as it is."""
-    return words[:1].upper() + words[1:]
+    """``words`` with a capital at the start, but for a name such as nDCG; the rest stays as it is."""
+    return words if words[1:2].isupper() else words[:1].upper() + words[1:]
 
 
 def percent(share: float) -> str:
