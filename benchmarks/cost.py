@@ -41,6 +41,7 @@ from liar.maths.moments import Moments
 from liar.maths.solver import RIDGE
 from liar.models.loaded import bytes_in_memory, parameter_count
 from liar.models.self_check import check_walk, largest_difference
+from liar.presets import OF_AN_EMBEDDER
 from liar.progress import finish
 from liar.report.words.sentences import token_words
 from liar.runtime.devices import Batch
@@ -169,7 +170,7 @@ def job(name: str) -> dict[str, float]:
     """Timings, seconds and peak memory of a whole run; the peak is measured after the model is loaded."""
     spec = PruneSpec() if name == DEFAULT else SPEC.model_copy(update={"schedule": name})
     if name == EMBEDDER:
-        spec = PruneSpec(model=EMBEDDER, targets="both")
+        spec = PruneSpec(model=EMBEDDER, targets="both", allocation=OF_AN_EMBEDDER)
     for event in stream(spec):
         if isinstance(event, Loaded):
             forget_peak()  # of loading

@@ -19,6 +19,7 @@ from readme import sections, table
 
 from liar import LoadedModel, PruneSpec, load_model
 from liar.evaluate.prepared_task import prepare
+from liar.presets import OF_AN_EMBEDDER
 from liar.progress import finish
 from liar.report.words.metric_sentences import with_error
 from liar.results import Evaluation, RunResult
@@ -49,12 +50,10 @@ class Variation:
 VARIATIONS = (
     Variation("**default**", {}),
     Variation("moments of tokens alone", {}, of_tokens=True),
-    Variation("error-curve", {"allocation": "error-curve"}),
+    Variation("loss-curve", {"allocation": "loss-curve"}),
     Variation("uniform", {"allocation": "uniform"}),
     Variation("obs", {"criterion": "obs"}),
-    Variation(
-        "obs, error-curve, moments of tokens alone", {"criterion": "obs", "allocation": "error-curve"}, of_tokens=True
-    ),
+    Variation("obs, moments of tokens alone", {"criterion": "obs"}, of_tokens=True),
     Variation("sequential", {"schedule": "sequential"}),
     Variation("text: wiki", {"calibration": "wiki"}),
     Variation("text: 3 wiki + rating", {"calibration": "3 wiki + rating"}),
@@ -88,10 +87,11 @@ def recipes() -> str:
     """On validation texts: the default recipe and what differs from it in one choice, half of heads and neurons gone."""
     rows = []
     for each in VARIATIONS:
-        choices = {"calibration": EMBEDDED_TEXT, **each.choices}
+        choices = {"calibration": EMBEDDED_TEXT, "allocation": OF_AN_EMBEDDER, **each.choices}
         spec = PruneSpec.create(model=MINILM, targets="both", ratio=0.5, **choices)
         model, result = smaller(spec, of_tokens=each.of_tokens)
         found = [figure for task in TEXTS for figure in of_smaller(model, task, "validation").figures[:2]]
+        found.append(of_smaller(model, SEARCH, "validation"))
         rows.append((each.name, *map(with_error, found), f"{seconds_of_work(result):.0f} s"))
         print(*rows[-1], flush=True)
     names = [f"{text}, {metric}" for text in ("leads", "films", "elsewhere") for metric in ("cosine", "neighbours")]
@@ -100,14 +100,14 @@ def recipes() -> str:
         f"{MINILM}, half of heads and neurons gone, validation texts (n = {n}): leads, film sentences, and "
         "sentences of editorials, product reviews and tweets, which no recipe reads. ± is one standard error over texts."
     )
-    return f"{head}\n\n{table(('recipe', *names, 'work'), rows)}"
+    return f"{head}\n\n{table(('recipe', *names, 'search, nDCG@10', 'work'), rows)}"
 
 
 def losses() -> str:
     """On test texts, by the default recipe: mean over seeds of the calibration text."""
     rows = []
     for targets, ratio in CASES:
-        spec = PruneSpec(model=MINILM, targets=targets, ratio=ratio)
+        spec = PruneSpec(model=MINILM, targets=targets, ratio=ratio, allocation=OF_AN_EMBEDDER)
         made = [smaller(spec.model_copy(update={"seed": seed}))[0] for seed in SEEDS]
         for task in (*TEXTS, SEARCH):
             found = [of_smaller(model, task, "test") for model in made]
