@@ -30,8 +30,8 @@ from torch import Tensor
 from liar.models.adapter import Stream
 
 COUNTED = 0.3
-"""Share of the weight of a mean that counts: there are fewer texts than tokens, so their moments are noisier. The vectors of
-validation texts lose more with all of it, and with none (docs/results/embedders.md)."""
+"""Share of the weight of a mean that counts: there are fewer texts than tokens, so their moments are noisier. On validation
+texts of MiniLM the cosine to the dense vectors is lower with all of it and with none; neighbours hardly tell none from this."""
 
 
 @dataclass(slots=True)

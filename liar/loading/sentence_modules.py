@@ -68,7 +68,7 @@ def read_modules(source: Source) -> SentenceModules | None:
     for name in (_PROMPTS, _LENGTH):
         if (content := _read(source, name)) is not None:
             files[name] = content
-            settings |= _json(source, name, content)
+            settings |= _fields(source, name, content)
     modules = _json(source, MODULES, listed)
     if not isinstance(modules, list) or not all(isinstance(each, Mapping) for each in modules) or not modules:
         raise _refused(source, "has a modules.json that is no list of modules")
@@ -87,7 +87,7 @@ def read_modules(source: Source) -> SentenceModules | None:
             name: content for name in _OF_MODULE if path and (content := _read(source, f"{path}/{name}")) is not None
         }
         files |= {f"{path}/{name}": content for name, content in own.items()}
-        config = _json(source, f"{path}/config.json", own.get("config.json", b"{}"))
+        config = _fields(source, f"{path}/config.json", own.get("config.json", b"{}"))
         if kind == "Pooling" and pooling is None:
             pooling = _pooling(source, config)
         elif kind == "Dense" and pooling is not None:
@@ -96,15 +96,16 @@ def read_modules(source: Source) -> SentenceModules | None:
             raise _refused(source, f"has the module {kind}, which would be lost")
     if pooling is None:
         raise _refused(source, "lists no pooling, so that it has no vector for a text; add a module Pooling")
-    prompts = {str(name): str(text) for name, text in (settings.get("prompts") or {}).items()}
-    embedder = Embedder(
-        pooling,
-        nn.Sequential(*dense).eval().requires_grad_(False),
-        prompts,
-        prompts.get(str(settings.get("default_prompt_name")), ""),
-        settings.get("max_seq_length"),
-    )
-    return SentenceModules(files, embedder)
+    return SentenceModules(files, _embedder(source, pooling, dense, settings))
+
+
+def _embedder(source: Source, pooling: Pooling, dense: list[nn.Module], settings: Mapping[str, Any]) -> Embedder:
+    prompts, length = settings.get("prompts") or {}, settings.get("max_seq_length")
+    if not isinstance(prompts, Mapping) or not isinstance(length, int | None) or length == 0:
+        raise _refused(source, "has prompts or a max_seq_length that cannot be read")
+    named = {str(name): str(text) for name, text in prompts.items()}
+    usual = named.get(str(settings.get("default_prompt_name")), "")
+    return Embedder(pooling, nn.Sequential(*dense).eval().requires_grad_(False), named, usual, length)
 
 
 def _pooling(source: Source, config: Mapping[str, Any]) -> Pooling:
@@ -156,6 +157,13 @@ def _json(source: Source, name: str, content: bytes) -> Any:
         return json.loads(content)
     except ValueError as error:
         raise _refused(source, f"has a {name} that is no JSON") from error
+
+
+def _fields(source: Source, name: str, content: bytes) -> Mapping[str, Any]:
+    fields = _json(source, name, content)
+    if not isinstance(fields, Mapping):
+        raise _refused(source, f"has a {name} without named fields")
+    return fields
 
 
 def _refused(source: Source, why: str) -> UnsupportedModelError:

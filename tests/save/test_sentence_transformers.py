@@ -203,6 +203,23 @@ def test_a_damaged_list_of_modules_is_one_sentence(content: str, message: str, t
         load_model(folder, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("1_Pooling/config.json", "[]", "without named fields"),
+        ("config_sentence_transformers.json", "3", "without named fields"),
+        ("config_sentence_transformers.json", '{"prompts": ["a"]}', "cannot be read"),
+        ("sentence_bert_config.json", '{"max_seq_length": "long"}', "cannot be read"),
+        ("sentence_bert_config.json", "no", "is no JSON"),
+    ],
+)
+def test_a_damaged_setting_is_one_sentence(name: str, content: str, message: str, tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path, Pooling(SIZES["hidden_size"], "mean"))
+    (Path(folder) / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UnsupportedModelError, match=message):
+        load_model(folder, device="cpu")
+
+
 def test_a_list_without_pooling_is_refused(tmp_path: Path) -> None:
     folder = sentence_folder(tmp_path, Pooling(SIZES["hidden_size"], "mean"), Normalize())
     listed = [
