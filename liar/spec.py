@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from itertools import product
 from math import prod
@@ -144,6 +144,12 @@ class Needs:
     def of(cls, *specs: PruneSpec) -> Needs:
         """What any of ``specs`` needs."""
         return cls(*(any(each) for each in zip(*(astuple(spec.needs) for spec in specs), strict=True)))
+
+    def of_model(self, *, embeds: bool) -> Needs:
+        """What the moments of the model take besides: of an embedder the coherence of its gradients, which comes with the
+        sensitivities (:mod:`liar.calibration.coherence`).
+        """
+        return replace(self, sensitivity=True) if embeds else self
 
     @property
     def gradients(self) -> bool:

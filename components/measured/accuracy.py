@@ -83,14 +83,11 @@ class AccuracyPanel:
     def _what_changed(self, result: RunResult) -> str:
         """Groups of changed texts for each task that has right and wrong answers; a sentence if there are none."""
         metrics = {item.task: METRICS[item.metric] for item in result.evaluations}
-        are_right = {
-            item.task for item in result.evaluations if item.items is not None and item.items.right is not None
+        labelled = {
+            item.task: None
+            for item in result.evaluations
+            if metrics[item.task].reads in ("right", "classes", "scores") or (item.items and item.items.right)
         }
-        labelled = [
-            task
-            for task, metric in metrics.items()
-            if metric.reads not in ("nll", "numbers", "each") or (metric.reads == "each" and task in are_right)
-        ]
         if labelled and result.changes:
             return "".join(f"<h4>What changed: {task}</h4>{_groups(result, task)}" for task in labelled)
         sentence = _NO_LABELS

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -225,7 +225,7 @@ def calibration_steps(
         origin = origin_of(spec, loaded)
         batches, _, text = yield from relay(text_steps(spec, loaded), lambda _written: (0, 1))  # no step is done yet
         sites = loaded.adapter.sites(spec.targets)
-        needs = needs_of(needs, loaded)
+        needs = needs.of_model(embeds=loaded.embeds)
         found: dict[str, SiteGradients] = {}
         before = 0
         if needs.gradients:
@@ -245,13 +245,6 @@ def calibration_steps(
             moments[visit.site] = visit.moments
             yield before + len(moments), before + len(sites)
         return Calibration(moments, found, needs, text, origin)
-
-
-def needs_of(needs: Needs, loaded: LoadedModel) -> Needs:
-    """``needs`` of a recipe, and what the moments of the model take besides: of an embedder the coherence of its gradients,
-    which comes with the sensitivities. One that is streamed has the moments of its tokens alone.
-    """
-    return replace(needs, sensitivity=True) if loaded.embeds else needs
 
 
 def coherence_of(gradients: Mapping[str, SiteGradients]) -> dict[str, float]:

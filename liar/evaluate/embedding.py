@@ -25,6 +25,7 @@ from liar.data.search import Search
 from liar.evaluate.classification import output_steps
 from liar.evaluate.outcome import Outcome, Steps, digest_of_samples
 from liar.results import Items, MeasuredVariant
+from liar.spec import MAX_TASKS
 from liar.statistics.paired import packed
 from liar.tasks.metrics import MetricName
 from liar.tasks.samples import Sample
@@ -70,6 +71,8 @@ def embed_steps(
     vectors, cut = yield from vector_steps(loaded, texts, length)
     if variant == "dense":
         loaded.dense_vectors[asked] = vectors
+        for oldest in list(loaded.dense_vectors)[:-MAX_TASKS]:
+            del loaded.dense_vectors[oldest]
     kept = kept_of(loaded.dense_vectors[asked], vectors)
     items = Items(digest=digest_of_samples(samples, []), each=kept)
     answers = [f"{cosine:.2f}" for cosine in kept["cosine"]]

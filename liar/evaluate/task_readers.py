@@ -32,6 +32,7 @@ from liar.evaluate.reranking import MOST, rerank_steps
 from liar.evaluate.spans import mark_steps
 from liar.models.heads import LabelOrder, class_names, classes_of, number_of
 from liar.results import Evaluation, MeasuredVariant
+from liar.runtime.offload import fingerprint
 from liar.spec import Separator
 from liar.tasks.record import HeadKind, Task
 from liar.tasks.samples import Sample
@@ -172,6 +173,12 @@ def _classes(request: Request) -> Exam:
 
 
 def _numbers(request: Request) -> Exam:
+    read, samples = _rated(request)
+    return _exam(request, read, partial(rate_steps, samples=samples, sequence_length=request.length), samples)
+
+
+def _rated(request: Request) -> tuple[Samples, list[Sample]]:
+    """:func:`_items`, each with a number for a label."""
     read, samples = _items(request)
     check_labels(samples, read.source, read.split, numbers=True)
     wrong = next((place for place, sample in enumerate(samples) if number_of(sample.label) is None), None)
@@ -181,7 +188,7 @@ def _numbers(request: Request) -> Exam:
             f"Item {wrong + 1} of {read.source!r} has {has}, and a regression needs a number; give one in a column named "
             "'label', or choose a model with classes."
         )
-    return _exam(request, read, partial(rate_steps, samples=samples, sequence_length=request.length), samples)
+    return read, samples
 
 
 def _spans(request: Request) -> Exam:
@@ -205,19 +212,20 @@ def _vectors(request: Request) -> Exam:
             f"{read.source!r} has {len(samples)} texts, and the {NEAREST} nearest of each are counted among at least "
             f"{FEWEST_TEXTS}; give more texts."
         )
-    name = digest(repr((request.length, samples)).encode())
+    name = digest(repr((fingerprint(request.loaded.model), request.length, samples)).encode())
     ask = partial(embed_steps, samples=samples, length=request.length, asked=name)
     exam = _exam(request, read, ask, samples)
     return replace(exam, ask=ask, asked=None, compared=name)
 
 
 def _similarities(request: Request) -> Exam:
-    exam, samples = _numbers(request), _items(request)[1]
+    read, samples = _rated(request)
     if any(sample.pair is None for sample in samples):
         raise CalibrationError(
-            f"{exam.source!r} has single texts, and a similarity is one of two; name two columns of text."
+            f"{read.source!r} has single texts, and a similarity is one of two; name two columns of text."
         )
-    return replace(exam, ask=lambda loaded, _: similar_steps(loaded, samples, request.length))
+    ask = partial(similar_steps, samples=samples, length=request.length)
+    return replace(_exam(request, read, ask, samples), ask=lambda loaded, _: ask(loaded))
 
 
 def _searches(request: Request) -> Exam:

@@ -118,6 +118,7 @@ def report_of(
     error: dict[Reconstruction, float],
     norm_aware: dict[Reconstruction, float],
     uncorrected: float | None = None,
+    coherence: float | None = None,
 ) -> SiteReport:
     """What a run or a forecast reports of a site of which the units ``kept`` stay."""
     return SiteReport(
@@ -130,6 +131,7 @@ def report_of(
         error=error,
         norm_aware_error=norm_aware,
         uncorrected_error=uncorrected,
+        coherence=coherence,
     )
 
 

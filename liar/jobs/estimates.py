@@ -112,11 +112,6 @@ class Estimate:
         )
 
     @property
-    def needs(self) -> Needs:
-        """What the calibration holds, see :func:`liar.calibration.calibrate.needs_of`."""
-        return replace(self.spec.needs, sensitivity=True) if self.embeds else self.spec.needs
-
-    @property
     def pruned(self) -> Estimate:
         """The same for the smaller model, approximately."""
         return replace(self, blocks=self.blocks - self.spec.ratio * sum(site.parameters for site in self.sites))

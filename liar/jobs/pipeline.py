@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from liar.calibration.calibrate import Calibration, fits, needs_of, origin_of, read_text
+from liar.calibration.calibrate import Calibration, fits, origin_of, read_text
 from liar.data.corpora import unseen_tokens
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -258,7 +258,7 @@ class _Run:
         """An empty calibration that the run fills and hands out; None if it is not to be kept or is passed in."""
         if not self.keep or self.calibration is not None or not self.spec.repairs_by_survey:
             return None
-        needs = needs_of(self.spec.needs, self.loaded)
+        needs = self.spec.needs.of_model(embeds=self.loaded.embeds)
         return Calibration({}, has=needs, text=text, origin=origin_of(self.spec, self.loaded))
 
     def _load(self, work: PlannedWork) -> LoadedModel:

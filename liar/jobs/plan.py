@@ -68,8 +68,8 @@ def _timing(name: str, *models: Estimate) -> Part:
 def calibration_part(specs: Sequence[PruneSpec], estimate: Estimate) -> Part:
     """The part of one calibration that serves all ``specs``."""
     walk = estimate.walk(norm_aware=specs[0].needs.norm_aware)
-    gradients = max(estimate.gradients(needs) for needs in (Needs.of(*specs), estimate.needs))
-    return Part("calibrate", gradients + walk)
+    needs = Needs.of(*specs).of_model(embeds=estimate.embeds)
+    return Part("calibrate", estimate.gradients(needs) + walk)
 
 
 def sweep_parts(specs: Sequence[PruneSpec], estimate: Estimate, *, shared: bool) -> list[Part]:

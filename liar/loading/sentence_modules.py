@@ -18,6 +18,7 @@ from transformers.utils.hub import cached_file
 
 from liar.errors import UnsupportedModelError
 from liar.loading.source import Source
+from liar.loading.weights import explained
 from liar.models.embedder import POOLINGS, Embedder, Pooling
 
 MODULES = "modules.json"
@@ -142,7 +143,8 @@ def _kind(module: Mapping[str, Any]) -> str:
 def _read(source: Source, name: str) -> bytes | None:
     """A file of the model; None if it has none of this ``name``."""
     options = {key: value for key, value in source.options.items() if key != "trust_remote_code"}
-    path = cached_file(source.path, name, _raise_exceptions_for_missing_entries=False, **options)
+    with explained(source):
+        path = cached_file(source.path, name, _raise_exceptions_for_missing_entries=False, **options)
     if path is None:
         return None
     with open(path, "rb") as file:

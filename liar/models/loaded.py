@@ -32,8 +32,8 @@ class LoadedModel:
     whose labels a classifier has; None if there is none. ``label_orders``, by name of the task, are those that
     :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them. ``embedder``: how a model without a
     head makes the vector of a text. ``beside``: files of sentence-transformers by their path, which are saved with the model.
-    ``dense_vectors`` are those of the dense model, by a digest of the texts (:mod:`liar.evaluate.embedding`), which copies
-    share.
+    ``dense_vectors`` are the last ones of dense models, by a digest of model and texts (:mod:`liar.evaluate.embedding`); copies
+    share them.
     """
 
     id: str

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,13 +16,16 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from liar import PruneSpec, run, stream
-from liar.data.search import Search
+from liar.data.search import Search, read_search
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.embedding import NEAREST, kept_of, ranking_scores
-from liar.evaluate.prepared_task import evaluate, prepare
+from liar.evaluate.prepared_task import evaluate, fitting, prepare
 from liar.evaluate.reranking import candidates
+from liar.evaluate.task_readers import READERS, Request
 from liar.progress import finish
 from liar.results import VARIANTS
+from liar.tasks.record import OwnData
+from liar.tasks.registry import task_named
 from tests.small_heads import POSITIONS, classifier, embedder, regressor
 
 WORDS = ("red", "green", "blue", "é", "x", "longer")
@@ -190,8 +196,6 @@ def test_a_reranker_orders_them(tmp_path: object) -> None:
 
 
 def beir(folder: object, *, corpus: str, queries: str, qrels: str) -> str:
-    import os
-
     os.makedirs(f"{folder}/beir/qrels")
     for name, content in (("corpus.jsonl", corpus), ("queries.jsonl", queries), ("qrels/test.tsv", qrels)):
         with open(f"{folder}/beir/{name}", "w", encoding="utf-8") as file:
@@ -205,8 +209,6 @@ QRELS = "query-id\tcorpus-id\tscore\n1\ta\t2\n1\tb\t0\n2\tb\t1\n2\tnowhere\t1\n"
 
 
 def test_a_folder_of_beir_is_read(tmp_path: object) -> None:
-    from liar.data.search import read_search
-
     found = read_search(beir(tmp_path, corpus=CORPUS, queries=QUERIES, qrels=QRELS), "test")
     assert found.documents == ["red x", "blue"]
     assert found.queries == ["red", "blue"]
@@ -246,15 +248,7 @@ def test_similarities_of_pairs_are_compared_with_their_numbers(tmp_path: object)
     with open(path, "w", encoding="utf-8") as file:
         file.write("sentence1,sentence2,label\n" + "".join(f"{a},{b},{5 * (a == b)}\n" for a in WORDS for b in WORDS))
     loaded = embedder()
-    from liar.evaluate.prepared_task import fitting
-    from liar.tasks.registry import task_named
-
     assert fitting(task_named("stsb"), loaded, None).head == "similarity"
-    from dataclasses import replace
-
-    from liar.evaluate.task_readers import READERS, Request
-    from liar.tasks.record import OwnData
-
     task = replace(task_named("stsb"), head="similarity", data=OwnData())
     exam = READERS["similarity"](Request(loaded, task, "test", 36, path, 16, "auto"))
     found = finish(exam.steps(loaded, "dense"))
@@ -263,12 +257,14 @@ def test_similarities_of_pairs_are_compared_with_their_numbers(tmp_path: object)
     assert found.stderr > 0
 
 
-def test_stopping_between_two_batches_leaves_nothing(text: str) -> None:
+def test_a_smaller_model_that_is_pruned_again_is_compared_with_itself(text: str) -> None:
+    """And leaves the vectors of the model that it was made from as they are, though both share them."""
     loaded = embedder()
-    steps = stream(
-        PruneSpec(model=loaded.id, targets="ffn", calibration="wiki", evaluate=["own"], data=text, **CHOICES), loaded
-    )
-    for _ in range(6):
-        next(steps)
-    steps.close()
-    assert not loaded.adapter.model.training
+    spec = PruneSpec(model=loaded.id, targets="ffn", calibration="wiki", evaluate=["own"], data=text, **CHOICES)
+    smaller = finish(stream(spec, loaded)).model
+    assert smaller is not None
+    before = {name: vectors.clone() for name, vectors in loaded.dense_vectors.items()}
+    assert before
+    assert run(spec, smaller).evaluations[0].value == 1
+    assert len(loaded.dense_vectors) == 2
+    assert all(torch.equal(loaded.dense_vectors[name], vectors) for name, vectors in before.items())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from liar.calibration.activations import Visit, walk
-from liar.calibration.calibrate import Calibration, coherence_of, fits, needs_of
+from liar.calibration.calibrate import Calibration, coherence_of, fits
 from liar.calibration.gradients import gradient_steps
 from liar.calibration.sample import CURVE_TOKENS, MEAN_TOKENS
 from liar.choices import REPAIRS
@@ -72,8 +72,9 @@ class Reduction(Stage):
     def parts(estimate: Estimate) -> list[Part]:
         parts: list[Part] = []
         spec, sites, calibrated = estimate.spec, estimate.sites, estimate.calibrated
-        if estimate.needs.gradients and not calibrated:
-            parts.append(Part("gradients", estimate.gradients(estimate.needs)))
+        needs = spec.needs.of_model(embeds=estimate.embeds)
+        if needs.gradients and not calibrated:
+            parts.append(Part("gradients", estimate.gradients(needs)))
         if surveys(spec, calibrated=calibrated):
             has_curves = spec.allocation in CURVE_ALLOCATIONS
             survey = sum(site.scores(spec.importance) + has_curves * site.curve() for site in sites)
@@ -123,7 +124,7 @@ class Reduction(Stage):
 
     def events(self) -> Events:
         self.edits = merge(self.spec.edits)
-        needs = needs_of(self.spec.needs, self.loaded)
+        needs = self.spec.needs.of_model(embeds=self.loaded.embeds)
         self.calibration = self.given or self.kept or Calibration({}, has=needs)
         if self.given is None and needs.gradients:
             with self.watch.stage("gradients"):
@@ -244,8 +245,7 @@ class Reduction(Stage):
         errors, norm_aware = (decision.errors(each, solutions) for each in (moments.plain, moments.norm_aware))
         exact = decision.errors(moments.plain, {method: decision.solutions[method]})[method]
         _shrink(self.adapter, visit, decision, repaired, self.variants)
-        report = report_of(site, decision.units, errors, norm_aware, exact)
-        return report.model_copy(update={"coherence": self._coherence.get(site.name)})
+        return report_of(site, decision.units, errors, norm_aware, exact, self._coherence.get(site.name))
 
 
 def _shrink(
