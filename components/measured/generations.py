@@ -157,13 +157,17 @@ class GenerationsPanel:
     def change_run(
         self, id: str, prompt: str | None, offered: list[str], key: str, spec: PruneSpec, request: gr.Request
     ) -> Updates:
-        """Stop the job when another run is shown, and show its first example; a prompt that the visitor wrote stays."""
+        """Stop the job when another run is shown, and show its first example; a prompt that the visitor wrote stays.
+
+        A field that need not change is not sent, since the visitor may have written into it meanwhile.
+        """
         written, found = (prompt or "").strip(), self._examples(self.studio.store.load(key), spec)
         is_own = bool(written) and written not in offered and not any(written in task.prompts for task in TASKS)
+        stays = is_own or written == found[0].prompt
         return {
             **self.work.end(id, request),
             self.work.button: gr.update(interactive=True),
-            self.prompt: prompt if is_own else found[0].prompt,
+            self.prompt: gr.skip() if stays else found[0].prompt,
             self.live: "" if is_own else example_answers(found[0]),
             self.offered: [example.prompt for example in found],
         }

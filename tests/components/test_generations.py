@@ -244,13 +244,14 @@ def test_another_run_stops_the_questions_and_clears_the_answers_but_not_an_own_p
     panel.studio.jobs.submit("somebody", "first", "First", lambda: iter([gate.wait(10)]))
     asked = panel.studio.jobs.submit("visitor", "asked", "Asked", lambda: iter([]))
     of_run = (panel.offered.value, run.spec.key, run.spec, VISITOR)
-    cleared = panel.change_run(asked.facts.id, panel.offered.value[0], *of_run)
+    cleared = panel.change_run(asked.facts.id, panel.offered.value[-1], *of_run)
     assert panel.studio.jobs.snapshot(asked).state == "stopped"
     gate.set()
     assert cleared[panel.prompt] == first
     assert "Cut" in cleared[panel.live], "the stored answers to it"
+    assert panel.change_run("", first, *of_run)[panel.prompt] == gr.skip(), "the visitor may be writing"
     own = panel.change_run("", "My own words", *of_run)
-    assert (own[panel.prompt], own[panel.live]) == ("My own words", "")
+    assert (own[panel.prompt], own[panel.live]) == (gr.skip(), "")
 
 
 # -- models restored from a stored run ----------------------------------------------------------------------------------
