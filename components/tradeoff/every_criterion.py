@@ -40,7 +40,7 @@ class EveryCriterion:
             [("Divergence", "divergence"), ("Mean error", "error")],
             value="divergence",
             label="Predict",
-            info="How far the answers drift from the dense model's (nats of KL), or the mean error of the sites.",
+            info="How far the outputs move from the dense model's, by the sensitivities, or the mean error of the sites.",
         )
         self.words = gr.HTML("", elem_id="criteria-words")
         self.plot = gr.Plot(visible=False, show_label=False, container=False, elem_id="criteria-ratio")
