@@ -67,7 +67,6 @@ VARIATIONS = (
     Variation("obs, moments of tokens alone, 24,576 tokens", {"criterion": "obs", "tokens": 24_576}, of_tokens=True),
     Variation("sequential", {"schedule": "sequential"}),
     Variation("text: wiki", {"calibration": "wiki"}),
-    Variation("text: 3 wiki + rating", {"calibration": "3 wiki + rating"}),
     Variation("24,576 tokens", {"tokens": 24_576}),
     Variation("196,608 tokens", {"tokens": 196_608}),
     Variation("texts cut at 64 tokens", {"sequence_length": 64}),
