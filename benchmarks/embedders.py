@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 import torch
@@ -63,7 +63,6 @@ VARIATIONS = (
     Variation("moments of tokens alone", {}, of_tokens=True),
     Variation("loss-curve", {"allocation": "loss-curve"}),
     Variation("uniform", {"allocation": "uniform"}),
-    Variation("obs", {"criterion": "obs"}),
     Variation("obs, moments of tokens alone, 24,576 tokens", {"criterion": "obs", "tokens": 24_576}, of_tokens=True),
     Variation("sequential", {"schedule": "sequential"}),
     Variation("text: wiki", {"calibration": "wiki"}),
@@ -88,6 +87,7 @@ def of_smaller(model: LoadedModel, task: str, split: Split) -> Evaluation:
     return finish(prepare(dense(), task, split=split, limit=ALL).steps(model, "reconstructed"))
 
 
+@lru_cache(maxsize=1)
 def smaller(spec: PruneSpec, *, of_tokens: bool = False) -> tuple[LoadedModel, RunResult]:
     # Without an embedder nothing is known of texts, and gradients are those of mean pooling, as MiniLM's are.
     model = replace(dense(), embedder=None) if of_tokens else dense()
