@@ -23,7 +23,10 @@ from liar.tasks.metrics import Metric
 
 Quantity = Literal["divergence", "error"]
 
-QUANTITIES: Mapping[Quantity, str] = {"divergence": "divergence from the dense model", "error": "mean error of the sites"}
+QUANTITIES: Mapping[Quantity, str] = {
+    "divergence": "divergence from the dense model",
+    "error": "mean error of the sites",
+}
 
 PALETTE = (  # colours of Okabe and Ito, and two darker ones
     ("#0072b2", "circle"),
