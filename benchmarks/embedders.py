@@ -10,7 +10,7 @@ among all of them.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import islice
@@ -33,7 +33,6 @@ from liar.spec import Targets
 from liar.statistics.compare import difference
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import EMBEDDED_TEXT
-from liar.tasks.samples import Sample
 from liar.tasks.splits import Split
 
 MINILM = "demo/minilm"
@@ -105,7 +104,9 @@ def with_linear_layer(model: LoadedModel) -> LoadedModel:
     tenth of the mean variance), over 500 leads and 2,000 film sentences of the training part.
     """
     texts = [
-        sample.joined for source, n in (("wiki", 500), ("rating", 2_000)) for sample in islice(_training(source), n)
+        sample.joined
+        for source, n in (("wiki", 500), ("rating", 2_000))
+        for sample in islice(read_samples(source, "train", seed=0), n)
     ]
     wanted, given = (finish(vector_steps(each, texts, 256))[0] for each in (dense(), model))
     mean, about = given.mean(dim=0), given - given.mean(dim=0)
@@ -119,10 +120,6 @@ def with_linear_layer(model: LoadedModel) -> LoadedModel:
         layer.bias.copy_(wanted.mean(dim=0) - layer.weight @ mean)
     assert model.embedder is not None
     return replace(model, embedder=replace(model.embedder, dense=nn.Sequential(_Unit(), layer)))
-
-
-def _training(source: str) -> Iterable[Sample]:
-    return read_samples(source, "train", seed=0)
 
 
 def recipes() -> str:
