@@ -59,7 +59,7 @@ class Variation:
 VARIATIONS = (
     Variation("**default**", {}),
     Variation("a linear layer behind the pooling", {}, linear=True),
-    Variation("moments of tokens alone", {}, of_tokens=True),
+    Variation("moments of tokens alone", {"tokens": 98_304}, of_tokens=True),  # as many as the default takes
     Variation("loss-curve", {"allocation": "loss-curve"}),
     Variation("uniform", {"allocation": "uniform"}),
     Variation("obs, moments of tokens alone, 24,576 tokens", {"criterion": "obs", "tokens": 24_576}, of_tokens=True),
