@@ -13,7 +13,7 @@ from typing import NamedTuple
 import gradio as gr
 from gradio.blocks import Block
 
-from components.rail.glossary import WORDS, word
+from components.rail.glossary import word
 from components.shared.browser import KEEP_HEIGHT
 from components.shared.lookup import Known
 from components.shared.markup import Markup, cell, element, row, table
@@ -134,7 +134,7 @@ def _simple(item: Evaluation, bars: Sequence[_Bar], scale: Sequence[Evaluation] 
         if bar.variant in PLAIN_VARIANTS
     ]
     figures = table(("Model", "Value", ""), rows, label=capitalised(metric.title_of(item.task)))
-    named = word(metric.name, capitalised(metric.name)) if metric.name in WORDS else escape(capitalised(metric.title))
+    named = word(metric.name, capitalised(metric.title), metric.meaning)
     better = "less is better" if metric.lower_is_better else "more is better"
     return Markup(f'<div class="simple">{figures}<div class="metric">{named}: {better}</div></div>')
 

@@ -8,6 +8,7 @@ from html import escape
 
 from liar.choices import IMPORTANCE, REPAIRS
 from liar.presets import named
+from liar.report.words.metric_sentences import capitalised
 from liar.tasks.metrics import METRICS
 from liar.tasks.record import OF_LANGUAGE_MODELS
 from liar.tasks.registry import TASKS
@@ -40,7 +41,8 @@ TERMS: Mapping[str, Term] = {
         "A language model writes; the others read.",
         "Which model?",
         "The demo models come with the page and need no model hub: SmolLM2 is a small LLaMA that answers questions, MiniLM "
-        "is a small BERT, fine-tuned for five tasks: two kinds of labels, pairs of texts, ratings, and answers in a text. On a "
+        "is a small BERT that finds texts, or, fine-tuned, does one of five tasks: two kinds of labels, pairs of texts, "
+        "ratings, and answers in a text. On a "
         f"machine of your own the page also takes models that read ({named(encodes=True)}) or write ({named(encodes=False)}).",
     ),
     "targets": Term(
@@ -187,11 +189,10 @@ WORDS: Mapping[str, str] = {
 """Terms that the first view may use, in words of everyday language."""
 
 
-def word(term: str, shown: str = "") -> str:
-    """HTML of a term whose question mark opens what it means."""
-    return (
-        f"<details class='word'><summary>{escape(shown or term)}</summary><span>{escape(WORDS[term])}</span></details>"
-    )
+def word(term: str, shown: str = "", meaning: str = "") -> str:
+    """HTML of a term whose question mark opens what it means: :data:`WORDS`, else ``meaning`` without a full stop."""
+    words = WORDS.get(term) or f"{capitalised(meaning)}."
+    return f"<details class='word'><summary>{escape(shown or term)}</summary><span>{escape(words)}</span></details>"
 
 
 PICTURE = Term(

@@ -45,6 +45,14 @@ def test_three_bars_show_the_main_metric_alone() -> None:
         assert widths == pytest.approx([reach * values[name] for name in VARIANTS], abs=0.1)
 
 
+def test_the_metric_opens_what_it_means() -> None:
+    for model, meaning in (
+        ("demo/minilm-sentiment", "answers that are right."),
+        ("demo/minilm", "the right texts are."),
+    ):
+        assert re.search(f"<summary>[^<]+</summary><span>[^<]+{meaning}</span>", shown(shipped_run(model)))
+
+
 def test_the_differences_alone_are_those_of_the_pairs() -> None:
     run = shipped_run("demo/minilm-sentiment")
     (text,) = re.findall(r"<details>(.*?)</details>", shown(run))
