@@ -48,6 +48,7 @@ _CONFIRM = "(key, ...shown) => [key && confirm('Delete this run for good?') ? ke
 _NONE = "<p>No run is kept yet: choose a recipe and press “Measure it”.</p>"
 _NO_MATCH = '<p class="none" hidden>No run has these words; write fewer.</p>'
 _GONE = "That run is not kept here any more."
+_ALL = 100_000
 
 
 class RunsPanel:
@@ -70,7 +71,8 @@ class RunsPanel:
         script = button_clicks("key") + _FILTER
         self.table = gr.HTML("", js_on_load=script, elem_id="runs-table", elem_classes=["runs-table"])
         with gr.Row(elem_id="runs-choice"):
-            menu = partial(gr.Dropdown, value=None, min_width=260)
+            # Every run, not only the first hundred: Gradio drops None, its own word for all, on the way to the browser.
+            menu = partial(gr.Dropdown, value=None, num_choices_shown=_ALL, min_width=260)
             self.a = menu(label="Run A", elem_id="run-a")
             self.b = menu(label="Run B", info="To compare with run A.", elem_id="run-b")
         with gr.Row(elem_id="runs-actions"):
