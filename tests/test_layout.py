@@ -31,6 +31,7 @@ ROOMS = (
     "liar.evaluate",
     "liar.jobs",
     "liar.save",
+    "liar.export",  # the formats of other runtimes
     "liar.cli",
     "server",  # the queue of jobs, the models in memory, and the HTTP around Gradio
     "components.shared",
@@ -48,6 +49,7 @@ HEAVY_ROOMS = ROOMS[ROOMS.index("liar.maths") : ROOMS.index("liar.cli")]
 """Rooms that no other loads at module level, so that the page and ``--help`` start at once."""
 HEAVY_LIBRARIES = frozenset(
     {"torch", "transformers", "datasets", "accelerate", "peft", "torchmetrics", "torchao", "gguf", "lm_eval"}
+    | {"onnx", "onnxruntime", "openvino", "nncf"}
 )
 
 FACADES = frozenset({"liar", "liar.__main__", "liar.moments", "liar.reconstruct"})

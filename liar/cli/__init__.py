@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from liar import __version__
-from liar.cli import measure, models, prune, report
+from liar.cli import formats, measure, models, prune, report
 from liar.cli.console import console, print_error
 from liar.cli.startup import launched_processes, repeat_lost_interrupts, settle_threads
 from liar.errors import InvalidSpecError, LiarError
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tasks": models.tasks,
     "prune": prune.prune,
     "push": prune.push_command,
+    "export": formats.export_command,
     "evaluate": measure.evaluate_command,
     "measure": measure.measure_command,
     "report": report.report_command,

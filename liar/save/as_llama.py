@@ -28,7 +28,7 @@ def as_llama(model: PreTrainedModel) -> PreTrainedModel | None:
     None if it is none, if its layers differ in width, or if it is streamed or quantized.
     """
     own: Any = model_class(model)
-    if own.config_class.model_type not in TYPES or _has_window(model.config):
+    if own.config_class.model_type not in TYPES or has_window(model.config):
         return None
     if is_offloaded(model) or is_quantized(model):
         return None
@@ -59,9 +59,9 @@ def as_llama(model: PreTrainedModel) -> PreTrainedModel | None:
     return None if sizes_of(made).any else made
 
 
-def _has_window(config: Any) -> bool:
+def has_window(config: Any) -> bool:
     """Whether an attention reads less than all positions."""
-    kinds, window = getattr(config, "layer_types", None), config.sliding_window
+    kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
     if window is None or (kinds is not None and "sliding_attention" not in kinds):
         return False
     return bool(window < config.max_position_embeddings)

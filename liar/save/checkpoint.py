@@ -127,7 +127,7 @@ def save_model(
         with quiet_transformers():
             # Of a type of ours transformers knows no mapping of names.
             save_weights(model, partial, shard_bytes, as_published=form == "stock")
-            _save_tokenizer(loaded.tokenizer, partial)
+            save_tokenizer(loaded.tokenizer, partial)
         if wanted != loaded.model.dtype:
             _cast_weights(partial, wanted)
         _write_sizes(partial, model, sizes, loader, precision)
@@ -173,7 +173,7 @@ def _check(loaded: LoadedModel, written: Path, folder: Path) -> None:
         check_saved(loaded.adapter, again.eval(), folder)
 
 
-def _save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Call ``save_pretrained``, and leave out how the tokenizer was loaded here, which transformers writes too."""
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"

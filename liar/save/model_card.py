@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -46,6 +47,8 @@ _TEMPLATE = """\
 {loading}
 ```
 
+{after}
+
 ## Make it again
 
 ```
@@ -71,6 +74,10 @@ from sentence_transformers import {encoder}
 path = "PATH"  # this folder, or the id of the repository that it was pushed to
 model = {encoder}(path{trust})"""
 
+_ELSEWHERE = """\
+For ONNX, OpenVINO, or llama.cpp and Ollama: `liar export PATH --to onnx --out NEW` (or `openvino`, `gguf`), also if its layers
+differ in width. What else loads it, and what was checked by running it: docs/elsewhere.md of the library."""
+
 _NEEDS = """
 The linear layers of its blocks have int8 weights, one scale for each output channel: `pip install torchao` first.
 """
@@ -82,6 +89,15 @@ them, and run another model: compare the answer to one text, or prune with `--no
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """How a runtime other than torch loads the model: its name as a library of the Hub, the code, and what was checked."""
+
+    library: str
+    loading: str
+    checked: str
+
+
 def model_card(
     result: RunResult,
     loader: str,
@@ -91,11 +107,12 @@ def model_card(
     notices: Sequence[str] = (),
     adds_bias: bool = False,
     encoder: str | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> str:
     """Markdown with a YAML head. ``loader`` is the auto class that loads the model; ``trust``: loading runs a file of
     the checkpoint; ``quantized``: the weights are int8; ``notices``: files of the base model that lie in the folder;
     ``adds_bias``: linear layers have a bias that the base model has not; ``encoder``: the class of sentence-transformers that
-    loads it.
+    loads it; ``elsewhere``: how another runtime loads it instead.
     """
     model = result.spec.model
     preset = preset_of(model)
@@ -112,7 +129,7 @@ def model_card(
         # The Hub knows adapter, finetune, merge and quantized; finetune is any change of the base's own weights.
         base_model_relation=("quantized" if quantized else "finetune") if is_public else None,
         license=licence.lower() if licence in ("Apache-2.0", "MIT") else None,
-        library_name="transformers" if encoder is None else "sentence-transformers",
+        library_name=_library(encoder, elsewhere),
         pipeline_tag=_PIPELINES.get(encoder or loader),
         tags=["pruned", "liar"],
         eval_results=_measured(result, "reconstructed-int8" if quantized else "reconstructed"),
@@ -125,7 +142,10 @@ def model_card(
         recipe=recipe(result.spec),
         figures=_figures(result),
         needs=(_NEEDS if quantized else "") + (_ADDS_BIAS if adds_bias else ""),
-        loading=(_LOADING if encoder is None else _LOADING_ENCODER).format(
+        after=_ELSEWHERE if elsewhere is None else elsewhere.checked,
+        loading=elsewhere.loading
+        if elsewhere is not None
+        else (_LOADING if encoder is None else _LOADING_ENCODER).format(
             loader=loader,
             encoder=encoder,
             trust=", trust_remote_code=True" if trust else "",
@@ -140,6 +160,13 @@ def model_card(
         credits="".join(f"\nTest items are quoted in `liar.json`. {credit.sentence}\n" for credit in quoted),
         environment=", ".join(f"{name} {value}" for name, value in result.environment.items()) + ".",
     )
+
+
+def _library(encoder: str | None, elsewhere: Elsewhere | None) -> str:
+    """The Hub's name of the library that loads the model."""
+    if elsewhere is not None:
+        return elsewhere.library
+    return "transformers" if encoder is None else "sentence-transformers"
 
 
 def _licence(licence: str | None, notices: Sequence[str]) -> str:
