@@ -11,6 +11,7 @@ from liar.models.loaded import LoadedModel
 
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "off", "to", "see", "what", "else", "was")
 POSITIONS = 96
+WIDTH = 32
 
 
 def subwords(*, begin: bool, of: str = " ".join(WORDS)) -> PreTrainedTokenizerFast:
@@ -33,7 +34,7 @@ def network(dtype: torch.dtype = torch.float32, positions: int = POSITIONS) -> L
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=384,
-        hidden_size=32,
+        hidden_size=WIDTH,
         intermediate_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,

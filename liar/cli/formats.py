@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -27,14 +28,37 @@ def export_command(
     ] = True,
 ) -> None:
     """Write a model for ONNX, OpenVINO or llama.cpp, and compare it with torch; a model with ragged layers too."""
-    weights = weights_of(int8=int8, fp16=fp16)
-    from liar.export.steps import check_request, export_steps
+    print_export(model, to, out, weights_of(int8=int8, fp16=fp16), cache=cache)
+
+
+def print_export(model: str, to: Format, out: Path, weights: Weights, *, cache: bool) -> None:
+    """Write ``model`` to ``out`` and print what was compared and what loads it."""
+    from liar.export.exporting import check_request, export_steps
 
     check_request(to, weights, out)
     record = watched(lambda: export_steps(model, to, out, weights, cache=cache))
     for sentence in record.sentences:
         console.print(sentence, soft_wrap=True, markup=False)
     console.print(f"In {out}, loaded by:\n\n{record.code}\n", soft_wrap=True, markup=False)
+
+
+def exports_of(names: Sequence[str], save: Path | None) -> dict[Format, Path]:
+    """The folder of each format that `liar prune --export` names: ``smaller-onnx`` beside ``smaller``.
+
+    Raises :class:`InvalidSpecError` for an unknown name and without ``save``, and what :func:`check_request` raises.
+    """
+    known: tuple[Format, ...] = get_args(Format)
+    if names and save is None:
+        raise InvalidSpecError("--export writes what --save writes for another runtime; name a new folder with --save.")
+    if unknown := set(names) - set(known):
+        raise InvalidSpecError(f"--export {min(unknown)} is no format; take {', '.join(known)}.")
+    found = {to: save.with_name(f"{save.name}-{to}") for to in known if to in names and save is not None}
+    if found:
+        from liar.export.exporting import check_request
+
+        for to, folder in found.items():
+            check_request(to, "fp32", folder)
+    return found
 
 
 def weights_of(*, int8: bool, fp16: bool) -> Weights:

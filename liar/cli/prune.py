@@ -12,6 +12,7 @@ from rich.table import Table
 
 from liar.choices import Criterion, Reconstruction
 from liar.cli.console import console, watched, write
+from liar.cli.formats import exports_of, print_export
 from liar.cli.options import (
     DEFAULTS,
     GOES,
@@ -37,6 +38,7 @@ from liar.errors import InvalidSpecError
 from liar.events import Finished
 from liar.explore.need import Need, NeedKind
 from liar.files import check_new_folder, check_writable
+from liar.report.exported import Format
 from liar.results import RunResult
 from liar.spec import AUTO, AUTO_TOKENS, AUTO_TOKENS_OF_A_MIX, Allocation, PruneSpec, Quantize, Schedule, Targets
 from liar.tasks.mixes import MIXED, OWN_TEXT
@@ -148,6 +150,14 @@ def prune(
     save: Annotated[Path | None, valued(SAVE, "FOLDER", "Write the smaller model to this new folder.")] = None,
     save_dtype: Annotated[DTypeName, named(SAVE, "Round the saved weights; auto keeps them", DTypeName)] = "auto",
     shard_size: Annotated[int, valued(SAVE, "SIZE", "Largest file of saved weights.", parser=_size)] = "5GB",  # type: ignore[assignment]
+    export: Annotated[
+        list[str] | None,
+        named(
+            SAVE,
+            "Write what --save writes for another runtime too, to the folder FOLDER-NAME beside it; repeat for more",
+            Format,
+        ),
+    ] = None,
     push: Annotated[
         str | None,
         valued(
@@ -170,6 +180,7 @@ def prune(
         raise InvalidSpecError(
             "--push sends what --save writes; name a new folder with --save, it outlives a failed upload."
         )
+    exports = exports_of(export or [], save)
     given = {name: value for name, value in context.params.items() if value is not None}
     need = _need(given)
     lists = {
@@ -197,6 +208,8 @@ def prune(
     write(json, finished.result)
     if save is not None:
         _save(save, finished, save_dtype, shard_size)
+        for to, folder in exports.items():
+            print_export(str(save), to, folder, "fp32", cache=True)
         if destination is not None:
             _push(save, destination)
 

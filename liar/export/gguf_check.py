@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from liar.errors import LiarError
-from liar.export.parity import TEXTS, texts_for
+from liar.export.parity import PERPLEXITY, TEXTS, finite, texts_for
 from liar.models.loaded import LoadedModel
 from liar.report.exported import Check, Weights
 
@@ -43,8 +43,7 @@ def checks(loaded: LoadedModel, path: Path, weights: Weights, threads: int) -> l
         ours, theirs = (
             np.mean([_loss(pair[side], ids) for pair, ids in zip(answers, rows, strict=True)]) for side in (0, 1)
         )
-        ratio = Check(name="Perplexity, relative to that of torch", value=float(np.exp(theirs - ours)), n=len(rows))
-        return [*found, ratio]
+        return [*found, finite(Check(name=PERPLEXITY, value=float(np.exp(theirs - ours)), n=len(rows)))]
     difference = max(float(np.abs(ours - theirs).max()) for ours, theirs in answers)
     logits = Check(name="Largest difference of a logit to torch", value=difference, n=len(rows), most=MOST_DIFFERENCE)
     found += [logits, _same_tokens(loaded, engine)]

@@ -58,7 +58,8 @@ class Vocabulary:
         writer.add_add_bos_token(ids[0] == tokenizer.bos_token_id)
         writer.add_add_eos_token(len(ids) > 1 and ids[-1] == tokenizer.eos_token_id)
         if self.kind == "llama":
-            writer.add_add_space_prefix(tokenizer.convert_ids_to_tokens(ids)[-1].startswith("▁"))
+            plain = tokenizer.convert_ids_to_tokens(tokenizer("a", add_special_tokens=False)["input_ids"])
+            writer.add_add_space_prefix(plain[0].startswith("▁"))
         if isinstance(tokenizer.chat_template, str):
             writer.add_chat_template(tokenizer.chat_template)
 

@@ -5,6 +5,7 @@ The texts are those of the model's own task if the demo bundle has it, else ques
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,6 +30,7 @@ TEXTS = 16
 MORE_TEXTS = 200
 """Texts on which labels, vectors or the loss of rounded weights are compared."""
 MOST_DIFFERENCE = 1e-3
+PERPLEXITY = "Perplexity, relative to that of torch"
 _LONGEST = 128
 
 Array = NDArray[np.generic]
@@ -54,9 +56,10 @@ def texts_for(loaded: LoadedModel, number: int) -> list[Sample]:
     if isinstance(data, DemoData) and bundle_folder().is_dir():
         return demo_samples(data, "test")[:number]
     questions = list(QUESTIONS)
-    is_pair = loaded.head == "question-answering"
-    joined = (" ".join(questions[: 1 + index % TEXTS]) for index in range(min(number, TEXTS)))
-    return [Sample(text, pair=text[::-1] if is_pair else None) for text in joined]
+    texts = [" ".join(questions[:count]) for count in range(1, 1 + min(number, TEXTS))]
+    if loaded.head == "question-answering":
+        return [Sample(question, pair=text) for question, text in zip(questions, texts, strict=False)]
+    return [Sample(text) for text in texts]
 
 
 def feeds(loaded: LoadedModel, samples: Sequence[Sample], batch: int) -> Iterator[Feed]:
@@ -105,21 +108,33 @@ def largest_difference(compared: Sequence[Compared]) -> Check:
     return check
 
 
-def agreement(loaded: LoadedModel, compared: Sequence[Compared]) -> list[Check]:
-    """What is left of the answers when weights were rounded: labels, vectors, or the loss of the next token."""
+def finite(check: Check) -> Check:
+    """``check``; raises :class:`LiarError` if its value is NaN or infinite."""
+    if math.isfinite(check.value):
+        return check
+    raise LiarError(
+        "The exported model answers with numbers that are not finite, and was not kept; export it with fp32 weights."
+    )
+
+
+def agreement(loaded: LoadedModel, compared: Sequence[Compared]) -> Check:
+    """What is left of the answers when weights were rounded: labels, vectors, or the loss of the next token.
+
+    Raises :class:`LiarError` if it is not finite.
+    """
     n = sum(len(each.mask) for each in compared)
     if loaded.embedder is not None:
         cosines = [
             torch.cosine_similarity(each.ours["sentence_embedding"], each.theirs["sentence_embedding"], dim=-1)
             for each in compared
         ]
-        return [Check(name="Mean cosine to the vector of torch", value=float(torch.cat(cosines).mean()), n=n)]
+        return finite(Check(name="Mean cosine to the vector of torch", value=float(torch.cat(cosines).mean()), n=n))
     if loaded.is_language_model:
         losses = torch.stack([torch.stack([_loss(each.ours, each), _loss(each.theirs, each)]) for each in compared])
         ours, theirs = losses.sum(dim=0) / sum(int(each.mask[:, 1:].sum()) for each in compared)
-        return [Check(name="Perplexity, relative to that of torch", value=float((theirs - ours).exp()), n=n)]
+        return finite(Check(name=PERPLEXITY, value=float((theirs - ours).exp()), n=n))
     equal = [_labels(each.ours, each.mask).eq(_labels(each.theirs, each.mask)) for each in compared]
-    return [Check(name="Share of answers equal to those of torch", value=float(torch.cat(equal).float().mean()), n=n)]
+    return Check(name="Share of answers equal to those of torch", value=float(torch.cat(equal).float().mean()), n=n)
 
 
 def _loss(answer: Answer, each: Compared) -> Tensor:

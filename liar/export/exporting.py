@@ -1,7 +1,7 @@
 """The job of an export: one folder with the model in another runtime's format, whole or not at all.
 
 >>> from pathlib import Path
->>> from liar.export.steps import export_steps
+>>> from liar.export.exporting import export_steps
 >>> from liar.progress import finish
 >>> finish(export_steps("tiny", "onnx", Path("exported"))).files
 ('onnx/model.onnx',)
@@ -180,7 +180,7 @@ def _graph(
             yield pace.at("compare", "save", 3, 4, "Comparing what is left with torch", fraction=0.0)
             more = list(parity.feeds(loaded, parity.texts_for(loaded, parity.MORE_TEXTS), parity.TEXTS))
             compared = list(parity.compare(torch_run(loaded), run(target, threads), more))
-            checks += parity.agreement(loaded, compared)
+            checks.append(parity.agreement(loaded, compared))
     _write_plain(loaded, partial)
     files = sorted(str(path.relative_to(partial)) for path in target.parent.iterdir())
     return _record(
