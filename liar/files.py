@@ -99,8 +99,8 @@ def pack(folder: Path, archive: Path) -> None:
     Raises :class:`StorageError` and then leaves no partial file.
     """
     with _whole_file(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as file:
-        for path in sorted(folder.iterdir()):
-            file.write(path, f"{folder.name}/{path.name}")
+        for path in sorted(folder.rglob("*")):
+            file.write(path, str(path.relative_to(folder.parent)))
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from liar.errors import StorageError
-from liar.files import whole_folder
+from liar.files import pack, whole_folder
 
 
 def test_a_folder_appears_as_a_whole(tmp_path: Path) -> None:
@@ -39,3 +40,15 @@ def test_what_a_killed_save_left_is_deleted_a_day_later(tmp_path: Path) -> None:
         (partial / "new.txt").write_text("new")
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"model", ".model-hgfedcba.partial", ".mine.partial"}, "one may be at work still, one is not ours"
+
+
+def test_a_zip_has_the_folders_inside_too(tmp_path: Path) -> None:
+    inner = tmp_path / "model" / "1_Pooling"
+    inner.mkdir(parents=True)
+    (inner / "config.json").write_text("{}")
+    (tmp_path / "model" / "config.json").write_text("[]")
+    pack(tmp_path / "model", tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as file:
+        file.extractall(tmp_path / "again")
+    assert (tmp_path / "again" / "model" / "1_Pooling" / "config.json").read_text() == "{}"
+    assert (tmp_path / "again" / "model" / "config.json").read_text() == "[]"

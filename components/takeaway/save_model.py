@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from gradio.blocks import Block
@@ -19,8 +19,9 @@ from components.shared.job_button import JobButton, in_one_sentence
 from components.shared.panel import QUEUED, UNQUEUED, Updates
 from liar.errors import InvalidSpecError, StorageError
 from liar.events import Progress
-from liar.files import check_new_folder
+from liar.files import check_new_folder, pack
 from liar.report.export import file_stem
+from liar.report.exported import Format, Weights
 from liar.results import RunResult
 from server.job import Snapshot
 from server.login import offers_login
@@ -36,7 +37,21 @@ if TYPE_CHECKING:  # these load torch, which takes seconds
 _BESIDE_WEIGHTS = 40_000_000
 """Most bytes of a checkpoint's other files; large vocabularies take most of them."""
 
-_DTYPES = [("As computed", "auto"), ("bfloat16", "bfloat16"), ("float16", "float16")]
+_CHECKPOINT = "checkpoint"
+_FORMS = [
+    ("PyTorch", _CHECKPOINT),
+    ("ONNX: onnxruntime, browsers", "onnx"),
+    ("OpenVINO", "openvino"),
+    ("GGUF: llama.cpp, Ollama", "gguf"),
+]
+_AS_COMPUTED, _INT8, _FLOAT16 = ("As computed", "auto"), ("8 bits", "int8"), ("float16", "float16")
+_DTYPES = {
+    _CHECKPOINT: [_AS_COMPUTED, ("bfloat16", "bfloat16"), _FLOAT16],
+    "onnx": [_AS_COMPUTED, _INT8],
+    "openvino": [_AS_COMPUTED, _FLOAT16, _INT8],
+    "gguf": [_AS_COMPUTED, _FLOAT16, _INT8],
+}
+_WEIGHTS: Mapping[str, Weights] = {"auto": "fp32", "float16": "fp16", "int8": "int8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +73,15 @@ class SavingPanel:
             elem_classes=["caption"],
         )
         with gr.Row(elem_id="save-settings"):
+            self.form = gr.Radio(
+                _FORMS,
+                value=_CHECKPOINT,
+                label="For",
+                info="The others need no code of ours, even where layers differ in width; GGUF is for a LLaMA.",
+                min_width=260,
+            )
             self.dtype = gr.Radio(
-                _DTYPES,
+                _DTYPES[_CHECKPOINT],
                 value="auto",
                 label="Number format",
                 info="Sixteen bits take half the bytes; the weights are rounded after the repair.",
@@ -79,7 +101,8 @@ class SavingPanel:
 
     def wire(self, opened: Any) -> None:
         """Connect the button; after ``opened`` (the opening of the page), watch the job of this browser if it goes on."""
-        inputs: list[Block] = [self.bus.shown, self.dtype, self.folder]
+        inputs: list[Block] = [self.bus.shown, self.form, self.dtype, self.folder]
+        self.form.change(self.offer, self.form, self.dtype, **UNQUEUED)
         saving = self.work.button.click(self.save, inputs, self.outputs, trigger_mode="once", **QUEUED)
         # Only the watching is cancelled: the job of the former run goes on, and a reloaded page watches it again.
         self.bus.shown.change(self.clear, None, self.outputs, cancels=[saving], **UNQUEUED)
@@ -89,17 +112,21 @@ class SavingPanel:
 
     # -- events -------------------------------------------------------------------------------------------------
 
+    def offer(self, form: str) -> Updates:
+        """The number formats of a form."""
+        return {self.dtype: gr.update(choices=_DTYPES.get(form, _DTYPES[_CHECKPOINT]), value="auto")}
+
     @in_one_sentence
-    def save(self, key: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
-        """Start a job that saves the model of the run ``key``, and watch it."""
+    def save(self, key: str, form: str, dtype: str, folder: str | None, request: gr.Request) -> Iterator[Updates]:
+        """Start a job that saves the model of the run ``key`` in this form, and watch it."""
         result = stored(self.studio, key)
-        if dtype not in [name for _, name in _DTYPES]:
-            raise InvalidSpecError("Choose one of the number formats.")
+        if form not in _DTYPES or dtype not in [name for _, name in _DTYPES[form]]:
+            raise InvalidSpecError("Choose one of the forms and one of its number formats.")
         named = (folder or "").strip() if self.studio.profile.may_name_folder else ""
         target = Path(named).expanduser() if named else None
         check_new_folder(target)
-        key, title = f"{key}:{dtype}:{target}", f"Saving {file_stem(result.spec)}"
-        yield from self.work.run(request, key, title, lambda: self._saving(result, dtype, target), self._show)
+        key, title = f"{key}:{form}:{dtype}:{target}", f"Saving {file_stem(result.spec)}"
+        yield from self.work.run(request, key, title, lambda: self._saving(result, form, dtype, target), self._show)
 
     def clear(self) -> Updates:
         """Clear line and download when another run is shown."""
@@ -114,9 +141,11 @@ class SavingPanel:
 
     # -- in the worker ------------------------------------------------------------------------------------------
 
-    def _saving(self, result: RunResult, dtype: str, target: Path | None) -> Generator[Progress | Ready, None, None]:
-        stem = file_stem(result.spec)
-        folder = target or served_folder(self.ready, "models", f"{result.spec.key}-{dtype}") / stem
+    def _saving(
+        self, result: RunResult, form: str, dtype: str, target: Path | None
+    ) -> Generator[Progress | Ready, None, None]:
+        stem = file_stem(result.spec) if form == _CHECKPOINT else f"{file_stem(result.spec)}-{form}"
+        folder = target or served_folder(self.ready, "models", f"{result.spec.key}-{form}-{dtype}") / stem
         archive = None if target else folder.with_name(f"{stem}.zip")
 
         def make_room(variants: Variants, loaded: LoadedModel) -> None:
@@ -128,10 +157,13 @@ class SavingPanel:
                     f"Saving takes {needed / 1e9:.1f} GB in {place}, where {free / 1e9:.1f} GB are free; make room there."
                 )
             if archive is not None:
-                packed = weight_bytes_as(loaded, dtype) + _BESIDE_WEIGHTS
+                packed = weight_bytes_as(loaded, "auto" if dtype == "int8" else dtype) + _BESIDE_WEIGHTS
                 _bound(folder.parent.parent, packed, self.studio.profile.saved_bytes)
 
         try:
+            if form != _CHECKPOINT:
+                yield Ready((yield from self._exporting(result, form, dtype, folder, archive, make_room)), archive)
+                return
             delivered = yield from _written(self.studio, result, dtype, folder, archive, make_room)
         finally:
             if archive is not None:
@@ -139,6 +171,29 @@ class SavingPanel:
         if archive is not None:  # name the folder that the zip unpacks to, not the path on the server
             delivered = replace(delivered, saved=replace(delivered.saved, folder=Path(stem)))
         yield Ready(delivered.sentence, archive)
+
+    def _exporting(
+        self,
+        result: RunResult,
+        form: str,
+        dtype: str,
+        folder: Path,
+        archive: Path | None,
+        check: Callable[[Variants, LoadedModel], None],
+    ) -> Generator[Progress, None, str]:
+        """Write the checkpoint to a scratch folder, and it for another runtime to ``folder``; returns a sentence."""
+        from liar.export.exporting import apart, check_request
+
+        to, weights = cast("Format", form), _WEIGHTS[dtype]
+        check_request(to, weights, folder)
+        with TemporaryDirectory(prefix="liar-export-") as place:
+            saved = Path(place, file_stem(result.spec))
+            yield from _written(self.studio, result, "auto", saved, check=check)
+            record = yield from apart(saved, to, folder, weights)
+        if archive is not None:
+            yield Progress("save", 1, 1, f"Packing {archive.name}")
+            pack(folder, archive)
+        return " ".join((*record.sentences, "README.md or export.json in it has the lines that load it."))
 
 
 def _written(

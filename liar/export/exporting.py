@@ -10,20 +10,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 import torch
 
-from liar.errors import InvalidSpecError
+from liar.errors import InvalidSpecError, LiarError
 from liar.events import Progress
 from liar.export import parity
 from liar.files import check_new_folder, whole_folder
 from liar.loading.catalog import folder_of, load_model
 from liar.loading.notices import copy_notices
+from liar.loading.source import weight_bytes
 from liar.loading.weights import auto_class
 from liar.models.loaded import LoadedModel, bytes_in_memory
 from liar.models.quantize import is_quantized
@@ -44,6 +48,9 @@ _NEEDS: dict[Format, tuple[str, ...]] = {
     "gguf": ("gguf",),
 }
 """Packages that write and check a format; an extra of the same name installs them."""
+
+_IMPORTS, _BYTES_A_SECOND = 14, 7e6
+"""Seconds until a fresh process begins, and how many bytes of weights it traces, writes and compares in one."""
 
 _NO_FP16 = "ONNX has no fp16 for CPUs that is faster or kept in products; take fp32 or int8, or OpenVINO or GGUF."
 
@@ -90,6 +97,39 @@ def exported(
             record = yield from _graph(loaded, to, partial, out, weights, pace, cache=cache)
         _write_papers(loaded, record, partial)
     return record
+
+
+def apart(folder: Path, to: Format, out: Path, weights: Weights) -> Generator[Progress, None, Export]:
+    """:func:`export_steps` of a saved ``folder`` in a process of its own: closing the generator ends it at once, and its memory
+    is free afterwards. Raises :class:`LiarError` with the sentence of that process.
+    """
+    check_request(to, weights, out)
+    flags = {"fp32": [], "fp16": ["--fp16"], "int8": ["--int8"]}[weights]
+    expected = _IMPORTS + weight_bytes(folder) / _BYTES_A_SECOND
+    pace = Pace([Part("export", expected)])
+    command = [sys.executable, "-m", "liar", "export", str(folder), "--to", to, "--out", str(out), *flags]
+    with TemporaryFile("w+", encoding="utf-8") as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        yield from _waiting(process, pace, to, expected)
+        said.seek(0)
+        reason = said.read().rpartition("Error: ")[2] or "The export ended without a reason."
+    if process.returncode != 0:
+        raise LiarError(" ".join(reason.split()))
+    return Export.model_validate_json((out / RECORD).read_text(encoding="utf-8"))
+
+
+def _waiting(process: subprocess.Popen[bytes], pace: Pace, to: Format, expected: float) -> Iterator[Progress]:
+    """Progress until the ``process`` ends, by the seconds that are ``expected``; it is killed if nobody waits any longer."""
+    begun = time.monotonic()
+    try:
+        while process.poll() is None:
+            done = min((time.monotonic() - begun) / expected, 0.95)
+            yield pace.at("export", "save", 0, 1, f"Writing it for {to} and comparing it with torch", fraction=done)
+            time.sleep(0.2)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
 def _check_loaded(loaded: LoadedModel) -> None:
@@ -283,7 +323,7 @@ def _record(
     code: str,
 ) -> Export:
     return Export(
-        source=loaded.id,
+        source=Path(loaded.id).name if Path(loaded.id).is_dir() else loaded.id,
         format=to,
         weights=weights,
         architecture=architecture,

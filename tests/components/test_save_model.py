@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import psutil
 import pytest
 
 import components.takeaway.save_model
@@ -18,11 +19,13 @@ from components.shared.studio import Bus, Studio
 from components.takeaway.save_model import PushPanel, SavingPanel
 from liar import load_model
 from liar.errors import PushError
+from liar.export import exporting
 from liar.models.loaded import LoadedModel
 from liar.report.export import file_stem
 from liar.report.view import View
 from liar.results import RunResult
 from liar.save import push
+from liar.save.checkpoint import save_model
 from liar.spec import PruneSpec
 from server import login
 from server.model_registry import ModelRegistry
@@ -51,9 +54,11 @@ class Page:
         self.loads += 1
         return tiny.language_model()
 
-    def save(self, dtype: str = "auto", folder: str = "", key: str | None = None) -> tuple[list[Updates], str]:
+    def save(
+        self, dtype: str = "auto", folder: str = "", key: str | None = None, form: str = "checkpoint"
+    ) -> tuple[list[Updates], str]:
         """All updates, and the last status line."""
-        updates = list(self.panel.save(self.run.spec.key if key is None else key, dtype, folder, VISITOR))
+        updates = list(self.panel.save(self.run.spec.key if key is None else key, form, dtype, folder, VISITOR))
         return updates, str(updates[-1][self.panel.work.status])
 
 
@@ -109,12 +114,49 @@ def test_a_model_without_a_head_is_saved_too_in_a_folder_without_a_zip(page: Pag
     assert not list(page.files.rglob("*.zip"))
 
 
+def test_a_model_for_another_runtime_comes_as_a_zip_too(page: Page, tmp_path: Path) -> None:
+    import onnxruntime
+
+    updates, line = page.save("int8", form="onnx")
+    assert "onnx/model_quantized.onnx" in line
+    assert "Perplexity, relative to that of torch" in line
+    assert str(tmp_path) not in line, "the folder of the server is not shown"
+    archive = Path(updates[-1][page.panel.ready]["value"])
+    assert archive.name == f"{file_stem(page.run.spec)}-onnx.zip"
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "home")
+    folder = tmp_path / "home" / archive.stem
+    assert onnxruntime.InferenceSession(folder / "onnx" / "model_quantized.onnx").get_inputs()
+    assert 'InferenceSession("onnx/model_quantized.onnx")' in (folder / "README.md").read_text()
+    assert str(tmp_path) not in (folder / "export.json").read_text()
+
+
+def test_a_format_that_cannot_hold_the_model_is_a_sentence(page: Page) -> None:
+    updates, line = page.save(form="gguf")
+    assert "its tokenizer is WordLevel, not BPE; export it to onnx" in line
+    assert updates[-1][page.panel.ready]["visible"] is False
+    assert not list(page.files.rglob("*.zip"))
+
+
+def test_an_export_that_is_given_up_ends_its_process(tmp_path: Path) -> None:
+    saved = save_model(tiny.language_model(), tmp_path / "saved")
+    steps = exporting.apart(saved.folder, "onnx", tmp_path / "out", "fp32")
+    next(steps)
+    begun = {child.pid for child in psutil.Process().children()}
+    steps.close()
+    assert begun
+    assert not begun & {child.pid for child in psutil.Process().children()}
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
         ({"key": "0" * 64}, "not kept here any more"),
         ({"key": ""}, "No run of this recipe is shown yet"),
-        ({"dtype": "int3"}, "one of the number formats"),
+        ({"dtype": "int3"}, "one of its number formats"),
+        ({"form": "tflite"}, "one of the forms"),
+        ({"form": "onnx", "dtype": "float16"}, "one of its number formats"),
         ({"folder": "/no/such/place/at/all"}, "does not exist; create it or choose another place"),
         ({"folder": "/tmp"}, "exists already; choose another name"),
     ],
