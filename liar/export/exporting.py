@@ -201,7 +201,8 @@ def _graph(
     with TemporaryDirectory(dir=partial.parent, prefix=f".{out.name}-", suffix=".scratch") as scratch:
         plain = Path(scratch, "model.onnx") if rounded or to == "openvino" else target
         yield pace.at("trace", "save", 0, 4, "Tracing the model", fraction=0.0)
-        write_onnx(graph_of(loaded, cache=cache), plain, bytes_in_memory(loaded.model))
+        with quiet_transformers():
+            write_onnx(graph_of(loaded, cache=cache), plain, bytes_in_memory(loaded.model))
         checked = plain
         if to == "openvino":
             yield pace.at("convert", "save", 1, 4, "Converting it", fraction=0.0)

@@ -24,6 +24,8 @@ _OUTPUTS: Mapping[Head, tuple[str, ...]] = {
     "question-answering": ("start_logits", "end_logits"),
     "none": ("last_hidden_state", "sentence_embedding"),
 }
+_TEXTS, _LENGTH = "batch_size", "sequence_length"
+"""Names of axes; transformers.js makes an empty cache of their lengths."""
 _PAST = "past_key_values"
 _PRESENT = "present"
 
@@ -86,7 +88,7 @@ class _Decoder(nn.Module):
 def graph_of(loaded: LoadedModel, *, cache: bool) -> Graph:
     """The graph of ``loaded``; a language model's has a ``cache`` or reads whole texts alone."""
     feed = dict(next(feeds(loaded, texts_for(loaded, 2), 2)))
-    text = {name: {0: "batch", 1: "length"} for name in feed}
+    text = {name: {0: _TEXTS, 1: _LENGTH} for name in feed}
     if not loaded.is_language_model:
         outputs = _OUTPUTS.get(loaded.head, ("logits",))
         return Graph(_Encoder(loaded), feed, tuple(feed), outputs, text)
@@ -96,13 +98,13 @@ def graph_of(loaded: LoadedModel, *, cache: bool) -> Graph:
         layers = loaded.model(**feed, use_cache=True).past_key_values.layers
     earlier = feed["input_ids"].shape[1]
     feed["attention_mask"] = torch.ones(len(feed["input_ids"]), 2 * earlier, dtype=torch.long)
-    text["attention_mask"] = {0: "batch", 1: "all"}
+    text["attention_mask"] = {0: _TEXTS, 1: "total_sequence_length"}
     if "position_ids" in inspect.signature(loaded.model.forward).parameters:
         feed["position_ids"] = torch.arange(earlier, 2 * earlier).expand(len(feed["input_ids"]), -1).contiguous()
-        text["position_ids"] = {0: "batch", 1: "length"}
+        text["position_ids"] = {0: _TEXTS, 1: _LENGTH}
     flat = [f"{layer}.{part}" for layer in range(len(layers)) for part in ("key", "value")]
     inputs = {**feed, _PAST: [(layer.keys.clone(), layer.values.clone()) for layer in layers]}
-    axis = {0: "batch", 2: "earlier"}
+    axis = {0: _TEXTS, 2: "past_sequence_length"}
     return Graph(
         _Decoder(loaded),
         inputs,

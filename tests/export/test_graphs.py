@@ -29,6 +29,8 @@ MODELS = {
     "masked": tiny.mute,
     "reader": subwords.loaded,
 }
+FORMATS = ["onnx", pytest.param("openvino", marks=pytest.mark.long)]
+FORMS = [pytest.param(False, id="stock", marks=pytest.mark.long), pytest.param(True, id="ragged")]
 RUNS = {"onnx": onnx_run, "openvino": openvino_run}
 
 
@@ -44,8 +46,8 @@ def made(name: str, *, ragged: bool) -> LoadedModel:
     return loaded
 
 
-@pytest.mark.parametrize("to", ["onnx", "openvino"])
-@pytest.mark.parametrize("ragged", [False, True], ids=["stock", "ragged"])
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("ragged", FORMS)
 @pytest.mark.parametrize("name", MODELS)
 def test_any_texts_are_answered_as_by_torch(name: str, ragged: bool, to: Format, tmp_path: Path) -> None:
     loaded = made(name, ragged=ragged)
@@ -78,8 +80,8 @@ def test_an_embedder_gives_its_vector_and_its_states(tmp_path: Path) -> None:
     assert found["sentence_embedding"].norm(dim=1) == pytest.approx([1, 1, 1], abs=1e-5)
 
 
-@pytest.mark.parametrize("to", ["onnx", "openvino"])
-@pytest.mark.parametrize("ragged", [False, True], ids=["stock", "ragged"])
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("ragged", FORMS)
 def test_a_language_model_goes_on_from_its_cache(ragged: bool, to: Format, tmp_path: Path) -> None:
     loaded = made("reader", ragged=ragged)
     record = write(loaded, to, tmp_path / "out")
@@ -111,7 +113,7 @@ def test_without_a_cache_it_reads_whole_texts(tmp_path: Path) -> None:
     assert [each.name for each in session.get_outputs()] == ["logits"]
 
 
-@pytest.mark.parametrize("to", ["onnx", "openvino"])
+@pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("name", ["classifier", "embedder", "reader"])
 def test_rounded_weights_are_smaller_and_say_what_is_left(name: str, to: Format, tmp_path: Path) -> None:
     loaded = made(name, ragged=True)
