@@ -38,15 +38,15 @@ def checks(loaded: LoadedModel, path: Path, weights: Weights, threads: int) -> l
     texts = [sample.joined for sample in texts_for(loaded, TEXTS)]
     found = [_same_ids(loaded, engine, [*_PROMPTS, *texts])]
     rows = [loaded.tokenizer(text)["input_ids"][:_LONGEST] for text in texts]
-    answers = [(_torch_logits(loaded, ids), _logits(engine, ids)) for ids in rows]
+    answers = [(_torch_logits(loaded, ids), logits(engine, ids)) for ids in rows]
     if weights != "fp32":
         ours, theirs = (
-            np.mean([_loss(pair[side], ids) for pair, ids in zip(answers, rows, strict=True)]) for side in (0, 1)
+            np.mean([loss(pair[side], ids) for pair, ids in zip(answers, rows, strict=True)]) for side in (0, 1)
         )
         return [*found, finite(Check(name=PERPLEXITY, value=float(np.exp(theirs - ours)), n=len(rows)))]
     difference = max(float(np.abs(ours - theirs).max()) for ours, theirs in answers)
-    logits = Check(name="Largest difference of a logit to torch", value=difference, n=len(rows), most=MOST_DIFFERENCE)
-    found += [logits, _same_tokens(loaded, engine)]
+    close = Check(name="Largest difference of a logit to torch", value=difference, n=len(rows), most=MOST_DIFFERENCE)
+    found += [close, _same_tokens(loaded, engine)]
     if not all(check.holds for check in found):
         raise LiarError(
             f"llama.cpp answers otherwise than torch ({' '.join(check.sentence for check in found)}) and the file was not "
@@ -79,7 +79,7 @@ def _same_tokens(loaded: LoadedModel, engine: Any) -> Check:
         ids = list(loaded.tokenizer(prompt)["input_ids"])
         theirs = list(ids)
         for _ in range(_TOKENS):
-            theirs.append(int(_logits(engine, theirs)[-1].argmax()))
+            theirs.append(int(logits(engine, theirs)[-1].argmax()))
         given = torch.tensor([ids])
         with torch.no_grad():
             ours = cast(Any, loaded.model).generate(
@@ -99,7 +99,7 @@ def _same_tokens(loaded: LoadedModel, engine: Any) -> Check:
     )
 
 
-def _logits(engine: Any, ids: list[int]) -> NDArray[np.float32]:
+def logits(engine: Any, ids: list[int]) -> NDArray[np.float32]:
     engine.reset()
     engine.eval(ids)
     return np.array(engine.scores[: len(ids)], dtype=np.float32)
@@ -107,10 +107,10 @@ def _logits(engine: Any, ids: list[int]) -> NDArray[np.float32]:
 
 def _torch_logits(loaded: LoadedModel, ids: list[int]) -> NDArray[np.float32]:
     with torch.no_grad():
-        logits = loaded.model(torch.tensor([ids]), use_cache=False).logits[0]
-    return np.asarray(logits.float().numpy(), dtype=np.float32)
+        found = loaded.model(torch.tensor([ids]), use_cache=False).logits[0]
+    return np.asarray(found.float().numpy(), dtype=np.float32)
 
 
-def _loss(logits: NDArray[np.float32], ids: list[int]) -> float:
+def loss(logits: NDArray[np.float32], ids: list[int]) -> float:
     """Mean loss of the next token."""
     return float(torch.nn.functional.cross_entropy(torch.tensor(logits[:-1]), torch.tensor(ids[1:])))
