@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from readme import command_line, show, table
+from torch.nn.functional import cross_entropy
 
 from liar import LoadedModel, PruneSpec, load_model, save_model, stream
 from liar.data.batching import encode
@@ -58,7 +59,7 @@ EXPORTS: tuple[tuple[str, Format, Weights], ...] = (
 
 @dataclass
 class Entrant:
-    """A model in a runtime: ``read`` answers a batch, ``score`` is what is left of its answers; seconds of each kind of work."""
+    """A model in a runtime: ``score`` is what is left of its answers, ``seconds`` are those of each kind of ``work``."""
 
     size: str
     runtime: str
@@ -194,15 +195,14 @@ def left(
         return float(torch.cat([torch.cosine_similarity(a[name].float(), b[name], dim=-1) for a, b in pairs]).mean())
     if loaded.is_language_model:
         losses = [
-            torch.nn.functional.cross_entropy(
-                answer["logits"][:, :-1].flatten(0, 1).float(), feed["input_ids"][:, 1:].flatten()
-            )
+            cross_entropy(answer["logits"][:, :-1].flatten(0, 1).float(), feed["input_ids"][:, 1:].flatten())
             for answer, feed in zip(answers, batches, strict=True)
         ]
         return float(torch.stack(losses).mean().exp())
     names = class_names(loaded.model.config)
     found = torch.cat([answer["logits"] for answer in answers]).argmax(dim=-1).tolist()
-    return sum(names[each] == sample.label for each, sample in zip(found, samples, strict=True)) / len(samples)
+    right = sum(names[each] == sample.label for each, sample in zip(found, samples, strict=True))
+    return float(right / len(samples))
 
 
 def of_llama_cpp(
@@ -212,9 +212,8 @@ def of_llama_cpp(
     from llama_cpp import Llama
 
     print(size, runtime, file=sys.stderr, flush=True)
-    engine = Llama(
-        str(path), n_ctx=256, n_batch=256, n_threads=threads, n_threads_batch=threads, logits_all=True, verbose=False
-    )
+    sizes: dict[str, Any] = {"n_ctx": 256, "n_batch": 256, "n_threads": threads, "n_threads_batch": threads}
+    engine = Llama(str(path), logits_all=True, verbose=False, **sizes)
     rows = [ids for feed in batches for ids in feed["input_ids"].tolist()]
     losses = [gguf_check.loss(gguf_check.logits(engine, ids), ids) for ids in rows]
 
@@ -227,8 +226,12 @@ def of_llama_cpp(
         for index in range(WRITTEN - 1):
             engine.eval([int(engine.scores[7 + index].argmax())])
 
-    work = {"one": lambda: [read(ids) for ids in rows[:2]], "written": write}
-    return Entrant(size, runtime, taken, work, float(torch.tensor(losses).mean().exp()))  # type: ignore[arg-type]
+    def one() -> None:
+        for ids in rows[:2]:
+            read(ids)
+
+    work = {"one": one, "written": write}
+    return Entrant(size, runtime, taken, work, float(torch.tensor(losses).mean().exp()))
 
 
 def rows(model: str, entrants: Sequence[Entrant]) -> str:

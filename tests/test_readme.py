@@ -30,7 +30,15 @@ def test_every_benchmark_table_is_between_markers() -> None:
         {"scaling", "equal", "gpu", "paper"},
         {path.stem for path in STUDY.glob("*.md")} - {"values"} | {"time"},
     )
-    families = {"families", "intercept", "self_check", "embedder_cost", "embedder_losses", "embedder_recipes"}
+    families = {
+        "families",
+        "intercept",
+        "self_check",
+        "embedder_cost",
+        "embedder_losses",
+        "embedder_recipes",
+        "runtimes",
+    }
     assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
 
 

@@ -189,7 +189,7 @@ def _gguf(
 def _graph(
     loaded: LoadedModel, to: Format, partial: Path, out: Path, weights: Weights, pace: Pace, *, cache: bool
 ) -> Generator[Progress, None, Export]:
-    from liar.export.graph import graph_of, torch_run
+    from liar.export.graph import graph_of, plain_attention, torch_run
     from liar.export.onnx import onnx_run, write_int8, write_onnx
     from liar.export.openvino import openvino_run, write_openvino
 
@@ -201,7 +201,7 @@ def _graph(
     with TemporaryDirectory(dir=partial.parent, prefix=f".{out.name}-", suffix=".scratch") as scratch:
         plain = Path(scratch, "model.onnx") if rounded or to == "openvino" else target
         yield pace.at("trace", "save", 0, 4, "Tracing the model", fraction=0.0)
-        with quiet_transformers():
+        with quiet_transformers(), plain_attention(loaded):
             write_onnx(graph_of(loaded, cache=cache), plain, bytes_in_memory(loaded.model))
         checked = plain
         if to == "openvino":
