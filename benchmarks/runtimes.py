@@ -3,7 +3,7 @@
 The default recipe, dense and with half of the units gone. Every runtime reads the same batches on the same threads, in turns.
 
     python benchmarks/runtimes.py            prints the tables (half an hour on two cores; llama.cpp where it is installed)
-    python benchmarks/runtimes.py --write    also puts them into docs/results/runtimes.md, between its markers
+    python benchmarks/runtimes.py --write    also puts them into docs, between the markers of "runtimes"
 """
 
 from __future__ import annotations

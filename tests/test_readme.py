@@ -37,7 +37,6 @@ def test_every_benchmark_table_is_between_markers() -> None:
         "embedder_cost",
         "embedder_losses",
         "embedder_recipes",
-        "runtimes",
     }
     assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
 

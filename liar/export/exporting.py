@@ -198,7 +198,7 @@ def _graph(
     target = partial / _file_of(to, weights)
     target.parent.mkdir()
     rounded = weights != "fp32"
-    with TemporaryDirectory(dir=partial.parent, prefix=f".{out.name}-", suffix=".scratch") as scratch:
+    with TemporaryDirectory(dir=partial) as scratch:
         plain = Path(scratch, "model.onnx") if rounded or to == "openvino" else target
         yield pace.at("trace", "save", 0, 4, "Tracing the model", fraction=0.0)
         with quiet_transformers(), plain_attention(loaded):

@@ -165,6 +165,33 @@ def test_a_model_is_downloaded(page: Page) -> None:
     assert severe(page) == []
 
 
+def test_a_model_for_onnxruntime_is_downloaded(page: Page) -> None:
+    query = FAST.replace("targets=both", "targets=ffn")
+    stem = f"{file_stem(PruneSpec.from_query(query))}-onnx"
+    full(page, query)
+    apply(page)
+    finished(page)
+    to_tab(page, "Take away")
+    expect(page.get_by_label("bfloat16")).to_be_visible()
+    page.get_by_label("ONNX: onnxruntime, browsers").check()
+    expect(page.get_by_label("bfloat16")).to_have_count(0)
+    page.get_by_label("8 bits").check()
+    page.get_by_role("button", name="Save the model").click()
+    status = page.locator("#save-status")
+    expect(status.get_by_text("Share of answers equal").or_(status.get_by_role("alert"))).to_be_visible(timeout=180_000)
+    expect(status).to_contain_text("onnx/model_quantized.onnx")
+    with page.expect_download() as download:
+        page.locator("#save-ready").click()
+    with zipfile.ZipFile(download.value.path()) as file:
+        assert {f"{stem}/{name}" for name in ("onnx/model_quantized.onnx", "config.json", "export.json")} <= {
+            *file.namelist()
+        }
+    assert severe(page) == []
+    page.get_by_label("GGUF: llama.cpp, Ollama").check()
+    page.get_by_role("button", name="Save the model").click()
+    expect(status.get_by_role("alert")).to_contain_text("llama.cpp takes language models", timeout=60_000)
+
+
 def test_a_stored_run_is_repeated_and_saved(visit: Visit, tmp_path: Path) -> None:
     """The models of the shipped run are not in memory, so it runs again. Removed heads of a BERT need the ragged form."""
     page = full(visit(width=390), MINILM, tab="take-away")
