@@ -166,7 +166,7 @@ def test_a_model_is_downloaded(page: Page) -> None:
 
 
 def test_a_model_for_onnxruntime_is_downloaded(page: Page) -> None:
-    query = FAST.replace("targets=both", "targets=ffn")
+    query = FAST.replace("targets=both", "targets=ffn") + "&seed=35"  # a recipe that no other test has run
     stem = f"{file_stem(PruneSpec.from_query(query))}-onnx"
     full(page, query)
     apply(page)
