@@ -39,7 +39,7 @@ from liar.runtime.environment import readable_failures
 from liar.runtime.memory import PlannedWork
 from liar.runtime.offload import is_offloaded
 from liar.runtime.quiet import quiet_transformers
-from liar.save.checkpoint import CARD_FILE, RESULT_FILE, save_tokenizer
+from liar.save.checkpoint import CARD_FILE, RESULT_FILE, encoder_of, save_tokenizer
 from liar.save.model_card import Elsewhere, model_card
 
 _NEEDS: dict[Format, tuple[str, ...]] = {
@@ -47,7 +47,7 @@ _NEEDS: dict[Format, tuple[str, ...]] = {
     "openvino": ("onnx", "onnxscript", "openvino", "nncf"),
     "gguf": ("gguf",),
 }
-"""Packages that write and check a format; an extra of the same name installs them."""
+"""Packages that write and check a format. Those of GGUF are always installed; else an extra of the same name does it."""
 
 _IMPORTS, _BYTES_A_SECOND = 14, 7e6
 """Seconds until a fresh process begins, and how many bytes of weights it traces, writes and compares in one."""
@@ -119,7 +119,7 @@ def apart(folder: Path, to: Format, out: Path, weights: Weights) -> Generator[Pr
 
 
 def _waiting(process: subprocess.Popen[bytes], pace: Pace, to: Format, expected: float) -> Iterator[Progress]:
-    """Progress until the ``process`` ends, by the seconds that are ``expected``; it is killed if nobody waits any longer."""
+    """Progress until the ``process`` ends, by the seconds that are ``expected``; closing the generator kills the process."""
     begun = time.monotonic()
     try:
         while process.poll() is None:
@@ -135,11 +135,11 @@ def _waiting(process: subprocess.Popen[bytes], pace: Pace, to: Format, expected:
 def _check_loaded(loaded: LoadedModel) -> None:
     if is_quantized(loaded.model):
         raise InvalidSpecError(
-            f"The weights of {loaded.id} are rounded to int8 already; export the model as it was before, with --int8."
+            f"The weights of {_name_of(loaded)} are rounded to int8 already; export the model as it was before, with --int8."
         )
     if is_offloaded(loaded.model):
         raise InvalidSpecError(
-            f"{loaded.id} does not fit into memory, which an export needs; take a machine with more."
+            f"{_name_of(loaded)} does not fit into memory, which an export needs; take a machine with more."
         )
 
 
@@ -304,7 +304,7 @@ def _write_papers(loaded: LoadedModel, record: Export, folder: Path) -> None:
         str(auto_class([_plain_class(loaded)]).__name__),
         trust=False,
         notices=notices,
-        encoder="SentenceTransformer" if loaded.embedder is not None else None,
+        encoder=encoder_of(loaded),
         elsewhere=Elsewhere(record.format, record.code, f"Compared with torch when it was written:\n\n{checked}"),
     )
     (folder / CARD_FILE).write_text(card, encoding="utf-8")
@@ -324,7 +324,7 @@ def _record(
     code: str,
 ) -> Export:
     return Export(
-        source=Path(loaded.id).name if Path(loaded.id).is_dir() else loaded.id,
+        source=_name_of(loaded),
         format=to,
         weights=weights,
         architecture=architecture,
@@ -335,6 +335,11 @@ def _record(
         code=code,
         versions={name: found for name in ("liar", "torch", "transformers", *_NEEDS[to]) if (found := _version(name))},
     )
+
+
+def _name_of(loaded: LoadedModel) -> str:
+    """Its id; of a folder the last part of the path, which may be private."""
+    return Path(loaded.id).name if Path(loaded.id).is_dir() else loaded.id
 
 
 def _version(package: str) -> str | None:

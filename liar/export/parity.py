@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from liar.data.batching import encode, pad
@@ -33,7 +31,6 @@ MOST_DIFFERENCE = 1e-3
 PERPLEXITY = "Perplexity, relative to that of torch"
 _LONGEST = 128
 
-Array = NDArray[np.generic]
 Feed = Mapping[str, Tensor]
 Answer = dict[str, Tensor]
 Run = Callable[[Feed], Answer]

@@ -122,7 +122,7 @@ def save_model(
     if sizes.any and (llama := as_llama(model)) is not None:
         model, sizes = llama, Sizes()
     form: Form = "ragged" if sizes.any else "stock"
-    encoder = _encoder(loaded)
+    encoder = encoder_of(loaded)
     with whole_folder(folder) as partial:
         with quiet_transformers():
             # Of a type of ours transformers knows no mapping of names.
@@ -154,7 +154,7 @@ def save_model(
     return Saved(folder, form, weight_bytes(folder), loader, stored, instead_of, encoder)
 
 
-def _encoder(loaded: LoadedModel) -> str | None:
+def encoder_of(loaded: LoadedModel) -> str | None:
     """The class of sentence-transformers that loads the checkpoint as well."""
     if loaded.embedder is not None:
         return "SentenceTransformer"
