@@ -3,7 +3,8 @@
 The default recipe, dense and with half of the units gone. Every runtime reads the same batches on the same threads, in turns.
 
     python benchmarks/runtimes.py            prints the tables (half an hour on two cores; llama.cpp where it is installed)
-    python benchmarks/runtimes.py --write    also puts them into docs, between the markers of "runtimes"
+    python benchmarks/runtimes.py --write    also puts them into docs/results/runtimes.md
+    python benchmarks/runtimes.py --only runtimes_embedder
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any
 
 import torch
-from readme import command_line, show, table
+from readme import sections, table
 from torch.nn.functional import cross_entropy
 
 from liar import LoadedModel, PruneSpec, load_model, save_model, stream
 from liar.data.batching import encode
 from liar.data.text_reader import demo_samples
 from liar.events import Finished
-from liar.export import gguf_check
 from liar.export.exporting import exported
 from liar.export.graph import continued, torch_run
+from liar.export.llama import gguf_check
 from liar.export.onnx import onnx_run
 from liar.export.openvino import openvino_run
 from liar.export.parity import Answer, Feed, Run, feeds
@@ -41,12 +42,7 @@ from liar.tasks.record import DemoData
 from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
 
-MODELS = {
-    "demo/minilm-topic": "MiniLM, classifier of topics",
-    "demo/minilm": "MiniLM, embedder",
-    "demo/smollm2-135m": "SmolLM2-135M",
-}
-TEXTS, MEASURED, REPEATS, WRITTEN = 16, 480, 11, 32
+TEXTS, MEASURED, WRITTEN = 16, 480, 32
 EXPORTS: tuple[tuple[str, Format, Weights], ...] = (
     ("onnxruntime fp32", "onnx", "fp32"),
     ("onnxruntime int8", "onnx", "int8"),
@@ -70,13 +66,18 @@ class Entrant:
 
 
 def main() -> None:
-    arguments = command_line(__doc__).parse_args()
-    parts = [section(model, name) for model, name in MODELS.items()]
-    show("runtimes", "\n\n".join(parts), arguments.write)
+    sections(
+        __doc__,
+        {
+            "runtimes_classifier": ("MiniLM, classifier of topics", lambda: section("demo/minilm-topic", 11)),
+            "runtimes_embedder": ("MiniLM, embedder", lambda: section("demo/minilm", 11)),
+            "runtimes_writer": ("SmolLM2-135M", lambda: section("demo/smollm2-135m", 5)),
+        },
+    )
 
 
-def section(model: str, name: str) -> str:
-    """The table of one model."""
+def section(model: str, repeats: int) -> str:
+    """The table of one model, timed ``repeats`` times."""
     with tempfile.TemporaryDirectory() as scratch:
         dense = load_model(model, "cpu", "float32")
         folder = Path(scratch, "dense")
@@ -89,14 +90,14 @@ def section(model: str, name: str) -> str:
             for size, place in (("dense", folder), ("half", half))
             for entrant in entered(load_model(str(place), "cpu", "float32"), dense, size, place, model)
         ]
-        for turn in range(REPEATS + 1):  # the first warms up
+        for turn in range(repeats + 1):  # the first warms up
             for entrant in entrants:
                 for kind, work in entrant.work.items():
                     begun = time.perf_counter()
                     work()
                     if turn:
                         entrant.seconds.setdefault(kind, []).append(time.perf_counter() - begun)
-    return f"### {name}\n\n{rows(model, entrants)}"
+    return rows(model, entrants)
 
 
 def pruned(model: str) -> LoadedModel:
@@ -244,7 +245,7 @@ def rows(model: str, entrants: Sequence[Entrant]) -> str:
     found = []
     for each in entrants:
         cells = [speed(each.seconds[kind], counts[kind]) if kind in each.seconds else "" for kind in counts]
-        gain = sorted(first)[REPEATS // 2] / sorted(each.seconds["one"])[REPEATS // 2]
+        gain = median(first) / median(each.seconds["one"])
         value = f"{each.score:.1f}" if is_writer else f"{each.score:.3f}"
         found.append((each.size, each.runtime, f"{each.bytes / 1e6:,.0f}", *cells, f"{gain:.1f} x", value))
     header = (

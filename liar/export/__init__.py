@@ -1,1 +1,1 @@
-"""A model for other runtimes: ONNX, OpenVINO and GGUF, each compared with torch when it is written."""
+"""A model for other runtimes, compared with torch when it is written: ONNX, OpenVINO, GGUF, vLLM."""

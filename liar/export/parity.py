@@ -79,6 +79,19 @@ def needs_types(loaded: LoadedModel) -> bool:
     )
 
 
+def differences(loaded: LoadedModel, ours: Run, theirs: Run) -> Check:
+    """:func:`largest_difference` on :data:`TEXTS` texts, one by one and in one batch."""
+    texts = texts_for(loaded, TEXTS)
+    inputs = [feed for size in (1, TEXTS) for feed in feeds(loaded, texts, size)]
+    return largest_difference(list(compare(ours, theirs, inputs)))
+
+
+def what_is_left(loaded: LoadedModel, ours: Run, theirs: Run) -> Check:
+    """:func:`agreement` on :data:`MORE_TEXTS` texts."""
+    inputs = list(feeds(loaded, texts_for(loaded, MORE_TEXTS), TEXTS))
+    return agreement(loaded, list(compare(ours, theirs, inputs)))
+
+
 def compare(ours: Run, theirs: Run, inputs: Sequence[Feed]) -> Iterator[Compared]:
     for feed in inputs:
         with torch.no_grad():

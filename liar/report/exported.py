@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Format = Literal["onnx", "openvino", "gguf"]
+Format = Literal["onnx", "openvino", "gguf", "vllm"]
 Weights = Literal["fp32", "fp16", "int8"]
 """Number format of the weights that are multiplied; norms and biases stay in fp32."""
 

@@ -68,13 +68,21 @@ def fingerprint(model: nn.Module, *, whole: bool = False) -> str:
     return found.hexdigest()
 
 
-def save_weights(model: PreTrainedModel, folder: Path, shard_bytes: int, *, as_published: bool = True) -> None:
+def save_weights(
+    model: PreTrainedModel,
+    folder: Path,
+    shard_bytes: int,
+    *,
+    as_published: bool = True,
+    weights: dict[str, Tensor] | None = None,
+) -> None:
     """Call ``save_pretrained``, also for a streamed model, whose weights are fetched shard by shard.
 
     ``as_published``: under the names that checkpoints of the type have, which transformers may map to those of the modules.
+    ``weights``: instead of those of ``model``, which is not streamed then.
     """
     if not is_offloaded(model):
-        model.save_pretrained(folder, max_shard_size=shard_bytes, save_original_format=as_published)
+        model.save_pretrained(folder, max_shard_size=shard_bytes, state_dict=weights, save_original_format=as_published)
         return
     # Modules that share an offloaded weight have separate placeholders, so transformers cannot detect the sharing.
     state = {name: tensor for name, tensor in model.state_dict().items() if name not in model.all_tied_weights_keys}

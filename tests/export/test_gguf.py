@@ -23,9 +23,9 @@ from transformers import (
 
 from liar import LoadedModel
 from liar.errors import LiarError, UnsupportedModelError
-from liar.export import gguf_check
-from liar.export.gguf_file import write_gguf
-from liar.export.gguf_vocabulary import vocabulary_of
+from liar.export.llama import gguf_check
+from liar.export.llama.gguf_file import write_gguf
+from liar.export.llama.gguf_vocabulary import vocabulary_of
 from liar.models.families import adapt
 from tests import subwords, tiny
 from tests.cut_models import cut

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from liar.errors import UnsupportedModelError
-from liar.export.gguf_vocabulary import vocabulary_of
+from liar.export.llama.gguf_vocabulary import vocabulary_of
+from liar.export.llama.llama_like import check_family, head_width, rope, sizes
 from liar.models.loaded import LoadedModel
-from liar.models.skeleton import model_class
 from liar.report.exported import Weights
-from liar.save import as_llama
 
 TYPES: Mapping[Weights, str] = {"fp32": "f32", "fp16": "f16", "int8": "q8_0"}
 """llama.cpp's names of the number formats."""
@@ -34,42 +33,19 @@ _FILE_TYPES: Mapping[Weights, gguf.LlamaFileType] = {
 _BLOCK = 32
 """Weights of a row that q8_0 rounds together."""
 
-_BASES = ("llama", *as_llama.TYPES)
-
-
-def check_family(loaded: LoadedModel) -> None:
-    """Raise :class:`UnsupportedModelError` unless the model computes as a LLaMA does, which llama.cpp's architectures do."""
-    config = loaded.model.config
-    base = model_class(loaded.model).config_class.model_type
-    if not loaded.is_language_model:
-        why = "llama.cpp takes language models"
-    elif base not in _BASES:
-        why = f"it is of type {base!r}; {', '.join(_BASES)} compute as the architectures that can be written here"
-    elif as_llama.has_window(config):
-        why = "its attention has a sliding window"
-    elif config.hidden_act != "silu":
-        why = f"its activation is {config.hidden_act!r} and not silu"
-    elif _rope(config).get("rope_type", "default") not in ("default", "linear", "llama3"):
-        why = f"its positions are scaled as {_rope(config)['rope_type']!r}"
-    else:
-        return
-    raise UnsupportedModelError(
-        f"This model cannot be written as GGUF: {why}. Export it to onnx or openvino, or convert a stock folder by llama.cpp's "
-        "own convert_hf_to_gguf.py."
-    )
+_OTHERWISE = "Export it to onnx or openvino, or convert a stock folder by llama.cpp's own convert_hf_to_gguf.py."
 
 
 def architecture_of(loaded: LoadedModel) -> str:
     """``llama`` if all layers have the same sizes, else ``deci``."""
-    sizes = _sizes(loaded)
-    return "llama" if len(set(zip(*sizes, strict=True))) == 1 else "deci"
+    return "llama" if len(set(sizes(loaded))) == 1 else "deci"
 
 
 def write_gguf(loaded: LoadedModel, path: Path, weights: Weights, name: str) -> list[str]:
     """Write weights, sizes and tokenizer to ``path``; return the names of weights that the number format cannot take, which
     are written in fp16. Raises :class:`UnsupportedModelError`.
     """
-    check_family(loaded)
+    check_family(loaded, "llama.cpp", _OTHERWISE)
     config = loaded.model.config
     vocabulary = vocabulary_of(loaded.tokenizer, config.vocab_size)
     architecture = architecture_of(loaded)
@@ -94,39 +70,28 @@ def write_gguf(loaded: LoadedModel, path: Path, weights: Weights, name: str) -> 
 
 def _add_sizes(writer: gguf.GGUFWriter, loaded: LoadedModel, architecture: str) -> None:
     config = loaded.model.config
-    heads, groups, neurons = _sizes(loaded)
-    width = _head_width(config)
+    layers = sizes(loaded)
+    width = head_width(config)
 
     def number(of: Sequence[int]) -> Any:
         return of[0] if architecture == "llama" else list(of)
 
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
-    writer.add_block_count(len(heads))
-    writer.add_feed_forward_length(number(neurons))
-    writer.add_head_count(number(heads))
-    writer.add_head_count_kv(number(groups))
+    writer.add_block_count(len(layers))
+    writer.add_feed_forward_length(number([layer.neurons for layer in layers]))
+    writer.add_head_count(number([layer.heads for layer in layers]))
+    writer.add_head_count_kv(number([layer.groups for layer in layers]))
     writer.add_key_length(width)
     writer.add_value_length(width)
     writer.add_rope_dimension_count(width)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
-    rope = _rope(config)
-    writer.add_rope_freq_base(float(rope["rope_theta"]))
-    if rope.get("rope_type") == "linear":
+    positions = rope(config)
+    writer.add_rope_freq_base(float(positions["rope_theta"]))
+    if positions.get("rope_type") == "linear":
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(float(rope["factor"]))
-
-
-def _sizes(loaded: LoadedModel) -> tuple[list[int], list[int], list[int]]:
-    """Query heads, key heads and neurons of each layer."""
-    width = _head_width(loaded.model.config)
-    layers = [cast(Any, layer) for layer in loaded.adapter.layers]
-    return (
-        [layer.self_attn.q_proj.out_features // width for layer in layers],
-        [layer.self_attn.k_proj.out_features // width for layer in layers],
-        [layer.mlp.down_proj.in_features for layer in layers],
-    )
+        writer.add_rope_scaling_factor(float(positions["factor"]))
 
 
 def _tensors(loaded: LoadedModel, architecture: str) -> Iterator[tuple[str, Tensor]]:
@@ -134,7 +99,7 @@ def _tensors(loaded: LoadedModel, architecture: str) -> Iterator[tuple[str, Tens
     config, layers = loaded.model.config, len(loaded.adapter.layers)
     kind = gguf.MODEL_ARCH.LLAMA if architecture == "llama" else gguf.MODEL_ARCH.DECI
     names = gguf.get_tensor_name_map(kind, layers)
-    width = _head_width(config)
+    width = head_width(config)
     factors = _rope_factors(config, width)
     if factors is not None:
         yield "rope_freqs.weight", factors
@@ -169,20 +134,12 @@ def _rounded(values: NDArray[np.float32], kind: gguf.GGMLQuantizationType) -> ND
     return gguf.quants.quantize(values, kind)
 
 
-def _rope(config: Any) -> Mapping[str, Any]:
-    return cast(Mapping[str, Any], config.rope_parameters)
-
-
 def _rope_factors(config: Any, width: int) -> Tensor | None:
     """What Llama 3 divides the frequency of each rotary pair by, (width / 2,); None for other models."""
-    if _rope(config).get("rope_type") != "llama3":
+    if rope(config).get("rope_type") != "llama3":
         return None
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
     scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
-    plain = 1 / float(_rope(config)["rope_theta"]) ** (torch.arange(0, width, 2) / width)
+    plain = 1 / float(rope(config)["rope_theta"]) ** (torch.arange(0, width, 2) / width)
     return plain / scaled
-
-
-def _head_width(config: Any) -> int:
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
