@@ -9,17 +9,19 @@ from typing import Annotated, get_args
 import typer
 
 from liar.cli.console import console, watched
-from liar.cli.options import Model, named, valued
+from liar.cli.options import MODEL_HELP, named, valued
 from liar.errors import InvalidSpecError
-from liar.report.exported import Format, Weights
+from liar.report.exported import Format, Target, Weights
 
 Int8 = Annotated[bool, typer.Option("--int8", help="Round the weights to 8 bits; GGUF's q8_0.")]
-Fp16 = Annotated[bool, typer.Option("--fp16", help="Round the weights to half precision, for OpenVINO and GGUF.")]
+Fp16 = Annotated[bool, typer.Option("--fp16", help="Round the weights to half precision, for OpenVINO, GGUF and vLLM.")]
 
 
 def export_command(
-    model: Model,
-    to: Annotated[Format, named(None, "The format", Format, "--to")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL", help=f"{MODEL_HELP} A page takes two.", show_default=False)
+    ],
+    to: Annotated[Target, named(None, "The format", Target, "--to")],
     out: Annotated[Path, valued(None, "FOLDER", "Write it to this new folder.", "--out")],
     int8: Int8 = False,
     fp16: Fp16 = False,
@@ -27,8 +29,28 @@ def export_command(
         bool, typer.Option("--cache/--no-cache", help="Whether the graph of a language model keeps what it has read.")
     ] = True,
 ) -> None:
-    """Write a model for ONNX, OpenVINO or llama.cpp, and compare it with torch; a model with ragged layers too."""
-    print_export(model, to, out, weights_of(int8=int8, fp16=fp16), cache=cache)
+    """Write a model for ONNX, OpenVINO, llama.cpp or vLLM, and compare it with torch; a model with ragged layers too.
+
+    Or write a page that shows two of them side by side and runs them in the visitor's browser.
+    """
+    if to == "page":
+        _print_page(models, out)
+        return
+    if len(models) != 1:
+        raise InvalidSpecError(f"An export to {to} takes one model; --to page takes two.")
+    print_export(models[0], to, out, weights_of(int8=int8, fp16=fp16), cache=cache)
+
+
+def _print_page(models: Sequence[str], out: Path) -> None:
+    from liar.export.browser.page_for_browsers import page_steps
+
+    for sentence in watched(lambda: page_steps(models, out)).sentences:
+        console.print(sentence, soft_wrap=True, markup=False)
+    console.print(
+        f"In {out}, for any web host; to look at it: python -m http.server --directory {out}",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def print_export(model: str, to: Format, out: Path, weights: Weights, *, cache: bool) -> None:

@@ -27,12 +27,8 @@ def valued(panel: str | None, metavar: str, words: str, *names: str, **more: Any
     return typer.Option(*names, rich_help_panel=panel, metavar=metavar, help=words, **more)
 
 
-Model = Annotated[
-    str,
-    typer.Argument(
-        help="A demo model, a Hub id (owner/name or owner/name@revision), or a local folder.", show_default=False
-    ),
-]
+MODEL_HELP = "A demo model, a Hub id (owner/name or owner/name@revision), or a local folder."
+Model = Annotated[str, typer.Argument(help=MODEL_HELP, show_default=False)]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write everything measured to this file.", rich_help_panel=SAVE)
 ]

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 Format = Literal["onnx", "openvino", "gguf", "vllm"]
 Weights = Literal["fp32", "fp16", "int8"]
 """Number format of the weights that are multiplied; norms and biases stay in fp32."""
+Target = Literal[Format, "page"]
+"""What can be asked for: one model for a runtime, or two on a page that runs them in a browser."""
 
 RECORD = "export.json"
 

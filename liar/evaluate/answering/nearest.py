@@ -50,10 +50,11 @@ def nearest(loaded: LoadedModel, text: str, variant: Variant) -> list[Found]:
     asked, _ = finish(vector_steps(loaded, [text], longest_sequence(loaded), embedder.prompt_of("query")))
     best = (of_model[variant] @ asked[0]).topk(NEAREST)
     return [
-        Found(title=lead.title, text=_beginning(lead.extract), similarity=round(similarity, 4))
+        Found(title=lead.title, text=beginning(lead.extract), similarity=round(similarity, 4))
         for similarity, lead in zip(best.values.tolist(), map(leads().__getitem__, best.indices.tolist()), strict=True)
     ]
 
 
-def _beginning(text: str) -> str:
+def beginning(text: str) -> str:
+    """What is shown of an article."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1].rsplit(" ", 1)[0] + "…"

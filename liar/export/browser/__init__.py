@@ -1,0 +1,1 @@
+"""Two models side by side on a static page, run by the visitor's own browser."""
