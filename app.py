@@ -50,15 +50,18 @@ from server.login import WholeTarget
 from server.model_registry import ModelRegistry
 from server.profile import PROFILES, Profile, profile_of, serves_tools
 from server.rate import Rate
-from server.reading import READING, LessonLinks
+from server.reading import READING, LessonLinks, site
 from server.request_filter import RequestFilter
 from server.strict_blocks import Page
 
 TITLE = (
     "<h1>LIAR</h1><p class='full-only'>Prune a BERT or a LLaMA, repair it in closed form, see what happened.</p>"
-    "<p><a href='course/' target='_blank'>Course</a> <a href='findings' target='_blank'>Findings</a> "
+    "<p><a href='course/' target='_blank'>Course</a> <a href='findings' target='_blank'>Findings</a> {site}"
     "<a href='#recipe' class='to-recipe'>To the recipe</a></p>"
 )
+
+IN_BROWSER = "<a href='site/' target='_blank'>In your browser</a> "
+"""Leads to the page of two models that was exported for this one."""
 
 SWITCH_SECONDS = 0.0005
 """Longest time that a handler may keep the interpreter from a run, which needs it before each of its many products."""
@@ -84,7 +87,7 @@ def build(studio: Studio, opens_with: PruneSpec) -> tuple[gr.Blocks, Apply, Open
     with page:
         bus = Bus(spec, view, spec.key if result else "")
         with gr.Row(elem_id="header"):
-            gr.HTML(TITLE, elem_id="title")
+            gr.HTML(TITLE.format(site=IN_BROWSER if site() else ""), elem_id="title")
             links, (layout, remembered) = openings(studio.store, OPENINGS, "openings"), layout_switch(view.layout)
         address, marker, beside = address_bar(), layout_marker(view), LessonBeside(bus)
         with gr.Row(elem_id="columns"):
@@ -231,7 +234,7 @@ def serve(profile: Profile) -> None:
                 Middleware(WholeTarget),
                 Middleware(Headers),
             ],
-            "routes": [*READING, *FINDINGS],
+            "routes": [*READING, *site(), *FINDINGS],
         },
         prevent_thread_lock=True,
     )

@@ -1,4 +1,6 @@
-"""What is to read beside the page: the course at ``/course/`` with links ``/?lesson=6&step=3`` into it, and the study."""
+"""What is to read beside the page: the course at ``/course/`` with links ``/?lesson=6&step=3`` into it, the study, and a page
+that runs two models in the browser, if one was exported.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ import gradio as gr
 from markdown_it import MarkdownIt
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from liar.course.lesson import lessons
@@ -121,6 +124,17 @@ def study_page(path: Path = STUDY) -> str:
 
 def _study(_request: Request) -> Response:
     return HTMLResponse(study_page())
+
+
+SITE = Path(__file__).resolve().parent.parent / "site"
+"""Where `liar export A B --to page --out site`, run beside ``app.py``, writes a page that runs two models in the browser."""
+
+
+def site(folder: Path = SITE) -> list[Mount]:
+    """The page of ``folder``, at ``/site/``; nothing if there is none."""
+    if not (folder / "index.html").is_file():
+        return []
+    return [Mount("/site", StaticFiles(directory=folder, html=True))]
 
 
 READING = [

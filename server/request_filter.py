@@ -32,7 +32,7 @@ _READ = {
     "/theme.css",
     *(f"{_API}/{name}" for name in ("app_id", "info", "queue/data", "queue/status", "startup-events", "theme.css")),
 }
-_READ_BELOW = ("/assets/", "/course/", "/static/", "/svelte/", f"{_API}/call/", f"{_API}/heartbeat/")
+_READ_BELOW = ("/assets/", "/course/", "/site/", "/static/", "/svelte/", f"{_API}/call/", f"{_API}/heartbeat/")
 _WRITTEN = {f"{_API}/{name}" for name in ("cancel", "queue/join", "reset")}
 _WRITTEN_BELOW = (f"{_API}/call/", f"{_API}/run/")
 _FILES = f"{_API}/file="

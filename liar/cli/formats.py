@@ -34,6 +34,8 @@ def export_command(
     Or write a page that shows two of them side by side and runs them in the visitor's browser.
     """
     if to == "page":
+        if fp16:
+            raise InvalidSpecError("A page has weights of 8 bits; leave --fp16 out.")
         _print_page(models, out)
         return
     if len(models) != 1:

@@ -2,7 +2,7 @@
 import * as ort from './runtime/ort.wasm.bundle.min.mjs';
 import { Tokenizer } from './runtime/tokenizers.min.mjs';
 
-const RUNS = 3, NEAREST = 5, CLASSES = 4, PAUSE = 300;
+const RUNS = 3, NEAREST = 5, CLASSES = 3, LEAST = .001, PAUSE = 300;
 const data = JSON.parse(document.getElementById('data').textContent);
 const { labels, pair: isPair } = data.models[0].kind;
 const element = id => document.getElementById(id);
@@ -11,7 +11,7 @@ const make = (tag, content, name = '') => Object.assign(document.createElement(t
 
 // One thread: more need headers that few static hosts send.
 ort.env.wasm.numThreads = 1;
-ort.env.wasm.wasmPaths = new URL('./runtime/', import.meta.url).href;
+ort.env.wasm.wasmPaths = { wasm: new URL('./runtime/ort-wasm-simd-threaded.wasm', import.meta.url).href };
 
 const size = data.models.reduce((sum, model) => sum + model.bytes, 0);
 let arrived = 0;
@@ -68,7 +68,8 @@ const best = (scores, count) => [...scores.keys()].sort((a, b) => scores[b] - sc
 function classes(output) {
   const logits = output.logits.data, top = Math.max(...logits);
   const shares = Array.from(logits, logit => Math.exp(logit - top)), sum = shares.reduce((a, b) => a + b);
-  return best(shares, CLASSES).map(index => ({ title: labels[index], score: shares[index] / sum }));
+  const found = best(shares, CLASSES).map(index => ({ title: labels[index], score: shares[index] / sum }));
+  return found.filter(({ score }) => score >= LEAST);
 }
 
 function articles(model, output) {

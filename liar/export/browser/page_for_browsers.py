@@ -93,8 +93,7 @@ def page_steps(models: Sequence[str], out: Path) -> Generator[Progress, None, Pa
                 _vectors(loaded, partial / "models" / str(number) / record.files[0]).tofile(
                     partial / "models" / str(number) / "vectors.bin"
                 )
-        examples = [[sample.text, *([sample.pair] if sample.pair else [])] for sample in _examples(loaded)]
-        _write_page(partial, about, examples, _picture(models[1]))
+        _write_page(partial, about, _examples(loaded), _picture(loaded))
         size = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
     return PageOfModels(tuple(records), size)
 
@@ -163,28 +162,29 @@ def _vectors(loaded: LoadedModel, path: Path) -> np.ndarray[Any, np.dtype[np.flo
     return torch.cat(found).numpy().astype(np.float32)
 
 
-def _picture(model: str) -> Markup:
+def _picture(loaded: LoadedModel) -> Markup:
     """The drawing of a pruned model: what stays of it; nothing for a model without the record of its run."""
-    folder = folder_of(model)
+    folder = folder_of(loaded.id)
     path = None if folder is None else folder / RESULT_FILE
     if path is None or not path.is_file():
         return Markup("")
     result = RunResult.model_validate_json(path.read_text(encoding="utf-8"))
-    return Markup(model_picture(result.sites, result.spec.reconstruction))
+    return Markup(model_picture(result.sites, result.spec.reconstruction, loaded.adapter.sites()))
 
 
-def _write_page(folder: Path, about: list[dict[str, Any]], examples: list[list[str]], picture: Markup) -> None:
-    is_search = about[0]["kind"]["labels"] is None
+def _write_page(folder: Path, about: list[dict[str, Any]], samples: list[Sample], picture: Markup) -> None:
+    kind = about[0]["kind"]
+    is_search = kind["labels"] is None
     articles = [{"title": lead.title, "text": beginning(lead.extract)} for lead in (leads() if is_search else ())]
-    data = {"models": about, "examples": examples, "articles": articles}
+    examples = [[sample.text, sample.pair or ""] if kind["pair"] else [sample.text] for sample in samples]
     shown = {
         "models": about,
         "examples": examples,
+        "is_search": is_search,
+        "is_pair": kind["pair"],
         "picture": picture,
-        "data": data,
-        "articles": articles,
         "credit": WIKIPEDIA.credit if is_search else None,
-        "is_pair": about[0]["kind"]["pair"],
+        "data": {"models": about, "examples": examples, "articles": articles},
     }
     plain: dict[str, Any] = {"variants": (), "colours": {}}
     style = [_PAGES.get_template(name).render(plain) for name in ("report.css.j2", "browser.css")]
