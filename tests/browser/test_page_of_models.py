@@ -9,6 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -27,6 +28,8 @@ from tests.cut_models import cut
 pytestmark = pytest.mark.long
 
 TEXTS = 50
+TIES, TIE = 2, 0.1
+"""How many of 100 labels may differ from Python's, where the two largest shares are how near."""
 Site = tuple[Path, LoadedModel]
 
 
@@ -96,8 +99,8 @@ def first_answers(page: Page) -> list[str]:
 
 
 def in_python(
-    site: Path, loaded: LoadedModel, samples: list[Sample], answer: Callable[[dict[str, object]], str]
-) -> list[list[str]]:
+    site: Path, loaded: LoadedModel, samples: list[Sample], answer: Callable[[parity.Answer], Any]
+) -> list[list[Any]]:
     """The first answers of both models of the page to each sample."""
     records = [json.loads((site / "models" / number / "export.json").read_text()) for number in "01"]
     runs = [onnx_run(site / "models" / str(number) / record["files"][0], 1) for number, record in enumerate(records)]
@@ -106,17 +109,26 @@ def in_python(
 
 @pytest.mark.parametrize("kind", ["topics", "pairs"])
 def test_labels_are_those_of_python(kind: str, request: pytest.FixtureRequest, browser: Browser) -> None:
+    """But for ties: another processor rounds activations otherwise, which moves a share by some hundredths."""
     site, loaded = request.getfixturevalue(kind)
     samples = parity.texts_for(loaded, TEXTS)
     names = class_names(loaded.model.config)
-    wanted = in_python(site, loaded, samples, lambda answer: names[int(answer["logits"].argmax())])
+    shares = in_python(site, loaded, samples, lambda answer: answer["logits"][0].softmax(dim=-1).sort(descending=True))
+    wanted = [[names[int(found.indices[0])] for found in both] for both in shares]
     assert len({label for labels in wanted for label in labels}) > 1
     with opened(browser, site) as page:
         found = []
         for sample in samples:
             ask(page, sample)
             found.append(first_answers(page))
-    assert found == wanted
+    different = [
+        float(share.values[0] - share.values[1])
+        for ours, theirs, both in zip(found, wanted, shares, strict=True)
+        for our, their, share in zip(ours, theirs, both, strict=True)
+        if our != their
+    ]
+    assert len(different) <= TIES
+    assert max(different, default=0.0) < TIE
 
 
 def test_nearest_texts_are_those_of_python(search: Site, browser: Browser) -> None:
