@@ -1,6 +1,6 @@
 """Saved models in every runtime that `liar export` writes for: bytes, speed, and what is left of their answers.
 
-The default recipe, dense and with half of the units gone. Every runtime reads the same batches on the same threads, in turns.
+The default recipe, dense and with half of the neurons gone. Every runtime reads the same batches on the same threads, in turns.
 
     python benchmarks/runtimes.py            prints the tables (half an hour on two cores; llama.cpp where it is installed)
     python benchmarks/runtimes.py --write    also puts them into docs/results/runtimes.md

@@ -37,6 +37,8 @@ def test_every_benchmark_table_is_between_markers() -> None:
         "embedder_cost",
         "embedder_losses",
         "embedder_recipes",
+        "runtimes_classifier",
+        "runtimes_embedder",
     }
     assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
 

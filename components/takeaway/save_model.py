@@ -43,6 +43,7 @@ _FORMS = [
     ("ONNX: onnxruntime, browsers", "onnx"),
     ("OpenVINO", "openvino"),
     ("GGUF: llama.cpp, Ollama", "gguf"),
+    ("vLLM", "vllm"),
 ]
 _AS_COMPUTED, _INT8, _FLOAT16 = ("As computed", "auto"), ("8 bits", "int8"), ("float16", "float16")
 _DTYPES = {
@@ -50,6 +51,7 @@ _DTYPES = {
     "onnx": [_AS_COMPUTED, _INT8],
     "openvino": [_AS_COMPUTED, _FLOAT16, _INT8],
     "gguf": [_AS_COMPUTED, _FLOAT16, _INT8],
+    "vllm": [_AS_COMPUTED, _FLOAT16],
 }
 _WEIGHTS: Mapping[str, Weights] = {"auto": "fp32", "float16": "fp16", "int8": "int8"}
 
@@ -77,7 +79,7 @@ class SavingPanel:
                 _FORMS,
                 value=_CHECKPOINT,
                 label="For",
-                info="The others need no code of ours, even where layers differ in width; GGUF is for a LLaMA.",
+                info="ONNX, OpenVINO and GGUF bring no code, even where layers differ in width; GGUF and vLLM are for a LLaMA.",
                 min_width=260,
             )
             self.dtype = gr.Radio(

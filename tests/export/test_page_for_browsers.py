@@ -59,7 +59,7 @@ def test_the_page_names_both_models_and_escapes_what_they_say(runtime: Path, tmp
         (lambda: classifier(("c", "d")), InvalidSpecError, "do not answer the same question"),
         (small_heads.regressor, UnsupportedModelError, "gives no label"),
         (small_heads.marker, UnsupportedModelError, "gives no label"),
-        (subwords.loaded, UnsupportedModelError, "ten times the bytes"),
+        (subwords.loaded, UnsupportedModelError, "a language model writes text"),
     ],
 )
 def test_two_that_cannot_be_compared_are_refused(

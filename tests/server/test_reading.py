@@ -15,7 +15,7 @@ from liar.course.lesson import lessons
 from liar.course.site import names
 from liar.errors import StorageError
 from server import reading
-from server.reading import READING, STUDY, LessonLinks, lesson_of, study_page
+from server.reading import READING, STUDY, LessonLinks, lesson_of, site, study_page
 
 CLIENT = TestClient(
     Starlette(routes=READING, middleware=[Middleware(LessonLinks)]),
@@ -98,3 +98,14 @@ def test_a_picture_is_read_from_beside_the_text(tmp_path: Path) -> None:
     (tmp_path / "study" / "one.md").write_text("# One\n\n![A curve](curve.svg)\n")
     path.write_text("# Found\n\n- [One](study/one.md)\n")
     assert 'src="data:image/svg+xml;base64,PHN2Zy8+"' in study_page(path)
+
+
+def test_an_exported_page_is_served_and_nothing_beside_it(tmp_path: Path) -> None:
+    assert site(tmp_path / "site") == []
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("two models")
+    (tmp_path / "site" / "link").symlink_to(tmp_path / "secret")
+    client = TestClient(Starlette(routes=site(tmp_path / "site")))
+    assert client.get("/site/").text == "two models"
+    assert [client.get(f"/site/{name}").status_code for name in ("../secret", "%2e%2e/secret", "link")] == [404] * 3

@@ -118,7 +118,7 @@ def _kind(loaded: LoadedModel) -> dict[str, object]:
         return {"labels": None, "pair": False}
     config = loaded.model.config
     if loaded.is_language_model:
-        why = "a language model has ten times the bytes of a classifier and takes seconds for a sentence in WebAssembly"
+        why = "a language model writes text, and has many times the bytes of a classifier"
     elif loaded.head != "sequence-classification" or problem_of(config) != "single-label":
         why = "it gives no label of a text"
     elif not isinstance(loaded.tokenizer, PreTrainedTokenizerFast):
