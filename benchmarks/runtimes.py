@@ -43,6 +43,8 @@ from liar.tasks.registry import task_named
 from liar.tasks.samples import Sample
 
 TEXTS, MEASURED, WRITTEN = 16, 480, 32
+WINDOW = 64
+"""Tokens of a text that a language model reads: the logits of a batch are 200 MB, and every runtime keeps room for them."""
 EXPORTS: tuple[tuple[str, Format, Weights], ...] = (
     ("onnxruntime fp32", "onnx", "fp32"),
     ("onnxruntime int8", "onnx", "int8"),
@@ -111,6 +113,8 @@ def entered(loaded: LoadedModel, dense: LoadedModel, size: str, folder: Path, mo
     """The model of ``folder`` in every runtime."""
     threads, samples = torch.get_num_threads(), texts(model, dense)
     batches = list(feeds(loaded, samples, TEXTS))
+    if loaded.is_language_model:
+        batches = [{name: each[:, :WINDOW] for name, each in feed.items()} for feed in batches]
     wanted = None if dense.embedder is None else [torch_run(dense)(feed) for feed in batches]
 
     def entrant(runtime: str, taken: int, run: Run, model: LoadedModel | None = None) -> Entrant:
@@ -143,8 +147,8 @@ def texts(model: str, dense: LoadedModel) -> list[Sample]:
     samples = demo_samples(data, "test")
     if not dense.is_language_model:
         return samples[:MEASURED]
-    rows = encode(samples, dense.tokenizer, 128)
-    return [sample for sample, row in zip(samples, rows, strict=True) if len(row) == 128][: 4 * TEXTS]
+    rows = encode(samples, dense.tokenizer, WINDOW)
+    return [sample for sample, row in zip(samples, rows, strict=True) if len(row) == WINDOW][: 4 * TEXTS]
 
 
 def works(loaded: LoadedModel, run: Run, batch: Feed, model: LoadedModel | None) -> dict[str, Callable[[], None]]:
@@ -189,7 +193,7 @@ def left(
     loaded: LoadedModel, run: Run, batches: Sequence[Feed], samples: Sequence[Sample], wanted: Sequence[Answer] | None
 ) -> float:
     """Accuracy, mean cosine to the dense vectors of torch, or perplexity."""
-    answers = [run(feed) for feed in batches]
+    answers = map(run, batches)
     if wanted is not None:
         name = "sentence_embedding"
         pairs = zip(answers, wanted, strict=True)
@@ -237,7 +241,9 @@ def of_llama_cpp(
 
 def rows(model: str, entrants: Sequence[Entrant]) -> str:
     is_writer = any("written" in each.work for each in entrants)
-    counts = {"one": 2 * 128, "many": TEXTS * 128, "written": WRITTEN} if is_writer else {"one": TEXTS, "many": TEXTS}
+    counts = (
+        {"one": 2 * WINDOW, "many": TEXTS * WINDOW, "written": WRITTEN} if is_writer else {"one": TEXTS, "many": TEXTS}
+    )
     words = {"one": "one by one", "many": f"{TEXTS} at once", "written": "written"}
     unit = "tokens/s" if is_writer else "texts/s"
     score = "perplexity" if is_writer else "accuracy" if "topic" in model else "cosine to dense"
