@@ -13,7 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median, quantiles
@@ -53,6 +55,12 @@ EXPORTS: tuple[tuple[str, Format, Weights], ...] = (
     ("llama.cpp f16", "gguf", "fp16"),
     ("llama.cpp q8_0", "gguf", "int8"),
 )
+
+
+LLAMA_CPP = ThreadPoolExecutor(1)
+"""A thread that torch in bf16 never enters: it leaves the tiles of a processor with matrix units as llama.cpp does not expect
+them, which ends the program.
+"""
 
 
 @dataclass
@@ -131,10 +139,12 @@ def entered(loaded: LoadedModel, dense: LoadedModel, size: str, folder: Path, mo
         if to == "gguf" and (not loaded.is_language_model or find_spec("llama_cpp") is None):
             continue
         out = folder.with_name(f"{folder.name}-{to}-{weights}")
-        record = finish(exported(loaded, to, out, weights))
+        record = LLAMA_CPP.submit(finish, exported(loaded, to, out, weights)).result()
         path = out / next(name for name in record.files if not name.endswith(".bin"))
         if to == "gguf":
-            yield of_llama_cpp(loaded, size, runtime, record.bytes, path, batches, threads)
+            apart = LLAMA_CPP.submit(of_llama_cpp, loaded, size, runtime, record.bytes, path, batches, threads).result()
+            apart.work = {name: partial(in_its_thread, work) for name, work in apart.work.items()}
+            yield apart
         else:
             yield entrant(runtime, record.bytes, (onnx_run if to == "onnx" else openvino_run)(path, threads))
 
@@ -237,6 +247,10 @@ def of_llama_cpp(
 
     work = {"one": one, "written": write}
     return Entrant(size, runtime, taken, work, float(torch.tensor(losses).mean().exp()))
+
+
+def in_its_thread(work: Callable[[], None]) -> None:
+    LLAMA_CPP.submit(work).result()
 
 
 def rows(model: str, entrants: Sequence[Entrant]) -> str:
