@@ -39,6 +39,7 @@ def test_every_benchmark_table_is_between_markers() -> None:
         "embedder_recipes",
         "runtimes_classifier",
         "runtimes_embedder",
+        "runtimes_writer",
     }
     assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
 
