@@ -24,12 +24,12 @@ from liar.course.figures import evaluation_of
 from liar.evaluate.timing.size_and_speed import compare_steps
 from liar.evaluate.timing.speed import comparison_steps
 from liar.explore.need import Need, ratio_for
-from liar.jobs.draw_atlas import kind_facts
+from liar.jobs.meet_need import sizes_of
 from liar.models.loaded import parameter_count
 from liar.progress import finish
-from liar.report.words.findings import named, removed_layers
+from liar.report.words.findings import named
 from liar.report.words.metric_sentences import with_error
-from liar.results import Quartiles, RunResult
+from liar.results import Quartiles, RunResult, removed_layers
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.registry import usual_tasks
 
@@ -45,13 +45,13 @@ BASE = PruneSpec(model=SMOLLM2, evaluate=usual_tasks(PERPLEXITY.name))
 def section() -> str:
     """A row for each number of layers, and beneath it one for as many parameters in neurons."""
     dense = loaded(SMOLLM2)
-    before, kinds = parameter_count(dense.model), kind_facts(dense.adapter)
+    sizes = sizes_of(dense)
     rows = []
     for number in REMOVED:
         layers = {"targets": "layers", "ratio": number / len(dense.adapter.layers)}
         short, cells = _run(BASE.model_copy(update=layers))
-        share = Need("parameters", short.totals.parameters_after / before)
-        as_small = {"ratio": ratio_for(share, BASE, before, kinds, 4)}
+        share = Need("parameters", short.totals.parameters_after / sizes.parameters)
+        as_small = {"ratio": ratio_for(share, BASE, sizes)}
         rows += [cells, _run(BASE.model_copy(update=as_small), short)[1]]
     values = ", ".join(f"{task} {with_error(evaluation_of(short, 'dense', task))}" for task in BASE.evaluate)
     head = (

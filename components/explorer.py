@@ -26,7 +26,7 @@ from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event
 from liar.explore.atlas import AtlasKey
-from liar.explore.need import Need, ratio_for
+from liar.explore.need import Need, Sizes, ratio_for
 from liar.report.interpolation import meet_perplexity, meet_quality, of_other_ratios
 from liar.report.view import View, query_of
 from liar.spec import PruneSpec
@@ -144,8 +144,7 @@ class Explorer:
             elif asked.kind == "loss":
                 ratio, words = meet_perplexity(asked.amount, spec, atlas, runs)
             else:
-                facts = atlas.facts
-                ratio = ratio_for(asked, spec, facts.model.parameters, facts.kinds, facts.parameter_bytes)
+                ratio = ratio_for(asked, spec, Sizes.of(atlas.facts))
                 words = f"A ratio of {ratio:g} meets that."
         except LiarError as error:
             return {self.line: status.problem(str(error))}

@@ -11,7 +11,7 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -117,6 +117,11 @@ class SiteReport(Record):
     norm_aware_error: dict[Reconstruction, float]
     uncorrected_error: float | None = None
     coherence: float | None = None
+
+
+def removed_layers(sites: Iterable[SiteReport]) -> list[int]:
+    """Indices of the layers of which nothing is kept, ascending."""
+    return sorted({site.layer for site in sites if site.kept == 0})
 
 
 class Totals(Record):

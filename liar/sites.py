@@ -18,7 +18,8 @@ class Site:
     """One place where units are removed: ``units`` neurons (or query heads) of ``unit_size`` channels each.
 
     ``group`` units are removed together: with grouped-query attention, all query heads of one key/value head, so that
-    the result keeps a legal shape.
+    the result keeps a legal shape. In a run that has removed layers, ``origin`` is the number of this one in the dense model,
+    by which the site is named; None if no layer went.
     """
 
     layer: int
@@ -26,10 +27,16 @@ class Site:
     units: int
     unit_size: int = 1
     group: int = 1
+    origin: int | None = None
+
+    @property
+    def dense_layer(self) -> int:
+        """Number of its layer in the dense model."""
+        return self.layer if self.origin is None else self.origin
 
     @property
     def name(self) -> str:
-        return f"layers.{self.layer}.{self.kind}"
+        return f"layers.{self.dense_layer}.{self.kind}"
 
     @property
     def channels(self) -> int:

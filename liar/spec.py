@@ -103,6 +103,7 @@ BASELINE: Mapping[str, Any] = MappingProxyType(
         "edits": [],
         "quantize": "none",
         "intercept": True,
+        "layers": 0.0,
     }
 )
 """Values, in JSON types, of the choices that a key or a stored file omits.
@@ -204,6 +205,9 @@ class PruneSpec(BaseModel):
     )
     """One of :data:`CRITERIA`, or the name of a function, see :func:`is_custom`."""
     ratio: float = Field(0.5, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
+    """Share of the targeted units that goes; of heads and neurons those in the layers that are left."""
+    layers: float = Field(0.0, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
+    """Share of the layers that goes before heads or neurons; alone it is spelled as the targets "layers", whose ratio it is."""
     allocation: Annotated[str, _known("allocation", ALLOCATIONS, besides=re.compile(CHECKED))] = Field(
         "loss-curve", json_schema_extra={"enum": list(ALLOCATIONS)}
     )
@@ -240,6 +244,23 @@ class PruneSpec(BaseModel):
     intercept: bool = True
     """Whether a repair may change biases; without, least-squares is solved for a weight alone."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, choices: Any) -> Any:
+        """Layers without heads and neurons are the targets ``layers``, so that one recipe has one key."""
+        given = isinstance(choices, dict) and choices.get("layers") and choices.get("ratio") == 0
+        if given and choices.get("targets") != "layers" and not choices.get("edits"):
+            return {**choices, "targets": "layers", "ratio": choices["layers"], "layers": 0.0}
+        return choices
+
+    @model_validator(mode="after")
+    def _layers_once(self) -> Self:
+        if self.targets == "layers" and self.layers:
+            raise ValueError(
+                "With layers as the targets the ratio is the share of layers that goes; leave out the share of layers before."
+            )
+        return self
+
     @classmethod
     def create(cls, /, **choices: Any) -> Self:
         """Validate ``choices``; raises :class:`InvalidSpecError` with a sentence for each invalid one."""
@@ -260,12 +281,24 @@ class PruneSpec(BaseModel):
     @property
     def stages(self) -> tuple[StageName, ...]:
         """The kinds of removal, in their order. Criterion, allocation, rounding and edits are choices of the width alone."""
-        return ("depth",) if self.targets == "layers" else ("width",)
+        if self.targets == "layers":
+            return ("depth",)
+        return ("depth", "width") if self.layers else ("width",)
+
+    @property
+    def depth(self) -> float:
+        """Share of the layers that goes."""
+        return self.ratio if self.targets == "layers" else self.layers
 
     @property
     def cuts_width(self) -> bool:
         """Whether heads or neurons go."""
         return "width" in self.stages
+
+    @property
+    def reads_dense(self) -> bool:
+        """Whether heads and neurons are chosen in the dense model, whose calibration and curves know them."""
+        return self.stages[0] == "width"
 
     @property
     def importance(self) -> Importance:

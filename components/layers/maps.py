@@ -12,9 +12,9 @@ from liar.choices import Reconstruction
 from liar.explore.forecast import Forecast
 from liar.report.plots.heatmap import error_heatmap, layer_runs
 from liar.report.view import View
-from liar.report.words.findings import named, removed_layers, what_went
+from liar.report.words.findings import named, what_went
 from liar.report.words.site_sentences import compares, error_words, errors_of, reconstructions_of, stands_out
-from liar.results import RunResult, SiteReport, TriedRun
+from liar.results import RunResult, SiteReport, TriedRun, removed_layers
 from liar.spec import PruneSpec, StageName
 
 Mapped = RunResult | Forecast | Pruned

@@ -56,8 +56,15 @@ TERMS: Mapping[str, Term] = {
     "ratio": Term(
         "Share of these units that goes.",
         "Share of what?",
-        "Of all units of the chosen kind. How many parameters that removes, of the blocks and of the whole model, always "
-        "stands beside it: embeddings are never pruned.",
+        "Of all units of the chosen kind, in the layers that are left. How many parameters that removes, of the blocks and of "
+        "the whole model, always stands beside it: embeddings are never pruned.",
+    ),
+    "layers": Term(
+        "Share of whole layers that goes first.",
+        "Why layers first?",
+        "Whole layers go in one run, and the layer before them compensates. Then heads or neurons go from the layers that are "
+        "left: the ratio is a share of those. What layers cost is not known before it is measured, and a BERT has no place "
+        "for the compensation.",
     ),
     "need": Term(
         "70 %, 60 MB, 95 % of the accuracy or 1.5 x; sets the ratio.",

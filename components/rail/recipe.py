@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -75,7 +75,7 @@ class Recipe:
 
     def __init__(self, spec: PruneSpec, profile: Profile, measured: Mapping[float, RunSummary]) -> None:
         self.profile = profile
-        values, any_text = _values(spec), profile.any_text
+        values = _values(spec)
         choice = partial(_choice, values | {"need": ""})
         also = " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
         with _group("What goes"):
@@ -87,8 +87,10 @@ class Recipe:
             with choice("ratio", "How much goes", is_simple=True, is_wide=True) as shared:
                 self.ratio = gr.Slider(0, MAX_RATIO, step=0.01, **shared)
                 self.marks = ratio_marks(spec, measured)
-            with choice("need", "Make it fit", is_simple=True) as shared:
+            with choice("need", "Make it fit", is_simple=True, is_wide=True) as shared:
                 self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, placeholder="60 MB", **shared)
+            with choice("layers", "Layers first") as shared:
+                self.layers = gr.Number(step=0.01, **shared)
             with choice("multiple", "Multiple of") as shared:
                 self.multiple = gr.Number(precision=0, **shared)
             with choice("criterion", "Criterion", is_simple=True) as shared:
@@ -98,6 +100,12 @@ class Recipe:
                 self.allocation = gr.Dropdown(list(ALLOCATIONS), filterable=False, **shared)
             with choice("edits", "Edited by hand", is_wide=True) as shared:
                 self.edits = gr.Textbox(lines=1, max_lines=6, **shared)
+        self._repair(choice)
+        self._text_and_measure(choice, values)
+        # Controls by the name of their choice in a spec.
+        self.controls: dict[str, Block] = {name: getattr(self, name) for name in TERMS if name != "need"}
+
+    def _repair(self, choice: Callable[..., Any]) -> None:
         with _group("Repair"):
             with choice("reconstruction", "Reconstruction", is_wide=True) as shared:
                 self.reconstruction = gr.Dropdown(list(RECONSTRUCTIONS), filterable=False, **shared)
@@ -105,6 +113,9 @@ class Recipe:
                 self.schedule = gr.Radio(list(SCHEDULES), **shared)
             with choice("quantize", "Quantise", is_wide=True) as shared:
                 self.quantize = gr.Radio(QUANTIZE, **shared)
+
+    def _text_and_measure(self, choice: Callable[..., Any], values: Mapping[str, Any]) -> None:
+        any_text = self.profile.any_text
         with _group("Text and measure"):
             more = " Or type a file or a hub dataset." if any_text else ""
             with choice("calibration", "Calibration text", more, is_wide=True) as shared:
@@ -125,8 +136,6 @@ class Recipe:
                 self.evaluate_length = gr.Number(precision=0, **shared)
             with choice("seed", "Seed") as shared:
                 self.seed = gr.Number(precision=0, **shared)
-        # Controls by the name of their choice in a spec.
-        self.controls: dict[str, Block] = {name: getattr(self, name) for name in TERMS if name != "need"}
 
     @property
     def moves(self) -> list[Any]:

@@ -52,7 +52,7 @@ def pruning(studio: Studio, asked: PruneSpec) -> Iterator[Event | Pruned]:
         spec,
         given,
         prompts=prompts,
-        calibration=studio.registry.calibration_for(spec, loaded) if given is not None and spec.cuts_width else None,
+        calibration=studio.registry.calibration_for(spec, loaded) if given is not None and spec.reads_dense else None,
         earlier=earlier,
         store=studio.store.dense,
         keep_calibration=True,

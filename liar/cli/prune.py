@@ -80,6 +80,9 @@ def prune(
         float | None,
         valued(GOES, "X", "Share of the targeted units removed, 0 to 0.95.", show_default=f"{DEFAULTS.ratio}"),
     ] = None,
+    layers: Annotated[
+        float, valued(GOES, "X", "Share of whole layers removed before heads or neurons; alone with --ratio 0.")
+    ] = DEFAULTS.layers,
     parameters: Annotated[
         float | None, valued(GOES, "X", "Instead of a ratio: the share of all parameters left, such as 0.7.")
     ] = None,

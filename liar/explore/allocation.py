@@ -61,6 +61,10 @@ def allocate(allocation: str, candidates: Sequence[Candidate], ratio: float) -> 
     return {candidate.site.name: count for candidate, count in zip(candidates, kept, strict=True)}
 
 
+FEWEST_LEFT = 2
+"""Blocks that a model keeps at least when whole ones go: the one that is patched, and one more."""
+
+
 def nearest_removed(bundles: int, ratio: float) -> int:
     """Nearest whole number of bundles to remove, halves down. ``round`` undoes 0.35 x 20 = 7.000000000000001."""
     return ceil(round(ratio * bundles, 9) - 0.5)
@@ -121,17 +125,16 @@ def _by_curve(candidates: Sequence[Candidate], floors: Sequence[int], left: floa
 
 
 def check_units(spec: PruneSpec) -> None:
-    """Raise :class:`InvalidSpecError` if ``spec`` removes whole layers, of which nothing is known before a run."""
-    if not spec.cuts_width:
+    """Raise :class:`InvalidSpecError` if ``spec`` removes whole layers, of whose loss nothing is known before a run."""
+    if not spec.reads_dense:
         raise InvalidSpecError(
-            "Nothing predicts what whole layers cost: apply the recipe to measure it. Curves, masks and needs are of heads and "
-            "neurons."
+            "Nothing predicts what whole layers cost: apply the recipe to measure it. Curves and masks are of heads and "
+            "neurons in the dense model."
         )
 
 
 def check_choices(spec: PruneSpec, sites: Sequence[Site]) -> None:
     """Refuse choices of units that are illegal for any calibration, before the long work; raises :class:`InvalidSpecError`."""
-    check_units(spec)
     if spec.allocation == CHECKED:
         *names, last = ALLOCATIONS
         raise InvalidSpecError(

@@ -123,7 +123,7 @@ def report_of(
     """What a run or a forecast reports of a site of which the units ``kept`` stay."""
     return SiteReport(
         name=site.name,
-        layer=site.layer,
+        layer=site.dense_layer,
         kind=site.kind,
         units=site.units,
         kept=len(kept),

@@ -1,7 +1,7 @@
 """The ratio for a need: a share of the parameters, a size of the weights, or a perplexity beside the dense model's.
 
 Parameters and bytes are counted: to the unit for uniform, for other allocations to the bundle that ends their budget; edits,
-rounded widths and int8 weights are not considered. A perplexity (``loss``) is predicted by the error
+rounded widths, the bias of a patch and int8 weights are not considered. A perplexity (``loss``) is predicted by the error
 curves: half the sum over sites of sensitivity x E|error|^2 is the divergence from the dense model to second order, in nats
 (:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it: a trial
 (:mod:`liar.jobs.meet_need`) or stored runs (:mod:`liar.report.interpolation`).
@@ -24,12 +24,12 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from liar.choices import REPAIRS
 from liar.errors import InvalidSpecError
-from liar.explore.allocation import check_units, nearest_removed
+from liar.explore.allocation import FEWEST_LEFT, nearest_removed
 from liar.explore.forecast import forecast
 from liar.spec import LEFT_OUT, MAX_RATIO, PruneSpec, SiteKind
 
 if TYPE_CHECKING:
-    from liar.explore.atlas import Atlas, KindFacts
+    from liar.explore.atlas import Atlas, AtlasFacts, KindFacts
 
 NeedKind = Literal["parameters", "size", "loss", "quality"]
 
@@ -89,52 +89,79 @@ _LEAST_SIZE = 1_000
 """Fewest bytes that are a size; a bare small number is more likely a ratio or a share without its unit."""
 
 
-def possible_ratios(bundles: Iterable[int]) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What parameters and bytes are counted by: ``parameters`` of the model and of all its ``blocks``, equal ones, what all
+    sites of a kind have in common, and the bytes of a parameter.
+    """
+
+    parameters: int
+    blocks: int
+    kinds: Mapping[SiteKind, KindFacts]
+    parameter_bytes: float
+
+    @classmethod
+    def of(cls, facts: AtlasFacts) -> Self:
+        """Those of the model of an atlas."""
+        return cls(facts.model.parameters, facts.block_parameters, facts.kinds, facts.parameter_bytes)
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return max(len(facts.layers) for facts in self.kinds.values())
+
+    def targeted(self, spec: PruneSpec) -> list[KindFacts]:
+        """The kinds whose units ``spec`` removes."""
+        left_out = LEFT_OUT.get(spec.targets)
+        return [facts for kind, facts in self.kinds.items() if spec.cuts_width and kind != left_out]
+
+
+def possible_ratios(bundles: Iterable[int], fewest_left: int = 1) -> list[float]:
     """The ratios, in whole percent, at which sites of so many ``bundles`` keep some; the least first."""
     fewest = min(bundles)
-    return [ratio for ratio in _RATIOS if nearest_removed(fewest, ratio) < fewest]
+    return [ratio for ratio in _RATIOS if nearest_removed(fewest, ratio) <= fewest - fewest_left]
 
 
-def parameters_left(spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts], ratio: float) -> float:
-    """Parameters that ``spec`` leaves at ``ratio`` of a model that has so many ``before``, and sites of these ``kinds``.
+def parameters_left(spec: PruneSpec, sizes: Sizes, ratio: float) -> float:
+    """Parameters that ``spec`` leaves at ``ratio`` of a model of these ``sizes``.
 
     A uniform cut takes whole bundles from each site; others meet their budget to one bundle.
     """
-    change = 0.0
-    for facts in _targeted(spec, kinds):
+    spec = spec.model_copy(update={"ratio": ratio})
+    shifts, gone = REPAIRS[spec.reconstruction].changes_bias, nearest_removed(sizes.layers, spec.depth)
+    change = -gone * sizes.blocks / sizes.layers
+    for facts in sizes.targeted(spec):
         removed = nearest_removed(facts.bundles, ratio) if spec.allocation == "uniform" else ratio * facts.bundles
-        change -= len(facts.layers) * removed * facts.bundle_parameters
-        if REPAIRS[spec.reconstruction].changes_bias and removed > 0:
-            change += len(facts.layers) * (facts.bias_fixed + (facts.bundles - removed) * facts.bias_per_bundle)
-    return before + change
+        layers = len(facts.layers) - gone
+        change -= layers * removed * facts.bundle_parameters
+        if shifts and removed > 0:
+            change += layers * (facts.bias_fixed + (facts.bundles - removed) * facts.bias_per_bundle)
+    return sizes.parameters + change
 
 
-def _targeted(spec: PruneSpec, kinds: Mapping[SiteKind, KindFacts]) -> list[KindFacts]:
-    return [facts for kind, facts in kinds.items() if kind != LEFT_OUT.get(spec.targets)]
-
-
-def ratio_for(
-    need: Need, spec: PruneSpec, before: int, kinds: Mapping[SiteKind, KindFacts], parameter_bytes: float
-) -> float:
+def ratio_for(need: Need, spec: PruneSpec, sizes: Sizes) -> float:
     """The least ratio, in whole percent, at which ``spec`` leaves a share of the parameters or a size, see
-    :func:`parameters_left`.
+    :func:`parameters_left`; 0 if the layers that go before suffice.
 
     Raises :class:`InvalidSpecError` if none does, or if the whole model is no larger.
     """
-    check_units(spec)
 
     def words(left: float) -> str:
         if need.kind == "size":
-            return f"{left * parameter_bytes / 1e6:.1f} MB"
-        return f"{100 * left / before:.1f} % of the parameters"
+            return f"{left * sizes.parameter_bytes / 1e6:.1f} MB"
+        return f"{100 * left / sizes.parameters:.1f} % of the parameters"
 
-    most = need.amount / parameter_bytes if need.kind == "size" else need.amount * before
-    if most >= before:
-        raise InvalidSpecError(f"The whole model is no larger: {words(before)}; ask for less.")
-    ratios = possible_ratios(facts.bundles for facts in _targeted(spec, kinds))
-    found = next((ratio for ratio in ratios if parameters_left(spec, before, kinds, ratio) <= most), None)
+    most = need.amount / sizes.parameter_bytes if need.kind == "size" else need.amount * sizes.parameters
+    if most >= sizes.parameters:
+        raise InvalidSpecError(f"The whole model is no larger: {words(sizes.parameters)}; ask for less.")
+    if spec.cuts_width:
+        ratios = possible_ratios(facts.bundles for facts in sizes.targeted(spec))
+    else:
+        ratios = possible_ratios([sizes.layers], FEWEST_LEFT)
+    least_cut = [0.0] if spec.layers else []
+    found = next((ratio for ratio in [*least_cut, *ratios] if parameters_left(spec, sizes, ratio) <= most), None)
     if found is None:
-        least = words(parameters_left(spec, before, kinds, ratios[-1]))
+        least = words(parameters_left(spec, sizes, ratios[-1]))
         raise InvalidSpecError(
             f"No ratio up to {ratios[-1]:g} of these units leaves less than {least}; ask for at least that, or choose other "
             "targets."

@@ -112,9 +112,18 @@ class Estimate:
         )
 
     @property
+    def shortened(self) -> Estimate:
+        """The same for the model whose layers went, from which heads and neurons go then."""
+        left = 1 - self.spec.layers
+        sites = self.sites[: round(left * len(self.sites))]
+        return replace(self, blocks=left * self.blocks, layers=round(left * self.layers), sites=sites)
+
+    @property
     def pruned(self) -> Estimate:
         """The same for the smaller model, approximately."""
-        return replace(self, blocks=self.blocks - self.spec.ratio * sum(site.parameters for site in self.sites))
+        shorter = self.shortened
+        gone = self.spec.ratio * sum(site.parameters for site in shorter.sites)
+        return replace(shorter, blocks=shorter.blocks - gone)
 
     @property
     def sampled(self) -> Estimate:

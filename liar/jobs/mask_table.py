@@ -18,7 +18,7 @@ from liar.edits import merge
 from liar.errors import InsufficientMemoryError
 from liar.evaluate.prepared_task import prepare_all
 from liar.events import Evaluated, Progress
-from liar.explore.allocation import Candidate, best_bundles, check_choices, kept_counts
+from liar.explore.allocation import Candidate, best_bundles, check_choices, check_units, kept_counts
 from liar.jobs.estimates import Estimate
 from liar.jobs.plan import table_parts
 from liar.jobs.stages.decide import decide
@@ -49,6 +49,7 @@ def mask_table_steps(
         specs = list(rows.values())
         columns = tuple(dict.fromkeys(reconstructions))
         sites = loaded.adapter.sites(spec.targets)
+        check_units(spec)
         check_choices(spec, sites)
         task = next(iter(spec.evaluate), loaded.task)
         measured_by = spec.model_copy(

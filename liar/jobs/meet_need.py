@@ -15,7 +15,7 @@ from liar.evaluate.prepared_task import evaluate_steps
 from liar.events import Event, Progress
 from liar.explore.allocation import allocate, check_units
 from liar.explore.forecast import divergence
-from liar.explore.need import Need, possible_ratios, ratio_for, ratio_of_loss
+from liar.explore.need import Need, Sizes, possible_ratios, ratio_for, ratio_of_loss
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
 from liar.models.loaded import LoadedModel, parameter_count
@@ -40,6 +40,14 @@ class Trial:
     measured: float
 
 
+def sizes_of(loaded: LoadedModel) -> Sizes:
+    """What parameters and bytes of a model are counted by."""
+    adapter, a_parameter = loaded.adapter, next(loaded.model.parameters())
+    return Sizes(
+        parameter_count(loaded.model), parameter_count(adapter.layers), kind_facts(adapter), a_parameter.element_size()
+    )
+
+
 def meet_steps(
     need: Need, spec: PruneSpec, loaded: LoadedModel
 ) -> Generator[Progress, None, tuple[float, list[Trial]]]:
@@ -49,10 +57,9 @@ def meet_steps(
     no ratio meets the need, with the nearest that one does, and the errors of a run.
     """
     with readable_failures():
-        check_units(spec)
         if need.kind != "loss":
-            before, kinds = parameter_count(loaded.model), kind_facts(loaded.adapter)
-            return ratio_for(need, spec, before, kinds, next(loaded.model.parameters()).element_size()), []
+            return ratio_for(need, spec, sizes_of(loaded)), []
+        check_units(spec)
         if not loaded.is_language_model:
             raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")
         return (yield from _tried(need.amount, spec, loaded))

@@ -129,6 +129,7 @@ def stream(
         spec = spec.model_copy(update={"criterion": name_of(criterion), "model": model})
         known: dict[tuple[str, MeasuredVariant], Evaluation]
         known = {(item.task, item.variant): item for item in dense if item.variant in DENSE}
+        calibration = calibration if spec.reads_dense else None
         measures = Measures(spec, prompts, max_new_tokens, known, {} if comparison is None else comparison)
         job = _Run(spec, loaded, measures, criterion, calibration, earlier, store, keep_calibration)
         return (yield from job.events())
@@ -193,6 +194,7 @@ class _Run:
             yield from self._measure("dense")
         for stage in stages:
             yield from stage.events()
+        loaded.adapter.origins = None
         with watch.stage("prune"):
             check_walk(loaded.adapter, pruned=True)
         totals = Totals(
@@ -213,7 +215,7 @@ class _Run:
             RunResult(
                 spec=self.spec,
                 model=info,
-                sites=[report for stage in stages for report in stage.reports],
+                sites=list({report.name: report for stage in stages for report in stage.reports}.values()),
                 totals=totals,
                 calibration=text and text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
@@ -256,7 +258,7 @@ class _Run:
 
     def _to_fill(self, text: CalibrationText | None) -> Calibration | None:
         """An empty calibration that the run fills and hands out; None if it is not to be kept or is passed in."""
-        if not self.keep or self.calibration is not None or not self.spec.repairs_by_survey:
+        if not self.keep or self.calibration is not None or not (self.spec.reads_dense and self.spec.repairs_by_survey):
             return None
         needs = self.spec.needs.of_model(embeds=self.loaded.embeds)
         return Calibration({}, has=needs, text=text, origin=origin_of(self.spec, self.loaded))
@@ -280,7 +282,7 @@ class _Run:
             check_quantizable(loaded)
         for stage in stages_of(self.spec):
             stage.check(self.spec, loaded.adapter)
-        if self.calibration is not None and self.spec.cuts_width:
+        if self.calibration is not None:
             self.calibration.check(self.spec, loaded)
         if not is_calibrated(self.spec, self.calibration):
             check_length(self.spec.sequence_length, loaded)
@@ -335,4 +337,5 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
         variants = Variants(working, loaded)
         for stage in stages_of(spec):
             yield from stage.restore(result, batches, working, variants)
+        working.adapter.origins = None
         return variants

@@ -122,5 +122,5 @@ def adjusted(parts: Sequence[Part], earlier: Sequence[Part], seconds: Mapping[st
 
 def _stage(part: Part) -> str:
     """Name of the stage to which a run's timings add this part."""
-    names = {"survey": "calibrate", "timing": "evaluate"}
+    names = {"survey": "calibrate", "layers": "calibrate", "cut": "prune", "timing": "evaluate"}
     return names.get(part.name, names.get(part.kind, part.name if part.kind == "walk" else part.kind or part.name))

@@ -61,7 +61,7 @@ def sweep_steps(
         yield from known
         stored = len(specs) - len(missing)
         base, given = sweep.base, None if is_offloaded(loaded.model) else loaded
-        shared = len(missing) > 1 and base.cuts_width and given is not None
+        shared = len(missing) > 1 and base.reads_dense and given is not None
         shared = shared and fits(loaded, sites, norm_aware=base.needs.norm_aware)
         pace = Pace(sweep_parts(missing, Estimate.of(base, loaded), shared=shared))
         calibration: Calibration | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 import torch
@@ -104,9 +104,14 @@ class Adapter(ABC):
     """Field of the config with the number of neurons."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """Raises :class:`UnsupportedModelError` for a streamed model of a family that cannot be streamed."""
+        """Raises :class:`UnsupportedModelError` for a streamed model of a family that cannot be streamed.
+
+        ``origins``: after :meth:`remove_blocks` the number that each block had before, by which its sites are named; None
+        starts the names anew.
+        """
         self.model = model
         self.config = model.config
+        self.origins: list[int] | None = None
         if is_offloaded(model):
             self.check_streams()
 
@@ -165,7 +170,8 @@ class Adapter(ABC):
 
     def halves(self, layer: int) -> Iterator[Site]:
         """The two sites of a block, in the order of the computation."""
-        return (self.site(layer, kind) for kind in self.order)
+        origin = None if self.origins is None else self.origins[layer]
+        return (replace(self.site(layer, kind), origin=origin) for kind in self.order)
 
     @property
     def widest(self) -> int:
@@ -307,6 +313,8 @@ class Adapter(ABC):
             # Lists of token ids may be as long by chance.
             if isinstance(values, list) and len(values) == len(self.layers) and "token_id" not in name:
                 setattr(config, name, [value for layer, value in enumerate(values) if layer not in blocks])
+        origins = range(len(self.layers)) if self.origins is None else self.origins
+        self.origins = [origin for layer, origin in enumerate(origins) if layer not in blocks]
         path, _, name = self.layers_path.rpartition(".")
         left = nn.ModuleList(block for layer, block in enumerate(self.layers) if layer not in blocks)
         setattr(self.base.get_submodule(path), name, left)

@@ -31,10 +31,17 @@ class Variants:
         """The parameters of a layer that are not in use, kept on the host, and their variant."""
         self._lock = Lock()
 
-    def park(self, site: Site, unrepaired: ConsumerParameters) -> None:
-        """Store the parameters of the site's consumer without a reconstruction."""
-        bias = {} if unrepaired.bias is None else {"bias": unrepaired.bias.cpu()}
+    def park(self, site: Site, unrepaired: ConsumerParameters, channels: Tensor | None = None) -> None:
+        """Store the parameters of the site's consumer without a reconstruction, of which it keeps the ``channels``.
+
+        Of a consumer that a stage before has patched, what was stored then keeps them: it has no patch.
+        """
         consumer = self._pruned.adapter.consumer(site)
+        if channels is not None and consumer in self._parked:
+            _, parameters = self._parked[consumer]
+            self._parked[consumer] = "pruned", parameters | {"weight": parameters["weight"][:, channels.cpu()]}
+            return
+        bias = {} if unrepaired.bias is None else {"bias": unrepaired.bias.cpu()}
         self._parked[consumer] = "pruned", {"weight": unrepaired.weight.cpu(), **bias}
 
     def attenuate(self, factor: float) -> None:

@@ -123,8 +123,9 @@ def file_stem(spec: PruneSpec) -> str:
     chosen = _chosen(spec)
     words = [_simple(chosen[name]) for name in _NAMED if name in chosen]
     words += [f"seed-{spec.seed}"] if spec.seed else []
-    words += [spec.key[:6]] if chosen.keys() - {*_NAMED, "targets", "ratio", "seed", "evaluate"} else []
-    return "-".join(["liar", _simple(last) or "model", spec.targets, f"{100 * spec.ratio:g}", *words])
+    words += [spec.key[:6]] if chosen.keys() - {*_NAMED, "targets", "ratio", "layers", "seed", "evaluate"} else []
+    layers = [f"layers-{100 * spec.layers:g}"] if spec.layers else []
+    return "-".join(["liar", _simple(last) or "model", *layers, spec.targets, f"{100 * spec.ratio:g}", *words])
 
 
 def _simple(text: str) -> str:

@@ -14,7 +14,7 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import Atlas, KindFacts
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.explore.forecast import forecast
-from liar.explore.need import Need, parameters_left, predicted_loss, ratio_for, ratio_of_loss
+from liar.explore.need import Need, Sizes, parameters_left, predicted_loss, ratio_for, ratio_of_loss
 from liar.presets import DEMO, PRESETS
 from liar.spec import MAX_RATIO, SiteKind
 from tests.fake_atlas import KINDS
@@ -60,23 +60,27 @@ def atlas_of(model: str) -> tuple[PruneSpec, Atlas]:
 def test_parameters_are_those_of_the_forecast(model: str, targets: str, allocation: str) -> None:
     spec, atlas = atlas_of(model)
     spec = spec.model_copy(update={"targets": targets, "allocation": allocation})
-    before, kinds = atlas.facts.model.parameters, atlas.facts.kinds
+    sizes = Sizes.of(atlas.facts)
+    before = sizes.parameters
     for ratio in (0.25, 0.5):
         left = forecast(spec.model_copy(update={"ratio": ratio}), atlas).totals.parameters_after
-        assert parameters_left(spec, before, kinds, ratio) == pytest.approx(
+        assert parameters_left(spec, sizes, ratio) == pytest.approx(
             left, abs=1 if allocation == "uniform" else 0.002 * before
         )
-    share = parameters_left(spec, before, kinds, 0.4) / before
-    found = ratio_for(Need("parameters", share * (1 + 1e-9)), spec, before, kinds, 4)
+    share = parameters_left(spec, sizes, 0.4) / before
+    found = ratio_for(Need("parameters", share * (1 + 1e-9)), spec, sizes)
     assert found <= 0.4
-    assert parameters_left(spec, before, kinds, found) <= share * before + 1
-    assert ratio_for(Need("size", 4 * share * before * (1 + 1e-9)), spec, before, kinds, 4) == found
+    assert parameters_left(spec, sizes, found) <= share * before + 1
+    assert ratio_for(Need("size", 4 * share * before * (1 + 1e-9)), spec, sizes) == found
 
 
-def kind_of(bundles: int) -> dict[SiteKind, KindFacts]:
+def sizes_with(bundles: int) -> Sizes:
     """Of a model of 1,000 parameters, 600 of them in one site of so many bundles."""
     sizes = {"units": bundles, "bundle_parameters": 600 // bundles, "layers": [0]}
-    return {"ffn": KINDS["ffn"].model_copy(update={**sizes, "bias_fixed": 0, "bias_per_bundle": 0})}
+    kinds: dict[SiteKind, KindFacts] = {
+        "ffn": KINDS["ffn"].model_copy(update={**sizes, "bias_fixed": 0, "bias_per_bundle": 0})
+    }
+    return Sizes(1000, 700, kinds, 4)
 
 
 UNIFORM = PruneSpec(allocation="uniform")
@@ -84,17 +88,17 @@ UNIFORM = PruneSpec(allocation="uniform")
 
 @given(st.floats(0.01, 0.99), st.sampled_from([3, 10, 600]))
 def test_a_share_that_can_be_had_is_met_and_others_name_the_nearest(share: float, bundles: int) -> None:
-    need, kinds = Need("parameters", share), kind_of(bundles)
+    need, sizes = Need("parameters", share), sizes_with(bundles)
 
     def left(ratio: float) -> float:
-        return parameters_left(UNIFORM, 1000, kinds, ratio)
+        return parameters_left(UNIFORM, sizes, ratio)
 
     least = min(left(ratio / 100) for ratio in range(1, 96) if nearest_removed(bundles, ratio / 100) < bundles)
     if share * 1000 < least:
         with pytest.raises(InvalidSpecError, match=f"leaves less than {least / 10:.1f} % of the parameters;"):
-            ratio_for(need, UNIFORM, 1000, kinds, 4)
+            ratio_for(need, UNIFORM, sizes)
         return
-    found = ratio_for(need, UNIFORM, 1000, kinds, 4)
+    found = ratio_for(need, UNIFORM, sizes)
     assert left(found) <= share * 1000
     assert found == round(found, 2)
     assert found == 0.01 or left(round(found - 0.01, 2)) > share * 1000
@@ -102,7 +106,7 @@ def test_a_share_that_can_be_had_is_met_and_others_name_the_nearest(share: float
 
 def test_the_whole_model_is_no_need() -> None:
     with pytest.raises(InvalidSpecError, match="no larger"):
-        ratio_for(Need("parameters", 1.0), UNIFORM, 1000, kind_of(10), 4)
+        ratio_for(Need("parameters", 1.0), UNIFORM, sizes_with(10))
 
 
 @given(st.floats(1.01, 50), st.floats(0.1, 5))

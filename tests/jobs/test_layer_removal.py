@@ -192,7 +192,7 @@ def test_what_is_refused_before_the_text_is_read(
     "steps",
     [
         lambda chosen, model: mask_table_steps(chosen, ("wanda",), ("none",), model),
-        lambda chosen, model: meet_steps(Need.read("50 %"), chosen, model),
+        lambda chosen, model: meet_steps(Need.read("1.5 x"), chosen, model),
     ],
     ids=["masks", "need"],
 )

@@ -9,8 +9,9 @@ from liar.errors import InvalidSpecError
 from liar.explore.forecast import forecast
 from liar.report.pages.html import html_report
 from liar.report.plots.heatmap import layer_runs
-from liar.report.words.findings import findings, quantizations, removed_layers, what_went
+from liar.report.words.findings import findings, quantizations, what_went
 from liar.report.words.sentences import recipe, short_recipe, verdict
+from liar.results import removed_layers
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run, quantized_run, run_of_layers, with_values
 

@@ -23,7 +23,7 @@ from liar.calibration.sample import CURVE_TOKENS, divided
 from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
 from liar.events import Calibrated, Event, Progress, SiteDone
-from liar.explore.allocation import UNITS_OF, nearest_removed, off_target
+from liar.explore.allocation import FEWEST_LEFT, UNITS_OF, nearest_removed, off_target
 from liar.explore.forecast import report_of
 from liar.jobs.estimates import Estimate
 from liar.jobs.stages.stage import Events, Stage
@@ -33,14 +33,11 @@ from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
 from liar.progress import Part
-from liar.results import RunResult, TriedRun
+from liar.results import RunResult, TriedRun, removed_layers
 from liar.runtime.devices import Batch
 from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import PruneSpec
-
-FEWEST_LEFT = 2
-"""Blocks that a model keeps at least: the one that is patched, and one more."""
 
 
 def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
@@ -55,14 +52,12 @@ def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
             f"Whole layers have the reconstructions {', '.join(PATCHES[:-1])} and {PATCHES[-1]}, not {spec.reconstruction}."
         )
     if spec.edits:
-        raise InvalidSpecError(
-            "Edits by hand are of heads and neurons; drop them, or choose other targets than layers."
-        )
+        raise InvalidSpecError("Edits by hand are of heads and neurons of all layers; drop them, or remove no layers.")
     layers = len(adapter.layers)
-    number = nearest_removed(layers, spec.ratio)
+    number = nearest_removed(layers, spec.depth)
     if number and layers - number < FEWEST_LEFT:
         raise EmptySiteError(
-            f"A ratio of {spec.ratio:g} would leave {layers - number} of {layers} layers; at least {FEWEST_LEFT} stay: choose "
+            f"A ratio of {spec.depth:g} would leave {layers - number} of {layers} layers; at least {FEWEST_LEFT} stay: choose "
             f"a ratio of at most {max(layers - FEWEST_LEFT, 0) / layers:.2f}."
         )
     return number
@@ -83,9 +78,9 @@ class LayerRemoval(Stage):
     @staticmethod
     def parts(estimate: Estimate) -> list[Part]:
         """Every run of up to as many layers on a sample, then the best one on all of the text."""
-        starts = [estimate.layers - length for length in range(1, round(estimate.spec.ratio * estimate.layers) + 1)]
+        starts = [estimate.layers - length for length in range(1, round(estimate.spec.depth * estimate.layers) + 1)]
         survey = estimate.sampled.patches(starts=max(starts, default=0), runs=sum(starts))
-        return [Part("survey", survey, "walk"), Part("prune", estimate.patches(starts=1, runs=1), "walk")]
+        return [Part("layers", survey, "walk"), Part("cut", estimate.patches(starts=1, runs=1), "walk")]
 
     @staticmethod
     def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
@@ -98,8 +93,7 @@ class LayerRemoval(Stage):
     def restore(
         result: RunResult, batches: Sequence[Batch], working: LoadedModel, variants: Variants
     ) -> Generator[Progress, None, None]:
-        gone = sorted({report.layer for report in result.sites if report.kept == 0})
-        if gone:
+        if gone := removed_layers(result.sites):
             span = next(
                 spans(working.adapter, batches, [len(gone)], before=gone[0] - 1, intercept=result.spec.intercept)
             )
@@ -110,7 +104,7 @@ class LayerRemoval(Stage):
         sites = self.sites
         blocks, layers = blocks_to_remove(self.spec, self.adapter), len(self.adapter.layers)
         why = f"only whole layers of {layers} can; choose a ratio that this allows"
-        if message := off_target(self.spec.ratio, blocks / layers, UNITS_OF["layers"], why):
+        if message := off_target(self.spec.depth, blocks / layers, UNITS_OF["layers"], why):
             yield self._warn(message)
         if blocks == 0:
             self.reports = [report_of(site, range(site.units), {}, {}) for site in sites]
@@ -127,10 +121,9 @@ class LayerRemoval(Stage):
                 is_patched = (site.layer, site.kind) == (before, "ffn")
                 report = report_of(site, kept, *(errors if is_patched else ({}, {})))
                 self.reports.append(report)
-                yield SiteDone(report, done, len(sites))
-            yield self.pace.at(
-                "prune", "prune", len(sites), len(sites), f"Removed {blocks} layers behind layer {before}"
-            )
+                if not self.spec.cuts_width:  # else the next stage reports those that stay
+                    yield SiteDone(report, done, len(sites))
+            yield self.pace.at("cut", "prune", len(sites), len(sites), f"Removed {blocks} layers behind layer {before}")
 
     def _choose(self, sample: Sequence[Batch], blocks: int) -> Generator[Event, None, int]:
         """The block behind which the run of ``blocks`` goes that the patch replaces best; of equal ones the first."""
@@ -145,7 +138,7 @@ class LayerRemoval(Stage):
                 error = span.errors(weight, span.patches(weight, (method,)), norm_aware=True)[method]
             self.tried.append(TriedRun(first=span.removed.start, layers=span.blocks, norm_aware_error=error))
             yield self.pace.at(
-                "survey", "calibrate", done, number, f"Reading what runs of layers up to {span.removed[-1]} do"
+                "layers", "calibrate", done, number, f"Reading what runs of layers up to {span.removed[-1]} do"
             )
         long_enough = [run for run in self.tried if run.layers == blocks and isfinite(run.norm_aware_error)]
         if not long_enough:

@@ -29,7 +29,7 @@ from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, shrink
 from liar.models.variants import Variants
 from liar.progress import Pace, Part
-from liar.results import RunResult, SiteReport
+from liar.results import RunResult, SiteReport, removed_layers
 from liar.runtime.devices import Batch
 from liar.runtime.distributed import processes
 from liar.runtime.offload import resident
@@ -71,6 +71,7 @@ class Reduction(Stage):
     @staticmethod
     def parts(estimate: Estimate) -> list[Part]:
         parts: list[Part] = []
+        estimate = estimate.shortened
         spec, sites, calibrated = estimate.spec, estimate.sites, estimate.calibrated
         needs = spec.needs.of_model(embeds=estimate.embeds)
         if needs.gradients and not calibrated:
@@ -87,7 +88,8 @@ class Reduction(Stage):
 
     @staticmethod
     def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
-        stored_masks(result.sites, sites)
+        gone = () if result.spec.reads_dense else removed_layers(result.sites)
+        stored_masks(result.sites, [site for site in sites if site.layer not in gone])
 
     @staticmethod
     def restore(
@@ -254,7 +256,7 @@ def _shrink(
     """Prune and repair the site of ``visit``; ``variants`` receive its consumer without a repair."""
     if variants is not None:
         unrepaired = ConsumerParameters.install_of(adapter.consumer(visit.site), decision.solutions["none"])
-        variants.park(visit.site, unrepaired)
+        variants.park(visit.site, unrepaired, decision.channels)
     shrink(adapter, visit.site, decision.bundles, repaired)
     visit.kept = decision.channels
 

@@ -13,10 +13,9 @@ from typing import NamedTuple
 
 from plotly.colors import sample_colorscale
 
-from liar.report.words.findings import removed_layers
 from liar.report.words.sentences import UNITS
 from liar.report.words.site_sentences import reconstructions_of
-from liar.results import RunResult, SiteReport
+from liar.results import RunResult, SiteReport, removed_layers
 from liar.spec import SiteKind
 
 _LEFT, _WIDE, _HIGH = 84, 916, 22

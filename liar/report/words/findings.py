@@ -13,7 +13,7 @@ from liar.choices import Reconstruction
 from liar.report.words.cost_sentences import trend
 from liar.report.words.metric_sentences import beside_dense, recovery, source_words
 from liar.report.words.site_sentences import error_words
-from liar.results import QUANTIZED, Evaluation, MeasuredVariant, Quartiles, RunResult, SiteReport
+from liar.results import QUANTIZED, Evaluation, MeasuredVariant, Quartiles, RunResult, SiteReport, removed_layers
 from liar.statistics.compare import by_task, is_chance
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import sources_of
@@ -30,7 +30,7 @@ def findings(result: RunResult) -> list[str]:
     """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8 weights, in the order in
     which page, report and command line show them.
     """
-    found = [what_went(result.sites, result.spec.reconstruction) if "depth" in result.spec.stages else None]
+    found = [_layers(result)]
     found.append(domains(result))
     if result.attenuation is not None and round(result.attenuation, 2) != 1:
         found.append(
@@ -38,11 +38,6 @@ def findings(result: RunResult) -> list[str]:
             "the model over-confident."
         )
     return [sentence for sentence in (*found, *quantizations(result)) if sentence]
-
-
-def removed_layers(sites: Sequence[SiteReport]) -> list[int]:
-    """Indices of the layers of which nothing is kept, ascending; for the ``sites`` of a removal of whole layers."""
-    return sorted({site.layer for site in sites if site.kept == 0})
 
 
 def named(layers: Sequence[int]) -> str:
@@ -65,6 +60,21 @@ def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> st
     return (
         f"{words}, and layer {patched.layer} replaces them: the norm-aware error of the residual stream behind them is "
         f"{error_words(error)}, and {error_words(bare)} without the patch."
+    )
+
+
+def _layers(result: RunResult) -> str | None:
+    """:func:`what_went`; in a chain, whose sites have the errors of heads and neurons, by what was tried."""
+    if "depth" not in result.spec.stages:
+        return None
+    gone = removed_layers(result.sites)
+    if not gone or not result.spec.cuts_width:
+        return what_went(result.sites, result.spec.reconstruction)
+    error = next(run.norm_aware_error for run in result.tried if (run.first, run.layers) == (gone[0], len(gone)))
+    behind = "nothing replaces them" if result.spec.reconstruction == "none" else f"layer {gone[0] - 1} replaces them"
+    return (
+        f"{named(gone).capitalize()} went first, and {behind}: the norm-aware error of the residual stream behind them was "
+        f"{error_words(error)} on a sample of the text."
     )
 
 

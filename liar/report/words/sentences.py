@@ -16,18 +16,17 @@ from typing import Any
 from liar.explore.allocation import UNITS_OF
 from liar.explore.forecast import Forecast
 from liar.report.words.cost_sentences import speed_words
-from liar.report.words.findings import removed_layers
 from liar.report.words.metric_sentences import counts, percent, share_gone, value_words, variants_of
 from liar.report.words.site_sentences import NO_ERROR
-from liar.results import CalibrationText, RunResult
+from liar.results import CalibrationText, RunResult, removed_layers
 from liar.spec import AUTO, PruneSpec, SiteKind, StageName
 from liar.statistics.compare import by_task, differing
 from liar.tasks.metrics import METRICS
 from liar.tasks.mixes import shares_of
 
 _IN_RECIPE = (
-    *("model", "targets", "ratio", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed", "edits"),
-    *("quantize", "evaluate"),
+    *("model", "targets", "ratio", "layers", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed"),
+    *("edits", "quantize", "evaluate"),
 )
 """Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
@@ -100,9 +99,14 @@ def recipe(spec: PruneSpec) -> str:
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons", "layers": "layers"}
     how = ", ".join(_HOW[stage].format(spec=spec) for stage in spec.stages)
     return (
-        f"{spec.model}: {percent(spec.ratio)} of the {targets[spec.targets]}, {how}, "
+        f"{spec.model}: {before_them(spec)}{percent(spec.ratio)} of the {targets[spec.targets]}, {how}, "
         f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_additions(spec)}."
     )
+
+
+def before_them(spec: PruneSpec) -> str:
+    """``10 % of the layers, then ``: what goes before heads and neurons, whose ratio is a share of those left."""
+    return f"{percent(spec.layers)} of the layers, then " if spec.layers else ""
 
 
 def calibrated_on(result: RunResult) -> str | None:
@@ -147,8 +151,9 @@ def _additions(spec: PruneSpec) -> str:
 
 
 def _removed(result: Outcome) -> str:
-    """What each stage removed."""
-    return " and ".join(_REMOVED[stage](result) for stage in result.spec.stages)
+    """What each stage removed; of heads and neurons a share of those in the layers that are left."""
+    first, *then = (_REMOVED[stage](result) for stage in result.spec.stages)
+    return ", then ".join([first, *(words[0].lower() + words[1:] for words in then)])
 
 
 def _removed_layers(result: Outcome) -> str:
@@ -160,7 +165,7 @@ def _removed_units(result: Outcome) -> str:
     """``Half of the neurons``; each kind separately if their shares differ."""
     shares: dict[str, str] = {}
     for kind, name in UNITS.items():
-        if sites := [site for site in result.sites if site.kind == kind]:
+        if sites := [site for site in result.sites if site.kind == kind and site.kept]:
             share = share_gone(sum(site.units for site in sites), sum(site.kept for site in sites))
             shares[name] = next((words for value, words in _FRACTIONS if abs(share - value) < 0.006), percent(share))
     if len(set(shares.values())) == 1:
@@ -204,6 +209,7 @@ _FORMS: Mapping[str, Callable[[Any], str]] = {
     **dict.fromkeys(("model", "criterion", "allocation", "reconstruction", "schedule", "dtype"), str),
     "targets": UNITS_OF.__getitem__,
     "ratio": "ratio {:g}".format,
+    "layers": "layers {:g}".format,
     "calibration": lambda text: "the default text" if text == AUTO else f"text {text}",
     "tokens": token_words,
     "sequence_length": "{:,} a sequence".format,
@@ -230,7 +236,8 @@ def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
     choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
     choices += [] if spec.intercept else ["without an intercept"]
     choices += ["edited by hand"] if spec.edits else []
-    removed = f"{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
+    first = f"{100 * spec.layers:.0f} % of layers, " if spec.layers else ""
+    removed = f"{first}{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
 
 
