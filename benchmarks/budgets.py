@@ -1,0 +1,152 @@
+"""One budget of parameters, spent on several kinds of units: layers, heads and neurons, on four kinds of text.
+
+    python benchmarks/budgets.py            prints the tables (two hours on two cores)
+    python benchmarks/budgets.py --write    also puts them into docs/results/budgets.md
+    python benchmarks/budgets.py --only budget_70
+
+The split is chosen by validation windows; test windows, of which no default was chosen, show what it gives.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from math import exp
+
+import numpy as np
+from figures import SEEDS, SMOLLM2, finished_run, loaded, seconds_of_work
+from mixes import TEXTS, TITLES
+from readme import sections, table
+
+from liar import LoadedModel, PruneSpec
+from liar.evaluate.prepared_task import evaluate
+from liar.explore.need import Need, ratio_for
+from liar.jobs.meet_need import sizes_of
+from liar.results import Evaluation
+from liar.spec import EVALUATION_LENGTH
+from liar.tasks.demo import PERPLEXITY
+from liar.tasks.splits import Split
+
+BUDGETS = (0.9, 0.88, 0.8, 0.7)
+"""Shares of all parameters that are left."""
+
+SPLITS: Mapping[str, Mapping[str, object]] = {
+    "neurons": {},
+    "heads and neurons": {"targets": "both"},
+    "3 of 30 layers, neurons": {"layers": 0.1},
+    "6 of 30 layers, neurons": {"layers": 0.2},
+}
+
+Windows = tuple[np.ndarray, ...]
+"""For each text the mean negative log likelihood of each window, in nats."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a split leaves: ``nats`` above the dense model of each window of each text, the mean over seeds, by part of the
+    data; its ``ratio`` of heads or neurons, share of parameters ``left`` and seconds of work, the mean over seeds.
+    """
+
+    nats: Mapping[Split, Windows]
+    ratio: float
+    left: float
+    seconds: float
+
+    def loss(self, split: Split) -> tuple[float, ...]:
+        """Perplexity over dense of each text, and their geometric mean."""
+        means = [float(each.mean()) for each in self.nats[split]]
+        return (*map(exp, means), exp(sum(means) / len(means)))
+
+
+PARTS: tuple[Split, ...] = ("validation", "test")
+
+
+def windows_of(model: LoadedModel, split: Split) -> Windows:
+    return tuple(
+        nll_of(evaluate(model, PERPLEXITY.name, split=split, data=text.id, sequence_length=EVALUATION_LENGTH))
+        for text in TEXTS
+    )
+
+
+def nll_of(evaluation: Evaluation) -> np.ndarray:
+    assert evaluation.items is not None
+    return np.array(evaluation.items.nll)
+
+
+@cache
+def of_dense(split: Split) -> Windows:
+    return windows_of(loaded(SMOLLM2), split)
+
+
+def spent(share: float, choices: Mapping[str, object]) -> Spent | None:
+    """The runs of a split at a budget; None if its layers alone go beyond it."""
+    dense = loaded(SMOLLM2)
+    spec = PruneSpec.create(model=SMOLLM2, **choices)
+    ratio = ratio_for(Need("parameters", share), spec, sizes_of(dense))
+    if ratio == 0:
+        return None
+    nats: dict[Split, list[Windows]] = {split: [] for split in PARTS}
+    left, seconds = [], []
+    for seed in SEEDS:
+        model, result = finished_run(spec.model_copy(update={"ratio": ratio, "seed": seed}), dense)
+        left.append(result.totals.parameters_after / result.totals.parameters_before)
+        seconds.append(seconds_of_work(result))
+        for split in PARTS:
+            pairs = zip(windows_of(model, split), of_dense(split), strict=True)
+            nats[split].append(tuple(after - before for after, before in pairs))
+        print(share, choices, ratio, seed, left[-1], [float(each.mean()) for each in nats["test"][-1]], file=sys.stderr)
+    means = {split: tuple(np.mean(each, axis=0) for each in zip(*nats[split], strict=True)) for split in PARTS}
+    return Spent(means, ratio, float(np.mean(left)), float(np.mean(seconds)))
+
+
+def gain(found: Spent, beside: Spent) -> str:
+    """How the geometric mean of perplexity over dense differs from that of another split, with its paired standard error."""
+    changes = [a - b for a, b in zip(found.nats["test"], beside.nats["test"], strict=True)]
+    mean = float(np.mean([each.mean() for each in changes]))
+    stderr = float(np.sqrt(sum(each.var(ddof=1) / len(each) for each in changes))) / len(changes)
+    return f"{100 * (exp(mean) - 1):+.1f} ± {100 * exp(mean) * stderr:.1f} %"
+
+
+def section(share: float) -> str:
+    found = {name: split for name, choices in SPLITS.items() if (split := spent(share, choices)) is not None}
+    best = min(found, key=lambda name: found[name].loss("validation")[-1])
+    rows = [
+        (
+            f"**{name}**" if name == best else name,
+            f"{split.ratio:.0%}",
+            f"{split.left:.1%}",
+            f"{split.loss('validation')[-1]:.2f} x",
+            *(f"{loss:.2f} x" for loss in split.loss("test")),
+            "" if name == "neurons" else gain(split, found["neurons"]),
+            f"{split.seconds:.0f} s",
+        )
+        for name, split in found.items()
+    ]
+    columns = (
+        "removed",
+        "ratio",
+        "parameters left",
+        "validation, geometric mean",
+        *TITLES,
+        "geometric mean",
+        "beside neurons alone",
+        "took",
+    )
+    head = (
+        f"Perplexity over dense of {PERPLEXITY.count} windows of {EVALUATION_LENGTH} tokens of each text, the default recipe, "
+        f"mean over {len(SEEDS)} seeds. In bold the best on validation windows; other columns are of test windows. ± is the "
+        "paired standard error over windows."
+    )
+    return f"{head}\n\n{table(columns, rows)}"
+
+
+if __name__ == "__main__":
+    sections(
+        __doc__,
+        {
+            f"budget_{share:.0%}".rstrip("%"): (f"SmolLM2-135M, {share:.0%} of all parameters", partial(section, share))
+            for share in BUDGETS
+        },
+    )
