@@ -91,6 +91,7 @@ def _parameter(name: str) -> Parameter:
         "criterion": Literal[CRITERIA],
         "allocation": Literal[ALLOCATIONS],
         "tokens": int | Literal["auto"],
+        "vocabulary": str | None,
     }
     several = isinstance(field.default, tuple)
     return Parameter(

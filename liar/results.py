@@ -124,6 +124,16 @@ def removed_layers(sites: Iterable[SiteReport]) -> list[int]:
     return sorted({site.layer for site in sites if site.kept == 0})
 
 
+class VocabularyReport(Record):
+    """``kept`` of the ``tokens`` of a vocabulary; ``split``: of the tokens of held-out texts, by source, the share that went,
+    which fall into smaller pieces or become unknown.
+    """
+
+    tokens: int
+    kept: int
+    split: dict[str, float]
+
+
 class Totals(Record):
     """Parameters before and after surgery, of the whole model and of its transformer blocks alone."""
 
@@ -380,6 +390,7 @@ class RunResult(StoredRun, Record):
     model: ModelInfo
     sites: list[SiteReport]
     totals: Totals
+    vocabulary: VocabularyReport | None = None
     calibration: CalibrationText | None = None
     evaluations: list[Evaluation] = []
     generations: list[Generation] = []

@@ -104,6 +104,7 @@ BASELINE: Mapping[str, Any] = MappingProxyType(
         "quantize": "none",
         "intercept": True,
         "layers": 0.0,
+        "vocabulary": None,
     }
 )
 """Values, in JSON types, of the choices that a key or a stored file omits.
@@ -181,6 +182,12 @@ def _known_tasks(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _tokens_or_text(value: str) -> str:
+    """A number without signs between its digits, or the name of a text."""
+    number = re.sub(r"[,_ ]", "", value)
+    return str(int(number)) if number.isdecimal() and number.isascii() else value.strip()
+
+
 def _canonical_edits(edits: tuple[str, ...]) -> tuple[str, ...]:
     """Canonical spellings; the last of equal edits stays, since a later ratio replaces an earlier one."""
     return tuple(dict.fromkeys(canonical(edit) for edit in reversed(edits)))[::-1]
@@ -208,6 +215,9 @@ class PruneSpec(BaseModel):
     """Share of the targeted units that goes; of heads and neurons those in the layers that are left."""
     layers: float = Field(0.0, ge=0.0, le=MAX_RATIO, allow_inf_nan=False)
     """Share of the layers that goes before heads or neurons; alone it is spelled as the targets "layers", whose ratio it is."""
+    vocabulary: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_tokens_or_text)] | None = None
+    """Tokens that stay: a number of them, the most frequent ones of the calibration text, or the name of a text that needs them
+    (:mod:`liar.data.needed_tokens`); None: all."""
     allocation: Annotated[str, _known("allocation", ALLOCATIONS, besides=re.compile(CHECKED))] = Field(
         "loss-curve", json_schema_extra={"enum": list(ALLOCATIONS)}
     )
@@ -298,7 +308,7 @@ class PruneSpec(BaseModel):
     @property
     def reads_dense(self) -> bool:
         """Whether heads and neurons are chosen in the dense model, whose calibration and curves know them."""
-        return self.stages[0] == "width"
+        return self.stages[0] == "width" and self.vocabulary is None
 
     @property
     def importance(self) -> Importance:

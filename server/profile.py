@@ -85,6 +85,8 @@ class Profile(BaseModel):
             raise InvalidSpecError(f"This page does not offer the model {spec.model[:80]!r}; {elsewhere}")
         if not self.any_text and (other := next((text for text in spec.sources if text not in TEXTS), None)):
             raise InvalidSpecError(f"This page does not read the text {other[:80]!r}; {elsewhere}")
+        if not self.any_text and spec.vocabulary is not None and not spec.vocabulary.isdecimal():
+            raise InvalidSpecError(f"This page keeps a number of tokens, not those of a text of your own; {elsewhere}")
         if not self.any_text and (
             spec.data is not None or not all(task_named(name).is_bundled for name in spec.evaluate)
         ):

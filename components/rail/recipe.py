@@ -33,10 +33,13 @@ from liar.tasks.mixes import MIXED, sources_of
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
 
-_OPTIONAL = ("evaluate_length", "data", "tokens", "edits")
+_OPTIONAL = ("evaluate_length", "data", "tokens", "edits", "vocabulary")
 """Choices whose field may be empty."""
 
-_OF_MODEL = {"evaluate": (), "data": None, "edits": (), "calibration": AUTO, "evaluate_length": None}
+_OF_MODEL = {
+    **{"evaluate": (), "data": None, "edits": (), "calibration": AUTO, "evaluate_length": None},
+    **{"vocabulary": None, "layers": 0.0},
+}
 """Choices that belong to a model, as they are for another one unless they are changed together with it."""
 
 TARGETS = [("Neurons", "ffn"), ("Heads", "heads"), ("Both", "both"), ("Layers", "layers")]
@@ -91,7 +94,9 @@ class Recipe:
                 self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, placeholder="60 MB", **shared)
             with choice("layers", "Layers first") as shared:
                 self.layers = gr.Number(step=0.01, **shared)
-            with choice("multiple", "Multiple of") as shared:
+            with choice("vocabulary", "Vocabulary") as shared:
+                self.vocabulary = gr.Textbox(lines=1, max_lines=1, max_length=4096, placeholder="all", **shared)
+            with choice("multiple", "Multiple of", is_wide=True) as shared:
                 self.multiple = gr.Number(precision=0, **shared)
             with choice("criterion", "Criterion", is_simple=True) as shared:
                 simple = of_layout("simple", spec.criterion)
@@ -157,7 +162,7 @@ class Recipe:
         choices = dict(zip(self.controls, values, strict=True))
         choices["evaluate_length"] = choices["evaluate_length"] or None
         choices["tokens"] = choices["tokens"] or AUTO
-        choices["data"] = (choices["data"] or "").strip() or None
+        choices |= {name: (choices[name] or "").strip() or None for name in ("data", "vocabulary")}
         choices["evaluate"] = tuple(choices["evaluate"] or ())
         choices["calibration"] = _mixed(choices["calibration"] or [AUTO], base)
         wrong = self._wrong(choices)
@@ -289,6 +294,7 @@ def _values(spec: PruneSpec) -> dict[str, Any]:
         "tokens": 0 if spec.tokens == AUTO else spec.tokens,
         "evaluate": list(spec.evaluate),
         "data": spec.data or "",
+        "vocabulary": spec.vocabulary or "",
         "evaluate_length": spec.evaluate_length or 0,
         "edits": "\n".join(spec.edits),
     }

@@ -80,6 +80,14 @@ def prune(
         float | None,
         valued(GOES, "X", "Share of the targeted units removed, 0 to 0.95.", show_default=f"{DEFAULTS.ratio}"),
     ] = None,
+    vocabulary: Annotated[
+        str | None,
+        valued(
+            GOES,
+            "N|TEXT",
+            "Tokens that stay: the N most frequent ones of the calibration text, or those that a text needs.",
+        ),
+    ] = None,
     layers: Annotated[
         float, valued(GOES, "X", "Share of whole layers removed before heads or neurons; alone with --ratio 0.")
     ] = DEFAULTS.layers,

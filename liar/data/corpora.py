@@ -101,7 +101,7 @@ def text_steps(spec: PruneSpec, loaded: LoadedModel, beside: int = 0) -> TextSte
     model cannot write.
     """
     check_length(spec.sequence_length, loaded)
-    shares: Sequence[Share] = _settled(spec.calibration, loaded)
+    shares: Sequence[Share] = settled_shares(spec.calibration, loaded)
     tokens = settled_tokens(spec.calibration, spec.tokens, loaded)
     is_packed = loaded.is_language_model
     if not is_packed and any(share.source == OWN_TEXT for share in shares):
@@ -157,15 +157,16 @@ def settled_tokens(source: str, tokens: int | Literal["auto"], loaded: LoadedMod
         return tokens
     if loaded.embedder is not None:
         return min(AUTO_TOKENS_OF_AN_EMBEDDER * loaded.adapter.widest, MOST_AUTO_TOKENS_OF_AN_EMBEDDER)
-    return (AUTO_TOKENS_OF_A_MIX if len(_settled(source, loaded)) > 1 else AUTO_TOKENS) * loaded.adapter.widest
+    return (AUTO_TOKENS_OF_A_MIX if len(settled_shares(source, loaded)) > 1 else AUTO_TOKENS) * loaded.adapter.widest
 
 
 def settled_source(source: str, loaded: LoadedModel) -> str:
     """The name of the text ``source`` with what "auto" is for the model."""
-    return name_of(_settled(source, loaded))
+    return name_of(settled_shares(source, loaded))
 
 
-def _settled(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
+def settled_shares(source: str, loaded: LoadedModel) -> tuple[Share, ...]:
+    """The texts of ``source``, without "auto", for this model."""
     automatic = RUNNING_TEXT if loaded.is_language_model else loaded.task or WIKI.id
     if loaded.embedder is not None:
         automatic = EMBEDDED_TEXT

@@ -123,8 +123,13 @@ class Request:
 
 def _windows(request: Request) -> Exam:
     windows, read = held_out_windows(request)
-    exam = _exam(request, read, lambda model, _: window_steps(model, windows), windows.tolist())
-    return replace(exam, separator=joining_of(request.source, request.separator).separator)
+    has_own = request.loaded.vocabulary is not None  # and the windows are of its tokens
+    exam = _exam(request, read, window_steps, windows.tolist())
+    return replace(
+        exam,
+        ask=lambda loaded, _: window_steps(loaded.model, windows, None if has_own else loaded.vocabulary),
+        separator=joining_of(request.source, request.separator).separator,
+    )
 
 
 def held_out_windows(request: Request) -> tuple[Tensor, Samples]:

@@ -125,11 +125,12 @@ def _by_curve(candidates: Sequence[Candidate], floors: Sequence[int], left: floa
 
 
 def check_units(spec: PruneSpec) -> None:
-    """Raise :class:`InvalidSpecError` if ``spec`` removes whole layers, of whose loss nothing is known before a run."""
+    """Raise :class:`InvalidSpecError` if ``spec`` removes layers or tokens, of whose loss nothing is known before a run."""
     if not spec.reads_dense:
+        what = "a smaller vocabulary costs" if "depth" not in spec.stages else "whole layers cost"
         raise InvalidSpecError(
-            "Nothing predicts what whole layers cost: apply the recipe to measure it. Curves and masks are of heads and "
-            "neurons in the dense model."
+            f"Nothing predicts what {what}: apply the recipe to measure it. Curves and masks are of heads and neurons in the "
+            "dense model."
         )
 
 

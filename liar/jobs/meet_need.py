@@ -18,6 +18,7 @@ from liar.explore.forecast import divergence
 from liar.explore.need import Need, Sizes, possible_ratios, ratio_for, ratio_of_loss
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
+from liar.jobs.smaller_vocabulary import in_its_vocabulary
 from liar.models.loaded import LoadedModel, parameter_count
 from liar.progress import relay, relay_all
 from liar.runtime.environment import readable_failures
@@ -58,7 +59,9 @@ def meet_steps(
     """
     with readable_failures():
         if need.kind != "loss":
-            return ratio_for(need, spec, sizes_of(loaded)), []
+            short, _ = in_its_vocabulary(spec, loaded)
+            gone = parameter_count(loaded.model) - parameter_count(short.model)
+            return ratio_for(need, spec, replace(sizes_of(loaded), gone=gone)), []
         check_units(spec)
         if not loaded.is_language_model:
             raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")

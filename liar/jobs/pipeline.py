@@ -31,6 +31,7 @@ from liar.jobs.estimates import Estimate
 from liar.jobs.known_dense import KnownDense
 from liar.jobs.measures import Measures
 from liar.jobs.plan import adjusted, run_parts
+from liar.jobs.smaller_vocabulary import in_its_vocabulary
 from liar.jobs.stages import stages_of
 from liar.jobs.stages.reduction import is_calibrated
 from liar.jobs.stages.stage import Events
@@ -43,6 +44,7 @@ from liar.models.loaded import LoadedModel, model_info, parameter_count, working
 from liar.models.quantize import check_quantizable
 from liar.models.self_check import check_walk
 from liar.models.variants import Variants
+from liar.models.vocabulary.vocabulary import check_vocabulary
 from liar.progress import Pace, finish
 from liar.report.words.sentences import shared_texts
 from liar.results import (
@@ -165,7 +167,7 @@ class _Run:
             self._check(loaded)
             if given is not None:
                 loaded = working_copy(given, replace(work, gradients=work.gradients and self.calibration is None))
-        self.loaded, variants = loaded, Variants(loaded, given)
+        self.whole = self.loaded = loaded
         info = model_info(loaded)
         blocks_before = parameter_count(loaded.adapter.layers)
         yield Loaded(info)
@@ -173,6 +175,9 @@ class _Run:
             if note is not None:
                 yield self.measures.warn(note)
 
+        with watch.stage("vocabulary"):
+            loaded, vocabulary = in_its_vocabulary(self.spec, loaded)
+        self.loaded, variants = loaded, Variants(loaded, given)
         text = self.calibration.text if self.calibration else None
         batches: list[Batch] = []
         unseen: list[Batch] = []
@@ -180,10 +185,7 @@ class _Run:
             with watch.stage("data"):
                 batches, unseen, text = yield from read_text(self.spec, loaded, unseen_tokens(self.spec, loaded))
         if text is not None:
-            check_apart(self.spec, text.parts, self.measures.exams)
-            text = with_shared(text, self.measures.exams)
-            for note in shared_texts(text):
-                yield self.measures.warn(note)
+            text = yield from self._apart(text)
         pace = self.measures.pace = self._paced(batches)
         measures = bool(self.spec.evaluate or self.measures.prompts) and is_first()
         parked = variants if measures else None
@@ -192,6 +194,7 @@ class _Run:
         stages = [stage(*work_on, kept) for stage in stages_of(self.spec)]
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
+            self.whole = loaded  # frees the rows of tokens that went
         for stage in stages:
             yield from stage.events()
         loaded.adapter.origins = None
@@ -217,6 +220,7 @@ class _Run:
                 model=info,
                 sites=list({report.name: report for stage in stages for report in stage.reports}.values()),
                 totals=totals,
+                vocabulary=vocabulary,
                 calibration=text and text.model_copy(update={"digests": frozenset()}),
                 evaluations=self.measures.evaluations,
                 generations=self.measures.generations,
@@ -238,6 +242,14 @@ class _Run:
         )
         yield finished
         return finished
+
+    def _apart(self, text: CalibrationText) -> Generator[Event, None, CalibrationText]:
+        """``text`` with what it shares with the exams, of which it may be no part."""
+        check_apart(self.spec, text.parts, self.measures.exams)
+        text = with_shared(text, self.measures.exams)
+        for note in shared_texts(text):
+            yield self.measures.warn(note)
+        return text
 
     def _of_vectors(self) -> Iterator[str | None]:
         """Sentences on an embedder: how it is taken, and a choice that suits it badly."""
@@ -280,6 +292,8 @@ class _Run:
             check_gradients(head, streamed=is_offloaded(loaded.model))
         if self.spec.quantize == "int8":
             check_quantizable(loaded)
+        if self.spec.vocabulary is not None:
+            check_vocabulary(loaded)
         for stage in stages_of(self.spec):
             stage.check(self.spec, loaded.adapter)
         if self.calibration is not None:
@@ -314,8 +328,10 @@ class _Run:
 
     def _measure(self, variant: Variant) -> Events:
         if is_first():
-            given = self.given if variant == "dense" else None  # until the surgery, the run's own model is dense too
-            yield from self.measures.of(variant, given or self.loaded, self.given)
+            measured = (
+                self.loaded if variant != "dense" else self.given or self.whole
+            )  # the run's own, until the surgery
+            yield from self.measures.of(variant, measured, self.given)
 
 
 def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress, None, Variants]:
@@ -328,7 +344,7 @@ def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress,
     """
     with readable_failures():
         spec = result.spec
-        working = working_copy(loaded, replace(PlannedWork.of(spec), gradients=False))
+        working, _ = in_its_vocabulary(spec, working_copy(loaded, replace(PlannedWork.of(spec), gradients=False)))
         sites = working.adapter.sites(spec.targets)
         for stage in stages_of(spec):
             stage.check_stored(result, sites)

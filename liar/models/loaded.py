@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
@@ -23,6 +23,9 @@ from liar.runtime.placement import check_room
 from liar.tasks.record import HeadKind
 from liar.tasks.registry import task_named
 
+if TYPE_CHECKING:
+    from liar.models.vocabulary.vocabulary import Vocabulary
+
 
 @dataclass(slots=True)
 class LoadedModel:
@@ -33,7 +36,7 @@ class LoadedModel:
     :func:`liar.evaluate.label_order.settle_order` found; copies of the model share them. ``embedder``: how a model without a
     head makes the vector of a text. ``beside``: files of sentence-transformers by their path, which are saved with the model.
     ``dense_vectors`` are the last ones of dense models, by a digest of model and texts (:mod:`liar.evaluate.embedding`); copies
-    share them.
+    share them. ``vocabulary``: the tokens that it keeps of the dense model's, if any went.
     """
 
     id: str
@@ -45,6 +48,7 @@ class LoadedModel:
     embedder: Embedder | None = None
     beside: Mapping[str, bytes] = field(default_factory=dict)
     dense_vectors: dict[str, Tensor] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
 
     @property
     def is_language_model(self) -> bool:

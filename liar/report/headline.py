@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from liar.report.interpolation import interpolated
 from liar.report.words.cost_sentences import trend
-from liar.report.words.metric_sentences import measured_on, metric_of, percent, share_gone
-from liar.report.words.sentences import before_them, parameters, recipe, verdict
+from liar.report.words.metric_sentences import capitalised, measured_on, metric_of, percent, share_gone
+from liar.report.words.sentences import before_them, is_whole, parameters, recipe, verdict
 from liar.results import VARIANTS, Evaluation, RunResult, SpeedGain, Totals
 from liar.spec import PruneSpec, Targets
 from liar.statistics.compare import by_task
@@ -25,7 +25,7 @@ _UNITS: Mapping[Targets, str] = {"ffn": "neurons", "heads": "heads", "both": "un
 
 def headline(result: RunResult) -> str:
     """At most 14 words, the ratio and three figures: those of the first task that was measured on all three models."""
-    if all(site.kept == site.units for site in result.sites):
+    if is_whole(result):
         return "Nothing is gone: the model is whole."
     return headline_of(result.spec, result.evaluations) or f"{went(result.spec)} gone."
 
@@ -54,7 +54,7 @@ def headline_between(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:
 
 def went(spec: PruneSpec) -> str:
     """``70 % of the units``: what the ratio is a share of; ``10 % of the layers, then 40 % of the neurons`` of a chain."""
-    return f"{before_them(spec)}{percent(spec.ratio)} of the {_UNITS[spec.targets]}"
+    return capitalised(f"{before_them(spec)}{percent(spec.ratio)} of the {_UNITS[spec.targets]}")
 
 
 def gains_in_words(totals: Totals, speeds: Sequence[SpeedGain] = ()) -> str:

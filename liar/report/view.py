@@ -36,7 +36,7 @@ SHOWS: tuple[str, ...] = ("all", *RECONSTRUCTIONS, *DIFFERENCES)
 PARTS = ("layout", "apply", "verdict", "before-after", "heatmap", "site", "generations")
 
 NAMED = (
-    *("model", "targets", "ratio", "layers", "need", "criterion", "allocation", "edits", "multiple"),
+    *("model", "targets", "ratio", "layers", "vocabulary", "need", "criterion", "allocation", "edits", "multiple"),
     *("reconstruction", "schedule", "calibration", "tokens", "separator", "seed"),
     *("evaluate", "data", "evaluate-length", "quantize", *PARTS),
 )

@@ -10,7 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from liar.loading.source import is_hub_id, local_folder
 from liar.presets import preset_of, split_revision
 from liar.report.export import as_command
-from liar.report.words.findings import domains, quantizations
+from liar.report.words.findings import domains, quantizations, vocabulary
 from liar.report.words.metric_sentences import sample, variant_name, with_error
 from liar.report.words.sentences import parameters, recipe, shared_texts, verdict
 from liar.results import MEASURED, MeasuredVariant, RunResult
@@ -216,7 +216,8 @@ def _figures(result: RunResult) -> str:
         name = first.task if first.task == first.metric else f"{first.task}, {METRICS[first.metric].title}"
         values = {item.variant: with_error(item) for item in (first, *others)}
         lines.append(f"| {name} | {sample(first)} | {' | '.join(values.get(variant, '') for variant in variants)} |")
-    sentences = "".join(f"\n{sentence}\n" for sentence in [domains(result), *quantizations(result)] if sentence)
+    found = [vocabulary(result), domains(result), *quantizations(result)]
+    sentences = "".join(f"\n{sentence}\n" for sentence in found if sentence)
     shared = shared_texts(result.calibration) if result.calibration is not None else []
     apart = ". " + " ".join(shared) if shared else ", on texts that were not used to repair the model."
     return "\n".join(lines) + f"\n\nValues ± their standard error{apart}\n{sentences}"

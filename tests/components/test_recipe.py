@@ -30,6 +30,7 @@ FULL = PruneSpec.create(
     evaluate_length=64,
     multiple=16,
     layers=0.2,
+    vocabulary="8000",
     intercept=False,
     seed=3,
     edits=("layers.0.ffn:ratio=0.2", "layers.1.attention:keep=1"),

@@ -81,7 +81,9 @@ def generate_steps(
     probabilities: Sequence[float | None] = [None] * len(pieces)
     perplexity: float | None = None
     if dense is not None and pieces:
-        probabilities, perplexity = score_under(dense, prompt, [piece.token for piece in pieces])
+        chosen = [piece.token for piece in pieces]
+        ids = chosen if loaded.vocabulary is None else loaded.vocabulary.to_dense(chosen)
+        probabilities, perplexity = score_under(dense, prompt, ids)
     return Generation(
         prompt=prompt,
         variant=variant,

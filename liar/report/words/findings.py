@@ -30,7 +30,7 @@ def findings(result: RunResult) -> list[str]:
     """Layers removed, text in and out of the domain of the calibration text, the last norm, and int8 weights, in the order in
     which page, report and command line show them.
     """
-    found = [_layers(result)]
+    found = [vocabulary(result), _layers(result)]
     found.append(domains(result))
     if result.attenuation is not None and round(result.attenuation, 2) != 1:
         found.append(
@@ -61,6 +61,20 @@ def what_went(sites: Sequence[SiteReport], reconstruction: Reconstruction) -> st
         f"{words}, and layer {patched.layer} replaces them: the norm-aware error of the residual stream behind them is "
         f"{error_words(error)}, and {error_words(bare)} without the patch."
     )
+
+
+def vocabulary(result: RunResult) -> str | None:
+    """``8,000 of 30,522 tokens stay; of held-out text 2.1 % of the tokens (film reviews) and ... fall into smaller pieces.``"""
+    report = result.vocabulary
+    if report is None:
+        return None
+    shares = [f"{100 * share:.1f} % of {source_words(source)}" for source, share in report.split.items()]
+    read = (
+        f"; of the tokens of other texts {', '.join(shares)} fall into smaller pieces or become unknown"
+        if shares
+        else ""
+    )
+    return f"{report.kept:,} of {report.tokens:,} tokens stay{read}."
 
 
 def _layers(result: RunResult) -> str | None:

@@ -26,7 +26,7 @@ from liar.tasks.mixes import shares_of
 
 _IN_RECIPE = (
     *("model", "targets", "ratio", "layers", "criterion", "allocation", "reconstruction", "schedule", "tokens", "seed"),
-    *("edits", "quantize", "evaluate"),
+    *("edits", "quantize", "evaluate", "vocabulary"),
 )
 """Choices that :func:`recipe` states in other words, and the tasks, which appear with their figures."""
 
@@ -40,12 +40,17 @@ Outcome = RunResult | Forecast
 
 def verdict(result: RunResult) -> str:
     """One sentence: share removed, effect of pruning and repair on each task, parameters saved, and speed."""
-    if all(site.kept == site.units for site in result.sites):
+    if is_whole(result):
         return "Nothing was removed: the model is as dense as before."
     measured = [words for task in by_task(result.evaluations) if (words := _effect(result, task))]
     sentence = f"{_removed(result)} gone" + (": " + "; ".join(measured) if measured else "")
     speed = [speed_words(item) for item in result.gains if (item.than, item.variant) == ("dense", "reconstructed")]
     return "; ".join([sentence, f"{percent(_saved(result))} fewer parameters", *speed]) + "."
+
+
+def is_whole(result: RunResult) -> bool:
+    """Whether nothing went."""
+    return result.vocabulary is None and all(site.kept == site.units for site in result.sites)
 
 
 def outlook(forecast: Forecast) -> str:
@@ -105,8 +110,14 @@ def recipe(spec: PruneSpec) -> str:
 
 
 def before_them(spec: PruneSpec) -> str:
-    """``10 % of the layers, then ``: what goes before heads and neurons, whose ratio is a share of those left."""
-    return f"{percent(spec.layers)} of the layers, then " if spec.layers else ""
+    """``all but 8,000 tokens, then 10 % of the layers, then ``: what goes before heads and neurons; mostly nothing."""
+    if spec.vocabulary is None:
+        tokens = ""
+    elif spec.vocabulary.isdecimal():
+        tokens = f"all but {int(spec.vocabulary):,} tokens, then "
+    else:
+        tokens = f"all tokens but those of {spec.vocabulary}, then "
+    return f"{tokens}{percent(spec.layers)} of the layers, then " if spec.layers else tokens
 
 
 def calibrated_on(result: RunResult) -> str | None:
@@ -152,7 +163,9 @@ def _additions(spec: PruneSpec) -> str:
 
 def _removed(result: Outcome) -> str:
     """What each stage removed; of heads and neurons a share of those in the layers that are left."""
-    first, *then = (_REMOVED[stage](result) for stage in result.spec.stages)
+    report = result.vocabulary if isinstance(result, RunResult) else None
+    tokens = [f"{report.tokens - report.kept:,} of {report.tokens:,} tokens"] if report is not None else []
+    first, *then = (*tokens, *(_REMOVED[stage](result) for stage in result.spec.stages))
     return ", then ".join([first, *(words[0].lower() + words[1:] for words in then)])
 
 
@@ -236,8 +249,9 @@ def short_recipe(spec: PruneSpec, apart: Sequence[str] = ()) -> str:
     choices: list[str] = of_width if spec.cuts_width else [spec.reconstruction]
     choices += [] if spec.intercept else ["without an intercept"]
     choices += ["edited by hand"] if spec.edits else []
+    tokens = f"{spec.vocabulary} tokens, " if spec.vocabulary else ""
     first = f"{100 * spec.layers:.0f} % of layers, " if spec.layers else ""
-    removed = f"{first}{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
+    removed = f"{tokens}{first}{100 * spec.ratio:.0f} % of {UNITS_OF[spec.targets]}"
     return f"{', '.join([removed, *apart])}: {', '.join(choices)}"
 
 
