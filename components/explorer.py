@@ -248,5 +248,5 @@ def _line(known: Known) -> str:
     """What is missing: a note if calibrating or applying provides it, a problem if another choice is needed."""
     if not known.missing:
         return ""
-    can_be_made = known.atlas is None or not known.spec.cuts_width
+    can_be_made = known.atlas is None or not known.spec.reads_dense
     return status.note(known.missing) if can_be_made else status.problem(known.missing)

@@ -70,9 +70,9 @@ TERMS: Mapping[str, Term] = {
         "Tokens that stay, such as 8000.",
         "Why fewer tokens?",
         "Every token has a row of the embeddings, which are much of a small model. The most frequent ones of the calibration "
-        "text stay, or at home those that a text of your own needs, with special tokens and single characters. Text of these tokens "
-        "is read as before; other words fall into smaller pieces or become unknown, and the result says how much of held-out "
-        "text that is. Empty keeps all.",
+        "text stay, or at home those that a text of your own needs, with special tokens and single characters. Text of these "
+        "tokens is read as before; other words fall into smaller pieces or become unknown, and the result says how much of "
+        "held-out text that is. Empty keeps all.",
     ),
     "need": Term(
         "70 %, 60 MB, 95 % of the accuracy or 1.5 x; sets the ratio.",

@@ -102,7 +102,7 @@ def parameters(result: Outcome) -> str:
 def recipe(spec: PruneSpec) -> str:
     """Sentence with the choices of a run, in the order in which they act."""
     targets = {"ffn": "FFN neurons", "heads": "attention heads", "both": "heads and neurons", "layers": "layers"}
-    how = ", ".join(_HOW[stage].format(spec=spec) for stage in spec.stages)
+    how = _HOW[spec.stages].format(spec=spec)
     return (
         f"{spec.model}: {before_them(spec)}{percent(spec.ratio)} of the {targets[spec.targets]}, {how}, "
         f"{token_words(spec.tokens, 'calibration tokens')}, seed {spec.seed}{_additions(spec)}."
@@ -188,11 +188,16 @@ def _removed_units(result: Outcome) -> str:
 
 
 _REMOVED: Mapping[StageName, Callable[[Outcome], str]] = {"depth": _removed_layers, "width": _removed_units}
-_HOW: Mapping[StageName, str] = {
-    "depth": "the run of layers with the least error, {spec.reconstruction} reconstruction",
-    "width": "{spec.criterion} criterion, {spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}",
+_RUN_OF_LAYERS = "the run of layers with the least error, "
+_OF_WIDTH = (
+    "{spec.criterion} criterion, {spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}"
+)
+_HOW: Mapping[tuple[StageName, ...], str] = {
+    ("depth",): _RUN_OF_LAYERS + "{spec.reconstruction} reconstruction",
+    ("width",): _OF_WIDTH,
+    ("depth", "width"): _RUN_OF_LAYERS + _OF_WIDTH,
 }
-"""Choices of each stage in words."""
+"""Choices of the stages in words."""
 
 
 def _effect(result: RunResult, task: str) -> str | None:
