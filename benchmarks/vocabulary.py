@@ -46,8 +46,8 @@ def section() -> str:
     columns = ("tokens kept", "heads and neurons", "MB", "one text", "in pieces: " + ", ".join(texts(first)), *TASKS)
     n = ", ".join(f"{of(first, 'dense', name).n:,}" for name in TASKS)
     head = (
-        f"{MINILM}, the default recipe; the most frequent tokens of its calibration text stay. Test texts (n = {n}): nDCG@10 of "
-        "a search, and cosine to the vector of the dense model; behind the first the change, ± its paired standard error. In "
+        f"{MINILM}, the default recipe; the most frequent tokens of its calibration text stay. Test texts (n = {n}): nDCG@10 "
+        "of a search, and cosine to the vector of the dense one; behind the first the change ± its paired standard error. In "
         "pieces: the share of tokens of held-out texts that went. One text: times as fast as the dense model, in turns, with "
         "quartiles."
     )
@@ -79,7 +79,7 @@ def cells(result: RunResult) -> tuple[str, ...]:
     whole, smaller = (of(result, variant, SEARCH) for variant in ("dense", "reconstructed"))
     changed = difference(whole, smaller)
     points = METRICS[smaller.metric].scale
-    search = f"{with_error(smaller)}, {points * changed.value:+.1f} ± {points * (changed.stderr or 0):.1f}"
+    search = f"{with_error(smaller)}, {points * changed.change:+.1f} ± {points * (changed.stderr or 0):.1f}"
     speed: Quartiles = next(
         gain.gain for gain in result.gains if (gain.than, gain.variant) == ("dense", "reconstructed")
     )
