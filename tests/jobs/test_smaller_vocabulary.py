@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from liar import LoadedModel, PruneSpec, RunResult, load_model, run, save_model
 from liar.errors import CalibrationError, InvalidSpecError
@@ -67,6 +68,17 @@ def test_tokens_of_a_text_stay_and_the_special_ones(model: LoadedModel, text: st
     assert again.tokenizer(FEW)["input_ids"] == tokens(FEW)["input_ids"]
     card = (saved.folder / "README.md").read_text(encoding="utf-8")
     assert f"{report.tokens - report.kept} of {report.tokens} tokens, then 2 of 6 layers, then " in card
+
+
+def test_a_vocabulary_alone_leaves_an_ordinary_checkpoint(
+    model: LoadedModel, text: str, few: str, tmp_path: Path
+) -> None:
+    last = finished(shorter(text, few, ratio=0.0), model)
+    saved = save_model(last.model, tmp_path / "saved", last.result)
+    assert saved.form == "stock"
+    elsewhere = AutoModelForCausalLM.from_pretrained(saved.folder)
+    with torch.no_grad():
+        assert torch.equal(elsewhere(torch.arange(4).unsqueeze(0)).logits, logits(last.model))
 
 
 def test_a_number_keeps_so_many(model: LoadedModel, text: str) -> None:

@@ -118,6 +118,9 @@ def with_vocabulary(loaded: LoadedModel, kept: Sequence[int]) -> LoadedModel:
             new = [renumbered.get(id, id) for id in ids]
             setattr(config, name, new if isinstance(getattr(config, name), list) else new[0])
     model.config.vocab_size = len(kept)
+    for module in cast(nn.Module, model).modules():
+        if "vocab_size" in vars(module):
+            module.vocab_size = len(kept)  # type: ignore[assignment]
     dense = token_model(loaded.tokenizer)
     own = copy.deepcopy(loaded.tokenizer)
     own._tokenizer = rewritten(dense, renumbered)  # type: ignore[attr-defined]
