@@ -40,6 +40,9 @@ def test_every_benchmark_table_is_between_markers() -> None:
         "runtimes_classifier",
         "runtimes_embedder",
         "runtimes_writer",
+        "budget_88",
+        "budget_70",
+        "vocabulary",
     }
     assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
 
