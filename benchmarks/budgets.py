@@ -29,7 +29,7 @@ from liar.spec import EVALUATION_LENGTH
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.splits import Split
 
-BUDGETS = (0.88, 0.7)
+BUDGETS = {"budget_88": 0.88, "budget_70": 0.7}
 """Shares of all parameters that are left."""
 
 SPLITS: Mapping[str, Mapping[str, object]] = {
@@ -143,10 +143,5 @@ def section(share: float) -> str:
 
 
 if __name__ == "__main__":
-    sections(
-        __doc__,
-        {
-            f"budget_{share:.0%}".rstrip("%"): (f"SmolLM2-135M, {share:.0%} of all parameters", partial(section, share))
-            for share in BUDGETS
-        },
-    )
+    titles = {name: f"SmolLM2-135M, {share:.0%} of all parameters" for name, share in BUDGETS.items()}
+    sections(__doc__, {name: (titles[name], partial(section, share)) for name, share in BUDGETS.items()})
