@@ -55,8 +55,6 @@ liar prune demo/smollm2-135m --ratio 0.3 --evaluate perplexity
 
 liar prune my-bert --calibration train.csv --size 60MB --save smaller
 
-liar prune my-llama --targets layers --ratio 0.2 --evaluate perplexity
-
 liar prune my-llama --layers 0.1 --parameters 0.7 --evaluate perplexity"""
 
 
