@@ -143,12 +143,16 @@ class Explorer:
                 raise InvalidSpecError(NO_ATLAS)
             elif asked.kind == "loss":
                 ratio, words = meet_perplexity(asked.amount, spec, atlas, runs)
+            elif spec.vocabulary is not None:
+                raise InvalidSpecError(
+                    "Here the tokens that go are not counted before they are known; set the ratio, or ask on the command line."
+                )
             else:
                 ratio = ratio_for(asked, spec, Sizes.of(atlas.facts))
                 words = f"A ratio of {ratio:g} meets that."
         except LiarError as error:
             return {self.line: status.problem(str(error))}
-        spec = spec.model_copy(update={"ratio": ratio})
+        spec = spec.at(ratio)
         drawn = self.draw(spec, view, shown)
         return {**self.recipe.fill(spec), **drawn, self.line: drawn[self.line] or status.note(words)}
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -258,9 +259,10 @@ class PruneSpec(BaseModel):
     @classmethod
     def _one_spelling(cls, choices: Any) -> Any:
         """Layers without heads and neurons are the targets ``layers``, so that one recipe has one key."""
-        given = isinstance(choices, dict) and choices.get("layers") and choices.get("ratio") == 0
-        if given and choices.get("targets") != "layers" and not choices.get("edits"):
-            return {**choices, "targets": "layers", "ratio": choices["layers"], "layers": 0.0}
+        alone = isinstance(choices, dict) and choices.get("targets") != "layers" and not choices.get("edits")
+        with suppress(TypeError, ValueError):  # which the fields complain of
+            if alone and float(choices.get("layers", 0)) > 0 == float(choices.get("ratio", 1)):
+                return {**choices, "targets": "layers", "ratio": choices["layers"], "layers": 0.0}
         return choices
 
     @model_validator(mode="after")
@@ -278,6 +280,10 @@ class PruneSpec(BaseModel):
             return cls(**choices)
         except ValidationError as error:
             raise InvalidSpecError(_sentences(error)) from None
+
+    def at(self, ratio: float) -> Self:
+        """The same at another ratio."""
+        return type(self)(**self.model_dump() | {"ratio": ratio})
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from liar.evaluate import task_readers
 from liar.evaluate.answering.ask import ask
 from liar.jobs.draw_atlas import atlas_steps
 from liar.jobs.mask_table import MaskCell, mask_table_steps
-from liar.jobs.pipeline import restore_steps
+from liar.jobs.restore import restore_steps
 from liar.jobs.sweep import sweep_steps
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel

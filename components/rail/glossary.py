@@ -57,7 +57,7 @@ TERMS: Mapping[str, Term] = {
         "Share of these units that goes.",
         "Share of what?",
         "Of all units of the chosen kind, in the layers that are left. How many parameters that removes, of the blocks and of "
-        "the whole model, always stands beside it: embeddings are never pruned.",
+        "the whole model, always stands beside it: embeddings lose rows only with tokens.",
     ),
     "layers": Term(
         "Share of whole layers that goes first.",

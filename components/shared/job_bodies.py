@@ -101,8 +101,8 @@ def with_models(
     # All of these load torch, which takes seconds.
     from liar.evaluate.answering.reply import check_answers
     from liar.jobs.estimates import Estimate
-    from liar.jobs.pipeline import restore_steps
     from liar.jobs.plan import stage_parts
+    from liar.jobs.restore import restore_steps
     from liar.progress import Pace, Part
     from liar.runtime.offload import is_offloaded
 

@@ -211,7 +211,7 @@ def prune(
 
         spec = spec.model_copy(update={"allocation": usual_allocation(model)})
     if need is not None:
-        spec = spec.model_copy(update={"ratio": _met(need, spec)})
+        spec = spec.at(_met(need, spec))
     finished = watched_run(spec)
     if not is_first_process():
         return

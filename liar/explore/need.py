@@ -92,14 +92,14 @@ _LEAST_SIZE = 1_000
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """What parameters and bytes are counted by: ``parameters`` of the model and of all its ``blocks``, equal ones, what all
-    sites of a kind have in common, and the bytes of a parameter; ``gone``: those of tokens that go before.
+    sites of a kind have in common, and the bytes of a parameter; ``tokens_gone``: parameters of the tokens that go before.
     """
 
     parameters: int
     blocks: int
     kinds: Mapping[SiteKind, KindFacts]
     parameter_bytes: float
-    gone: int = 0
+    tokens_gone: int = 0
 
     @classmethod
     def of(cls, facts: AtlasFacts) -> Self:
@@ -130,7 +130,7 @@ def parameters_left(spec: PruneSpec, sizes: Sizes, ratio: float) -> float:
     """
     spec = spec.model_copy(update={"ratio": ratio})
     shifts, gone = REPAIRS[spec.reconstruction].changes_bias, nearest_removed(sizes.layers, spec.depth)
-    change = -sizes.gone - gone * sizes.blocks / sizes.layers
+    change = -sizes.tokens_gone - gone * sizes.blocks / sizes.layers
     for facts in sizes.targeted(spec):
         removed = nearest_removed(facts.bundles, ratio) if spec.allocation == "uniform" else ratio * facts.bundles
         layers = len(facts.layers) - gone
@@ -159,7 +159,7 @@ def ratio_for(need: Need, spec: PruneSpec, sizes: Sizes) -> float:
         ratios = possible_ratios(facts.bundles for facts in sizes.targeted(spec))
     else:
         ratios = possible_ratios([sizes.layers], FEWEST_LEFT)
-    least_cut = [0.0] if spec.layers or sizes.gone else []
+    least_cut = [0.0] if spec.layers or sizes.tokens_gone else []
     found = next((ratio for ratio in [*least_cut, *ratios] if parameters_left(spec, sizes, ratio) <= most), None)
     if found is None:
         least = words(parameters_left(spec, sizes, ratios[-1]))

@@ -59,9 +59,9 @@ def meet_steps(
     """
     with readable_failures():
         if need.kind != "loss":
-            short, _ = in_its_vocabulary(spec, loaded)
+            short, _ = yield from in_its_vocabulary(spec, loaded)
             gone = parameter_count(loaded.model) - parameter_count(short.model)
-            return ratio_for(need, spec, replace(sizes_of(loaded), gone=gone)), []
+            return ratio_for(need, spec, replace(sizes_of(loaded), tokens_gone=gone)), []
         check_units(spec)
         if not loaded.is_language_model:
             raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")

@@ -34,7 +34,7 @@ from liar.jobs.plan import adjusted, run_parts
 from liar.jobs.smaller_vocabulary import in_its_vocabulary
 from liar.jobs.stages import stages_of
 from liar.jobs.stages.reduction import is_calibrated
-from liar.jobs.stages.stage import Events
+from liar.jobs.stages.stage import Events, Stage
 from liar.loading.catalog import load_model
 from liar.maths.checks import described
 from liar.maths.criteria import ScoreFunction, criterion_of, name_of
@@ -55,6 +55,7 @@ from liar.results import (
     MeasuredVariant,
     RunResult,
     Shared,
+    SiteReport,
     TextMap,
     Totals,
     Variant,
@@ -176,7 +177,7 @@ class _Run:
                 yield self.measures.warn(note)
 
         with watch.stage("vocabulary"):
-            loaded, vocabulary = in_its_vocabulary(self.spec, loaded)
+            loaded, vocabulary = yield from in_its_vocabulary(self.spec, loaded)
         self.loaded, variants = loaded, Variants(loaded, given)
         text = self.calibration.text if self.calibration else None
         batches: list[Batch] = []
@@ -194,7 +195,7 @@ class _Run:
         stages = [stage(*work_on, kept) for stage in stages_of(self.spec)]
         if given is None:  # a given dense model stays, so the sites can be shown before anything is measured
             yield from self._measure("dense")
-            self.whole = loaded  # frees the rows of tokens that went
+        self.whole = loaded  # frees the rows of tokens that went
         for stage in stages:
             yield from stage.events()
         loaded.adapter.origins = None
@@ -218,7 +219,7 @@ class _Run:
             RunResult(
                 spec=self.spec,
                 model=info,
-                sites=list({report.name: report for stage in stages for report in stage.reports}.values()),
+                sites=_by_the_last(stages),
                 totals=totals,
                 vocabulary=vocabulary,
                 calibration=text and text.model_copy(update={"digests": frozenset()}),
@@ -328,30 +329,10 @@ class _Run:
 
     def _measure(self, variant: Variant) -> Events:
         if is_first():
-            measured = (
-                self.loaded if variant != "dense" else self.given or self.whole
-            )  # the run's own, until the surgery
-            yield from self.measures.of(variant, measured, self.given)
+            dense = self.given or self.whole  # until the surgery, the run's own model is dense too
+            yield from self.measures.of(variant, dense if variant == "dense" else self.loaded, self.given)
 
 
-def restore_steps(result: RunResult, loaded: LoadedModel) -> Generator[Progress, None, Variants]:
-    """Prune a copy of ``loaded``, the dense model of ``result``, to the units kept there; return its variants.
-
-    Masks are taken from the result, and only the repairs are solved again: one forward pass over the calibration text, without
-    scoring, allocation, evaluation or backward pass. On a CPU of the same kind the weights equal those of the run bit for bit.
-    Closing the generator between two steps stops it. Raises :class:`InvalidSpecError` for a streamed model or if the stored
-    masks do not fit this model, and the errors of a run's calibration.
-    """
-    with readable_failures():
-        spec = result.spec
-        working, _ = in_its_vocabulary(spec, working_copy(loaded, replace(PlannedWork.of(spec), gradients=False)))
-        sites = working.adapter.sites(spec.targets)
-        for stage in stages_of(spec):
-            stage.check_stored(result, sites)
-        yield Progress("calibrate", 0, len(sites), f"Reading the calibration text for {spec.model}")
-        batches, *_ = yield from read_text(spec, working)
-        variants = Variants(working, loaded)
-        for stage in stages_of(spec):
-            yield from stage.restore(result, batches, working, variants)
-        working.adapter.origins = None
-        return variants
+def _by_the_last(stages: Sequence[Stage]) -> list[SiteReport]:
+    """The reports of all sites, in the order of the first stage; that of a later stage replaces an earlier one."""
+    return list({report.name: report for stage in stages for report in stage.reports}.values())

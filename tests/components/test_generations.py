@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import liar.jobs.pipeline
+import liar.jobs.restore
 from components.measured.generations import MAX_SEED, GenerationsPanel
 from components.shared.job_bodies import measured, preset_prompts, prompts_for
 from components.shared.panel import Updates
@@ -362,5 +363,5 @@ def test_a_model_without_a_head_is_one_sentence_before_any_work(
     panel: GenerationsPanel, pruned: Prune, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = pruned(tiny.mute())
-    monkeypatch.setattr(liar.jobs.pipeline, "restore_steps", None)
+    monkeypatch.setattr(liar.jobs.restore, "restore_steps", None)
     assert "so it cannot answer" in line(panel, ask(panel, result)[-1])

@@ -15,7 +15,7 @@ from components.shared.panel import Updates
 from components.shared.studio import Studio
 from liar.evaluate.timing import size_and_speed
 from liar.events import Progress
-from liar.jobs import pipeline
+from liar.jobs import restore
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.results import RunResult
@@ -89,7 +89,7 @@ def test_models_that_are_not_in_memory_are_pruned_once_more(panel: CostsPanel, m
         yield Progress("prune", 1, 1, f"Pruned a site of {result.spec.model} to its stored mask")
         return Variants(tiny.classifier(), loaded)
 
-    monkeypatch.setattr(pipeline, "restore_steps", restored)
+    monkeypatch.setattr(restore, "restore_steps", restored)
     *_, last = panel.measure(KEY, VISITOR)
     assert "Done." in line(panel, last)
     assert "texts of 64 tokens a second" in last[panel.table]

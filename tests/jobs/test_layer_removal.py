@@ -15,7 +15,6 @@ from liar.errors import EmptySiteError, InvalidSpecError, LiarError, Unsupported
 from liar.explore.need import Need
 from liar.jobs.mask_table import mask_table_steps
 from liar.jobs.meet_need import meet_steps
-from liar.jobs.pipeline import restore_steps
 from liar.jobs.stages import layer_removal
 from liar.jobs.sweep import sweep_steps
 from liar.maths.patch import PATCHES
@@ -97,18 +96,6 @@ def test_what_is_left_can_be_pruned_further(model: LoadedModel, text: str) -> No
     again = run(spec(text, allocation="uniform", criterion="wanda"), last.model)
     assert {site.layer for site in again.sites} == set(range(LAYERS - 2))
     assert sum(site.kept for site in again.sites) * 2 == sum(site.units for site in again.sites)
-
-
-@pytest.mark.parametrize("reconstruction", PATCHES)
-def test_a_stored_run_is_restored_bit_for_bit(model: LoadedModel, text: str, reconstruction: str) -> None:
-    last = finished(layers_of(text, reconstruction=reconstruction), model)
-    stored = RunResult.model_validate_json(last.result.model_dump_json())
-    again = finish(restore_steps(stored, tiny.language_model(layers=LAYERS)))
-    for variant in ("pruned", "reconstructed"):
-        with last.variants.using(variant) as before, again.using(variant) as now:
-            assert torch.equal(logits(before), logits(now))
-    with pytest.raises(InvalidSpecError, match="not those of the model"):
-        finish(restore_steps(stored, tiny.language_model(layers=LAYERS + 1)))
 
 
 def test_equal_recipes_give_equal_bits(model: LoadedModel, text: str) -> None:

@@ -12,10 +12,13 @@ from liar import PruneSpec, RunResult
 from liar.errors import InvalidSpecError
 from liar.evaluate.answering.ask import ask
 from liar.events import Progress
-from liar.jobs.pipeline import restore_steps
+from liar.jobs.restore import restore_steps
+from liar.maths.patch import PATCHES
 from liar.models.loaded import LoadedModel
 from liar.models.variants import Variants
 from liar.progress import finish
+from liar.results import removed_layers
+from liar.spec import SCHEDULES
 from tests import tiny
 from tests.jobs import conftest as recipe
 from tests.jobs.conftest import finished
@@ -28,6 +31,12 @@ RECIPES: list[dict[str, Any]] = [
     {"separator": "end", "seed": 3},
     {"schedule": "corrective", "allocation": "loss-curve"},
     {"reconstruction": "none", "targets": "heads", "edits": ("layers.0.attention:keep=0",)},
+    {"vocabulary": "12"},
+]
+OF_LAYERS: list[dict[str, Any]] = [
+    *({"targets": "layers", "reconstruction": patch} for patch in PATCHES),
+    *({"targets": "both", "layers": 0.34, "schedule": each} for each in SCHEDULES),
+    {"layers": 0.34, "schedule": "corrective", "vocabulary": "12"},
 ]
 
 
@@ -48,7 +57,7 @@ def weights(variants: Variants, variant: Any) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "choices", RECIPES, ids=["sequential", "obs", "one-shot", "scale", "separator", "corrective", "heads"]
+    "choices", RECIPES, ids=["sequential", "obs", "one-shot", "scale", "separator", "corrective", "heads", "vocabulary"]
 )
 @pytest.mark.parametrize(
     "make", [tiny.language_model, tiny.classifier, tiny.encoder], ids=["llama", "bert", "embedder"]
@@ -69,6 +78,20 @@ def test_the_restored_models_are_those_of_the_run(
             site = next(site for site in make().adapter.sites(stored.spec.targets) if site.name == report.name)
             assert loaded.adapter.consumer(site).in_features == report.kept * site.unit_size
     assert [item for item in ask(again, "a b c", max_new_tokens=2) if not isinstance(item, Progress)]
+
+
+@pytest.mark.parametrize("choices", OF_LAYERS, ids=lambda choices: "-".join(map(str, choices.values())))
+def test_a_run_without_some_layers_is_restored(choices: dict[str, Any], text: str) -> None:
+    last = finished(spec(text, **{"ratio": 0.34, **choices}), tiny.language_model(layers=6))
+    stored = RunResult.model_validate_json(last.result.model_dump_json())
+    assert len(removed_layers(stored.sites)) == 2
+    again = restored(stored, tiny.language_model(layers=6))
+    for variant in ("dense", "pruned", "reconstructed"):
+        before, now = weights(last.variants, variant), weights(again, variant)
+        assert before.keys() == now.keys()
+        assert all(torch.equal(before[name], now[name]) for name in before), variant
+    with pytest.raises(InvalidSpecError, match="not those of the model"):
+        finish(restore_steps(stored, tiny.language_model(layers=7)))
 
 
 def test_the_masks_are_read_and_not_made_anew(text: str) -> None:

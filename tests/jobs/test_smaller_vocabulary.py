@@ -9,13 +9,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from liar import LoadedModel, PruneSpec, RunResult, load_model, run, save_model
+from liar import LoadedModel, PruneSpec, load_model, run, save_model
 from liar.errors import CalibrationError, InvalidSpecError
 from liar.evaluate.prepared_task import evaluate
 from liar.explore.forecast import check_covered
 from liar.explore.need import Need
 from liar.jobs.meet_need import meet_steps
-from liar.jobs.pipeline import restore_steps
 from liar.progress import finish
 from liar.report.headline import headline
 from liar.report.words.findings import findings
@@ -111,16 +110,6 @@ def test_without_a_ratio_the_answers_stay(text: str, few: str) -> None:
     assert own.items.nll[0] == pytest.approx(renormalised, abs=1e-5)
     assert exp(sum(own.items.nll) / 2) == pytest.approx(after)
     assert log(before) > log(after)
-
-
-def test_a_stored_run_is_restored_bit_for_bit(model: LoadedModel, text: str, few: str) -> None:
-    last = finished(shorter(text, few, schedule="corrective", layers=0.34), model)
-    stored = RunResult.model_validate_json(last.result.model_dump_json())
-    assert stored.vocabulary == last.result.vocabulary
-    again = finish(restore_steps(stored, tiny.language_model(layers=6)))
-    for variant in ("pruned", "reconstructed"):
-        with last.variants.using(variant) as before, again.using(variant) as now:
-            assert torch.equal(logits(before), logits(now))
 
 
 def test_a_classifier_reads_its_texts_by_its_own_tokens(text: str, few: str) -> None:

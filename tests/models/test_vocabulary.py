@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from liar import load_model
 from liar.errors import InvalidSpecError, UnsupportedModelError
 from liar.models.families import adapt
 from liar.models.loaded import LoadedModel, parameter_count
@@ -166,6 +167,21 @@ def test_other_text_falls_into_pieces_and_nothing_is_lost(make: Callable[[], Tok
     pieces = short.vocabulary.of_dense(whole)
     assert [id for row in pieces for id in row] == own
     assert short.vocabulary.to_dense(own) == [short.vocabulary.kept[id] for id in own]
+
+
+@pytest.mark.demo
+@pytest.mark.parametrize("model", ["demo/minilm-sentiment", "demo/smollm2-135m"])
+def test_a_demo_model_answers_as_before(model: str) -> None:
+    dense = load_model(model, "cpu", "float32")
+    kept = closed(dense, [id for line in LINES for id in tokens(dense, line)])
+    short = with_vocabulary(dense, kept)
+    assert len(kept) < len(dense.tokenizer) / 2
+    for line in LINES[:20]:
+        assert [kept[id] for id in tokens(short, line)] == tokens(dense, line)
+    with torch.no_grad():
+        wanted, found = (each.model(**each.tokenizer(LINES[3], return_tensors="pt")).logits for each in (dense, short))
+    wanted = wanted[..., kept] if dense.is_language_model else wanted
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
 def test_the_most_wanted_stay_within_a_number() -> None:
