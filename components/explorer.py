@@ -26,7 +26,7 @@ from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event
 from liar.explore.atlas import AtlasKey
-from liar.explore.need import Need, Sizes, ratio_for
+from liar.explore.need import Need, Sizes, met_words, ratio_for
 from liar.report.interpolation import meet_perplexity, meet_quality, of_other_ratios
 from liar.report.view import View, query_of
 from liar.spec import PruneSpec
@@ -149,7 +149,7 @@ class Explorer:
                 )
             else:
                 ratio = ratio_for(asked, spec, Sizes.of(atlas.facts))
-                words = f"A ratio of {ratio:g} meets that."
+                words = met_words(ratio)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
         spec = spec.at(ratio)

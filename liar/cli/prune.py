@@ -36,7 +36,7 @@ from liar.cli.options import (
 from liar.cli.startup import is_first_process
 from liar.errors import InvalidSpecError
 from liar.events import Finished
-from liar.explore.need import Need, NeedKind
+from liar.explore.need import Need, NeedKind, met_words
 from liar.files import check_new_folder, check_writable
 from liar.report.exported import Format
 from liar.results import RunResult
@@ -258,7 +258,7 @@ def _met(need: Need, spec: PruneSpec) -> float:
             "on validation text",
             soft_wrap=True,
         )
-    console.print(f"A ratio of {ratio:g} meets that.")
+    console.print(met_words(ratio))
     return ratio
 
 

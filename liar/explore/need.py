@@ -170,6 +170,11 @@ def ratio_for(need: Need, spec: PruneSpec, sizes: Sizes) -> float:
     return found
 
 
+def met_words(ratio: float) -> str:
+    """Sentence on the ratio of :func:`ratio_for`."""
+    return f"A ratio of {ratio:g} meets that." if ratio else "What goes before heads and neurons meets that alone."
+
+
 def predicted_loss(spec: PruneSpec, atlas: Atlas) -> float:
     """The perplexity beside the dense one that the curves predict, as a factor.
 

@@ -254,6 +254,21 @@ def test_the_controls_are_filled_before_the_headline_changes(page: Page) -> None
     assert max(map(places.index, page.recipe.controls.values())) < places.index(page.verdict.text)
 
 
+def test_a_need_counts_layers_and_not_tokens_that_are_not_known_yet(studio: Studio, run: RunResult) -> None:
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.layers, 0.34, "submit")
+    visitor.sets(page.recipe.need, "80 %", "submit")
+    assert visitor.state(page.bus.spec).layers == 0.34
+    ratio = visitor.state(page.bus.spec).ratio
+    assert 0 < ratio < 0.3, "one of three layers leaves 82 %"
+    visitor.sets(page.recipe.need, "90 %", "submit")
+    assert (visitor.state(page.bus.spec).targets, visitor.state(page.bus.spec).ratio) == ("layers", 0.34)
+    visitor.sets(page.recipe.vocabulary, "20", "submit")
+    visitor.sets(page.recipe.need, "60 %", "submit")
+    assert "the tokens that go are not counted before they are known" in visitor.sees(page.line)
+    assert visitor.state(page.bus.spec).ratio == 0.34
+
+
 def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
     visitor.sets(page.recipe.need, "95 %", "submit")
