@@ -58,7 +58,7 @@ def older(report: SiteReport) -> SiteReport:
     )
 
 
-def language_run(layers: int = 30, **choices: Any) -> RunResult:
+def language_run(depth: int = 30, **choices: Any) -> RunResult:
     """A typical run on a language model."""
     spec = PruneSpec.create(**{"evaluate": ("perplexity",), **choices})
     kinds: list[SiteKind] = ["ffn"] if spec.targets == "ffn" else ["attention", "ffn"]
@@ -66,8 +66,8 @@ def language_run(layers: int = 30, **choices: Any) -> RunResult:
     windows: dict[str, Any] = {"metric": "perplexity", "n": 20, "sequence_length": 256}
     return RunResult(
         spec=spec,
-        model=ModelInfo(id=spec.model, family="llama", layers=layers, parameters=134_515_008),
-        sites=[site(layer, kind, worst=0.9 / (1 + layer)) for layer in range(layers) for kind in kinds],
+        model=ModelInfo(id=spec.model, family="llama", layers=depth, parameters=134_515_008),
+        sites=[site(layer, kind, worst=0.9 / (1 + layer)) for layer in range(depth) for kind in kinds],
         totals=Totals(
             parameters_before=134_515_008,
             parameters_after=94_160_000,
@@ -101,6 +101,14 @@ def run_of_layers(**choices: Any) -> RunResult:
         for first in range(1, 31 - length)
     ]
     return whole.model_copy(update={"sites": [after(report) for report in whole.sites], "tried": tried})
+
+
+def run_of_chain(**choices: Any) -> RunResult:
+    """A run that took layers 13 to 15 of 30, then part of the neurons of the others, each with its error."""
+    whole = language_run(**{"targets": "ffn", "ratio": 0.4, "layers": 0.1, **choices})
+    gone = {"kept": 0, "kept_units": [], "error": {}, "norm_aware_error": {}}
+    sites = [report.model_copy(update=gone if 13 <= report.layer <= 15 else {}) for report in whole.sites]
+    return whole.model_copy(update={"sites": sites})
 
 
 def change(text: str, label: str, *answers: str) -> Change:

@@ -9,11 +9,11 @@ from liar.explore.atlas_store import AtlasStore
 from liar.results import RunResult
 from liar.store import RunStore
 
-_NONE = Path("no folder of one's own")
+NO_FOLDER = Path("no folder of one's own")
 
 
 def shipped_run(model: str) -> RunResult:
-    run = RunStore(_NONE).shipped_of(model)
+    run = RunStore(NO_FOLDER).shipped_of(model)
     assert run is not None, model
     return run
 
@@ -21,6 +21,6 @@ def shipped_run(model: str) -> RunResult:
 def shipped_pair(model: str) -> tuple[RunResult, Atlas]:
     """A run, and the atlas of its calibration text."""
     run = shipped_run(model)
-    atlas = AtlasStore(_NONE).find(run.spec)
+    atlas = AtlasStore(NO_FOLDER).find(run.spec)
     assert atlas is not None, model
     return run, atlas

@@ -82,8 +82,9 @@ class Inspector:
         if not spec.cuts_width:
             return self.clear()
         report = _named(name, outcome.sites)
-        if report is None:
-            hint = f"{name} is not pruned by this recipe; choose another cell." if name else _EMPTY
+        if report is None or not report.kept:
+            why = "went with its layer" if report else "is not pruned by this recipe"
+            hint = f"{name} {why}; choose another cell." if name else _EMPTY
             return {**self.clear(), self.hint: f"<p>{escape(hint)}</p>"}
         predicted = _predicted(spec, name, atlas)
         chart = atlas.site(name) if atlas and predicted else None

@@ -109,5 +109,7 @@ def _tried(outcome: Mapped) -> Sequence[TriedRun]:
 def _row(site: SiteReport, view: View, names: Sequence[Reconstruction]) -> Markup:
     errors, pressed = errors_of(site, view.weighting), "true" if site.name == view.site else "false"
     button = element("button", site.name, type="button", data_site=site.name, aria_pressed=pressed)
-    words = (f"{site.kept:,} of {site.units:,}", *(error_words(errors.get(name)) for name in names))
+    missing = error_words(None) if site.kept else "gone"
+    known = (error_words(errors[name]) if name in errors else missing for name in names)
+    words = (f"{site.kept:,} of {site.units:,}", *known)
     return row(button, *map(cell, words))

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from liar.report.interpolation import interpolated
 from liar.report.words.cost_sentences import trend
-from liar.report.words.metric_sentences import capitalised, measured_on, metric_of, percent, share_gone
-from liar.report.words.sentences import before_them, is_whole, parameters, recipe, verdict
+from liar.report.words.metric_sentences import measured_on, metric_of, percent, share_gone
+from liar.report.words.sentences import is_whole, parameters, recipe, verdict
 from liar.results import VARIANTS, Evaluation, RunResult, SpeedGain, Totals
 from liar.spec import PruneSpec, Targets
 from liar.statistics.compare import by_task
@@ -53,8 +53,11 @@ def headline_between(spec: PruneSpec, runs: Mapping[float, RunSummary]) -> str:
 
 
 def went(spec: PruneSpec) -> str:
-    """``70 % of the units``: what the ratio is a share of; ``10 % of the layers, then 40 % of the neurons`` of a chain."""
-    return capitalised(f"{before_them(spec)}{percent(spec.ratio)} of the {_UNITS[spec.targets]}")
+    """``70 % of the units``: what the ratio is a share of; ``Tokens, 10 % of layers, 40 % of neurons`` of a chain."""
+    tokens = [] if spec.vocabulary is None else ["Tokens"]
+    layers = [f"{percent(spec.layers)} of layers"] if spec.layers else []
+    the = "" if layers else "the "
+    return ", ".join([*tokens, *layers, f"{percent(spec.ratio)} of {the}{_UNITS[spec.targets]}"])
 
 
 def gains_in_words(totals: Totals, speeds: Sequence[SpeedGain] = ()) -> str:

@@ -227,8 +227,8 @@ def test_an_interactive_report_draws_the_curves_that_are_not_stored(tmp_path: Pa
         (None, "page.html", "run.json cannot be read"),
         ("{", "page.html", "run.json holds no run"),
         ('{"ratios": []}', "page.html", "run.json holds no run"),
-        (language_run(layers=1).model_dump_json(), "run.json", "would replace"),
-        (language_run(layers=1).model_dump_json(), "no/such/page.html", "does not exist"),
+        (language_run(depth=1).model_dump_json(), "run.json", "would replace"),
+        (language_run(depth=1).model_dump_json(), "no/such/page.html", "does not exist"),
     ],
 )
 def test_report_refuses_in_one_sentence(tmp_path: Path, content: str | None, out: str, expected: str) -> None:

@@ -114,7 +114,7 @@ def test_changed_answers_are_counted() -> None:
 
 def test_without_a_run_or_a_task_there_is_a_sentence() -> None:
     assert "press “Measure it”" in str(BeforeAfterPanel(None).bars.value)
-    assert "nothing to compare" in shown(language_run(layers=1).model_copy(update={"evaluations": []}))
+    assert "nothing to compare" in shown(language_run(depth=1).model_copy(update={"evaluations": []}))
 
 
 # -- between runs and beyond them ---------------------------------------------------------------------------------------

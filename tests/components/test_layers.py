@@ -16,7 +16,7 @@ from liar.results import RunResult
 from liar.spec import PruneSpec
 from tests.components.visitor import Page
 from tests.fake_atlas import tiny_atlas
-from tests.fakes import language_run, run_of_layers
+from tests.fakes import language_run, run_of_chain, run_of_layers
 
 SPEC = PruneSpec(targets="both", edits=("layers.0.ffn:keep=1,2", "layers.1.ffn:ratio=0.25"))
 FIELD = "\n".join(SPEC.edits)
@@ -100,6 +100,16 @@ def test_a_run_of_whole_layers_has_a_map_of_the_runs_that_were_tried(page: Page)
     assert updates[panel.table].index("layers 13 to 18") < updates[panel.table].index("layers 1 to 6")
     assert not updates[panel.inspector.body]["visible"], "no unit of a site was chosen"
     assert "36,864" in updates[panel.block]
+
+
+def test_a_chain_has_the_errors_of_what_is_left_and_says_what_went(page: Page) -> None:
+    run = run_of_chain()
+    updates = draw(page, View(show="liar", site="layers.14.ffn"), run=run)
+    panel = page.layers
+    titles = " ".join(each.text for each in updates[panel.plot].layout.annotations)
+    assert "of 27 of 30" not in titles
+    assert updates[panel.table].count("gone") == 3 * 5, "five errors of three layers"
+    assert "layers.14.ffn went with its layer" in updates[panel.inspector.hint]
 
 
 # -- selection ----------------------------------------------------------------------------------------------------------

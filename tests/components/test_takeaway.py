@@ -53,7 +53,7 @@ def test_a_public_page_names_none_of_its_folders(studio: Studio) -> None:
 
 
 def test_every_format_has_the_run_under_a_readable_name(page: Page) -> None:
-    run = language_run(layers=30)
+    run = language_run(depth=30)
     page.store.save(run)
     page.panel.show(run.spec, run)
     assert not list(page.files.rglob("*.*")), "files wait until they are asked for"

@@ -28,7 +28,7 @@ from liar.spec import RECONSTRUCTIONS, PruneSpec
 from liar.store import RunStore, RunSummary
 from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run, with_values
-from tests.shipped import shipped_pair, shipped_run
+from tests.shipped import NO_FOLDER, shipped_pair, shipped_run
 
 PERPLEXITIES = {0.3: 20.0, 0.5: 45.0}
 DENSE = 16.2
@@ -199,7 +199,7 @@ def test_a_classifier_has_no_perplexity() -> None:
 
 def test_a_share_of_the_accuracy_is_met_by_the_highest_ratio_that_keeps_it() -> None:
     spec = shipped_run("demo/minilm-sentiment").spec
-    found = of_other_ratios(spec, RunStore().summaries())
+    found = of_other_ratios(spec, RunStore(NO_FOLDER).summaries())
     dense = next(item.value for item in found[0.5].evaluations if item.variant == "dense")
     for share in (0.9, 0.95, 0.98):
         ratio, words = meet_quality(share, spec, found)
@@ -213,4 +213,4 @@ def test_a_share_of_the_accuracy_is_met_by_the_highest_ratio_that_keeps_it() -> 
         meet_quality(0.9, spec, {})
     writer = shipped_run("demo/smollm2-135m").spec
     with pytest.raises(InvalidSpecError, match="No measured run"):
-        meet_quality(0.9, writer, of_other_ratios(writer, RunStore().summaries()))
+        meet_quality(0.9, writer, of_other_ratios(writer, RunStore(NO_FOLDER).summaries()))

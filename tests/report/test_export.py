@@ -49,12 +49,12 @@ def test_command_and_script_hold_the_whole_spec(
     specs: list[PruneSpec] = []
     saved: list[Path] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(prune, "watched_run", lambda spec: specs.append(spec) or Finished(language_run(layers=1)))
+    monkeypatch.setattr(prune, "watched_run", lambda spec: specs.append(spec) or Finished(language_run(depth=1)))
     monkeypatch.setattr(prune, "_save", lambda folder, *_: saved.append(folder))
     program, *arguments = shlex.split(as_command(spec))
     done = CliRunner().invoke(cli.app, arguments)
     assert (program, done.exit_code, specs, saved) == ("liar", 0, [spec], [Path(file_stem(spec))]), done.output
-    monkeypatch.setattr(liar, "run", lambda spec: specs.append(spec) or language_run(layers=1), raising=False)
+    monkeypatch.setattr(liar, "run", lambda spec: specs.append(spec) or language_run(depth=1), raising=False)
     exec(compile(as_python(spec), "script", "exec"), {})
     assert specs == [spec, spec]
 
@@ -136,7 +136,7 @@ def test_the_table_holds_both_errors_of_every_site_and_json_the_whole_run() -> N
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])
 def test_a_spreadsheet_computes_nothing(start: str) -> None:
-    run = language_run(layers=1)
+    run = language_run(depth=1)
     name = f'{start}HYPERLINK("http://example.org")'
     named = run.model_copy(update={"sites": [run.sites[0].model_copy(update={"name": name})]})
     assert next(csv.DictReader(io.StringIO(sites_csv(named))))["site"] == f"'{name}"

@@ -6,22 +6,30 @@ import re
 
 import pytest
 
-from liar.report.headline import gains_in_words, headline, headline_between, in_all_words
+from liar.report.headline import gains_in_words, headline, headline_between, in_all_words, went
 from liar.report.interpolation import interpolated, of_other_ratios
 from liar.report.words.metric_sentences import value_words
 from liar.results import VARIANTS, Quartiles
 from liar.store import RunStore
-from tests.shipped import shipped_run
+from tests.fakes import language_run
+from tests.shipped import NO_FOLDER, shipped_run
 
-RUNS = [run for run in RunStore().runs() if run.evaluations]
+SHIPPED = [run for run in RunStore(NO_FOLDER).runs() if run.evaluations]
+CHAIN = language_run(vocabulary="20000", layers=0.1, targets="ffn", ratio=0.42)
 
 
-@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.spec.key[:8])
+@pytest.mark.parametrize("run", [*SHIPPED, CHAIN], ids=lambda run: run.spec.key[:8])
 def test_it_has_at_most_14_words_and_three_figures_beside_the_ratio(run: object) -> None:
     sentence = headline(run)  # type: ignore[arg-type]
     words = [word for word in sentence.replace(" %", "%").split() if any(map(str.isalnum, word))]
     assert len(words) <= 14, sentence
-    assert len(re.findall(r"(?<![\w.,@])\d", sentence)) <= 4, sentence
+    ratios = 1 + bool(run.spec.layers)  # type: ignore[attr-defined]
+    assert len(re.findall(r"(?<![\w.,@])\d", sentence)) <= 3 + ratios, sentence
+
+
+def test_a_chain_names_each_kind_that_went() -> None:
+    assert went(CHAIN.spec) == "Tokens, 10 % of layers, 42 % of neurons"
+    assert went(CHAIN.spec.model_copy(update={"layers": 0.0})) == "Tokens, 42 % of the neurons"
 
 
 def test_it_states_the_values_of_the_first_task() -> None:
@@ -37,7 +45,7 @@ def test_it_states_the_values_of_the_first_task() -> None:
 
 def test_between_two_runs_it_states_interpolated_values() -> None:
     run = shipped_run("demo/minilm-sentiment")
-    runs = of_other_ratios(run.spec, RunStore().summaries())
+    runs = of_other_ratios(run.spec, RunStore(NO_FOLDER).summaries())
     spec = run.spec.model_copy(update={"ratio": 0.65})
     cut, repaired = (interpolated(spec, runs, variant)["sentiment"] for variant in VARIANTS[1:])
     said = f"65 % of the units gone: cut about {100 * cut:.1f} % correct, repaired about {100 * repaired:.1f} %."

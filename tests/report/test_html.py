@@ -142,7 +142,7 @@ def test_rounded_models_are_in_it_with_names_for_people() -> None:
 
 def test_no_choice_is_left_out_or_nameless() -> None:
     assert SETTINGS.keys() == PruneSpec.model_fields.keys()
-    text = Document(html_report(language_run(layers=1))).text
+    text = Document(html_report(language_run(depth=1))).text
     assert all(name in text for name in SETTINGS.values())
 
 

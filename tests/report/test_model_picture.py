@@ -75,3 +75,9 @@ def test_a_row_holds_what_a_page_can_show(model: str, layers: int, rows: tuple[i
     assert f"The {layers} layers of the model" in markup
     assert markup.count("site selected") == 1
     assert len(markup) < 40_000, "it is sent with every move of the slider"
+
+
+def test_a_layer_that_went_is_hollow_its_kinds_that_nothing_pruned_too() -> None:
+    sites = [site("ffn", 8, [1, 2], layer=0), site("ffn", 8, [], layer=1)]
+    whole = [Site(layer, "attention", 4) for layer in range(2)]
+    assert paths(model_picture(sites, "liar", whole)) == {"unit": 4 + 2, "gone": 4}

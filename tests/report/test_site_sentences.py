@@ -12,7 +12,7 @@ from liar.report.words.site_sentences import compares, formula, reconstructions_
 from liar.results import SiteReport
 from liar.spec import RECONSTRUCTIONS
 from tests.fake_atlas import tiny_atlas
-from tests.fakes import OLDER, older, site
+from tests.fakes import OLDER, older, run_of_chain, site
 
 CHART = tiny_atlas().sites[0]  # layers.0.attention
 
@@ -112,3 +112,9 @@ def test_what_a_forecast_does_not_know_has_a_note() -> None:
     assert stands_out([by_hand], "plain", "none") == sentence
     assert compares([known, by_hand], "plain", "none", "liar").endswith(sentence)
     assert compares([by_hand, by_hand], "norm-aware", "none", "liar").startswith("Not known at")
+
+
+def test_a_site_that_went_with_its_layer_was_not_chosen_by_hand() -> None:
+    sentence = stands_out(run_of_chain().sites, "plain", "none")
+    assert "27 sites" in sentence
+    assert "by hand" not in sentence

@@ -19,7 +19,7 @@ from liar.report.pages.svg import colour_of
 from liar.report.words.metric_sentences import percent
 from liar.report.words.sentences import UNITS
 from liar.report.words.site_sentences import error_words
-from liar.results import SiteReport
+from liar.results import SiteReport, removed_layers
 from liar.sites import Site
 
 _MANY_LAYERS = 12
@@ -81,10 +81,10 @@ def model_picture(
     heads = max((site.units for site in units.values() if site.kind == "attention"), default=0)
     shape = _Shape.of(len(layers), heads)
     height = shape.top + (_STRIP if any(site.kind == "ffn" for site in units.values()) else -_GAP)
-    drawn = []
+    drawn, gone = [], removed_layers(sites)
     for layer in layers:
         parts = [
-            _site(found.get(name), each, shape, repair, is_selected=name == selected)
+            _site(found.get(name), each, shape, repair, is_selected=name == selected, is_gone=layer in gone)
             for name, each in units.items()
             if each.layer == layer
         ]
@@ -108,9 +108,15 @@ def picture_words(sites: Sequence[SiteReport], layers: int) -> str:
 
 
 def _site(
-    report: SiteReport | None, site: Site | SiteReport, shape: _Shape, repair: Reconstruction, *, is_selected: bool
+    report: SiteReport | None,
+    site: Site | SiteReport,
+    shape: _Shape,
+    repair: Reconstruction,
+    *,
+    is_selected: bool,
+    is_gone: bool,
 ) -> str:
-    kept = set(range(site.units)) if report is None else set(report.kept_units)
+    kept = set(report.kept_units if report else () if is_gone else range(site.units))
     draw = _heads if site.kind == "attention" else _neurons
     errors = _errors_of(report, repair)
     colours = "".join(f"--{state}:{colour_of(error)};" for state, error in errors.items())

@@ -114,7 +114,8 @@ def _words(sites: Mapping[SiteKind, Sequence[SiteReport]]) -> Iterator[str]:
             layers = "1 layer" if len(found) == 1 else f"{len(found)} layers"
             yield f"Of the {units:,} {name} of {layers} {kept:,} stay."
         else:
-            yield f"The {name} are not touched by this recipe."
+            gone = removed_layers(site for found in sites.values() for site in found)
+            yield f"The {name} are not touched by this recipe{', but for those of the layers that went' if gone else ''}."
 
 
 def _box(kind: SiteKind, left: int, sites: Mapping[SiteKind, Sequence[SiteReport]]) -> str:

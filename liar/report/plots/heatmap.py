@@ -226,7 +226,8 @@ def _title(sites: Sequence[SiteReport], view: View, names: _Names, missing: str)
     known = [site for site in sites if set(names) <= errors_of(site, view.weighting).keys()]
     if not known:
         return f"{heading}  {missing}"
-    some = "" if len(known) == len(sites) else f" of {len(known)} of {len(sites)} sites"
+    left = sum(site.kept > 0 for site in sites)
+    some = "" if len(known) == left else f" of {len(known)} of {left} sites"
     if len(names) == 1:
         errors = [errors_of(site, view.weighting)[names[0]] for site in known]
         return f"{heading}  mean {error_words(fmean(errors))}{some}"

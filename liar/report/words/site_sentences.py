@@ -65,13 +65,13 @@ def reconstructions_of(sites: Sequence[SiteReport]) -> tuple[Reconstruction, ...
 def _known(
     sites: Sequence[SiteReport], weighting: Reported, *names: Reconstruction
 ) -> tuple[dict[str, tuple[float, ...]], str]:
-    """The errors of ``names`` at each site that has all of them, and a sentence on the number of the other sites.
+    """The errors of ``names`` at each site that has all of them, and a sentence on the number of the other sites that are left.
 
     The sentence is on the first of ``names`` that has no error at any site, if there is one.
     """
     if absent := [name for name in names if name not in reconstructions_of(sites)]:
         return {}, f"No error of {absent[0]} is known here."
-    errors = {place(site): errors_of(site, weighting) for site in sites}
+    errors = {place(site): errors_of(site, weighting) for site in sites if site.kept}
     known = {site: tuple(of[name] for name in names) for site, of in errors.items() if set(names) <= of.keys()}
     others = len(errors) - len(known)
     words = f" Not known at {others} {'site' if others == 1 else 'sites'} whose units were chosen by hand."
