@@ -16,7 +16,7 @@ from functools import cache, partial
 from math import exp
 
 import numpy as np
-from figures import SEEDS, SMOLLM2, finished_run, loaded, seconds_of_work
+from figures import SEEDS, SMOLLM2, finished_run, loaded
 from mixes import TEXTS, TITLES
 from readme import sections, table
 
@@ -29,14 +29,34 @@ from liar.spec import EVALUATION_LENGTH
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.splits import Split
 
-BUDGETS = {"budget_88": 0.88, "budget_70": 0.7}
-"""Shares of all parameters that are left."""
-
 SPLITS: Mapping[str, Mapping[str, object]] = {
     "neurons": {},
     "heads and neurons": {"targets": "both"},
+    "2 of 30 layers, neurons": {"layers": 0.07},
     "3 of 30 layers, neurons": {"layers": 0.1},
+    "4 of 30 layers, neurons": {"layers": 0.13},
+    "4 of 30 layers, heads and neurons": {"layers": 0.13, "targets": "both"},
     "6 of 30 layers, neurons": {"layers": 0.2},
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A ``share`` of all parameters that is left, the splits that are tried, and the one whose layers are half of what goes."""
+
+    share: float
+    splits: tuple[str, ...]
+    half: str
+
+
+BUDGETS = {
+    "budget_88": Budget(0.88, ("neurons", "heads and neurons", "3 of 30 layers, neurons"), "2 of 30 layers, neurons"),
+    "budget_80": Budget(
+        0.8,
+        ("neurons", "heads and neurons", "4 of 30 layers, heads and neurons", "6 of 30 layers, neurons"),
+        "4 of 30 layers, neurons",
+    ),
+    "budget_70": Budget(0.7, ("neurons", "heads and neurons", "3 of 30 layers, neurons"), "6 of 30 layers, neurons"),
 }
 
 Windows = tuple[np.ndarray, ...]
@@ -46,13 +66,12 @@ Windows = tuple[np.ndarray, ...]
 @dataclass(frozen=True)
 class Spent:
     """What a split leaves: ``nats`` above the dense model of each window of each text, the mean over seeds, by part of the
-    data; its ``ratio`` of heads or neurons, share of parameters ``left`` and seconds of work, the mean over seeds.
+    data; its ``ratio`` of heads or neurons, share of parameters ``left``, the mean over seeds.
     """
 
     nats: Mapping[Split, Windows]
     ratio: float
     left: float
-    seconds: float
 
     def loss(self, split: Split) -> tuple[float, ...]:
         """Perplexity over dense of each text, and their geometric mean."""
@@ -88,17 +107,16 @@ def spent(share: float, choices: Mapping[str, object]) -> Spent | None:
     if ratio == 0:
         return None
     nats: dict[Split, list[Windows]] = {split: [] for split in PARTS}
-    left, seconds = [], []
+    left = []
     for seed in SEEDS:
         model, result = finished_run(spec.model_copy(update={"ratio": ratio, "seed": seed}), dense)
         left.append(result.totals.parameters_after / result.totals.parameters_before)
-        seconds.append(seconds_of_work(result))
         for split in PARTS:
             pairs = zip(windows_of(model, split), of_dense(split), strict=True)
             nats[split].append(tuple(after - before for after, before in pairs))
         print(share, choices, ratio, seed, left[-1], [float(each.mean()) for each in nats["test"][-1]], file=sys.stderr)
     means = {split: tuple(np.mean(each, axis=0) for each in zip(*nats[split], strict=True)) for split in PARTS}
-    return Spent(means, ratio, float(np.mean(left)), float(np.mean(seconds)))
+    return Spent(means, ratio, float(np.mean(left)))
 
 
 def gain(found: Spent, beside: Spent) -> str:
@@ -109,8 +127,9 @@ def gain(found: Spent, beside: Spent) -> str:
     return f"{100 * (exp(mean) - 1):+.1f} ± {100 * exp(mean) * stderr:.1f} %"
 
 
-def section(share: float) -> str:
-    found = {name: split for name, choices in SPLITS.items() if (split := spent(share, choices)) is not None}
+def section(budget: Budget) -> str:
+    names = [name for name in SPLITS if name in {*budget.splits, budget.half}]
+    found = {name: split for name in names if (split := spent(budget.share, SPLITS[name])) is not None}
     best = min(found, key=lambda name: found[name].loss("validation")[-1])
     rows = [
         (
@@ -119,8 +138,7 @@ def section(share: float) -> str:
             f"{split.left:.1%}",
             f"{split.loss('validation')[-1]:.2f} x",
             *(f"{loss:.2f} x" for loss in split.loss("test")),
-            "" if name == "neurons" else gain(split, found["neurons"]),
-            f"{split.seconds:.0f} s",
+            *("" if name == other else gain(split, found[other]) for other in ("neurons", budget.half)),
         )
         for name, split in found.items()
     ]
@@ -132,7 +150,7 @@ def section(share: float) -> str:
         *TITLES,
         "geometric mean",
         "beside neurons alone",
-        "took",
+        f"beside {budget.half}",
     )
     head = (
         f"Perplexity over dense of {PERPLEXITY.count} windows of {EVALUATION_LENGTH} tokens of each text, the default recipe, "
@@ -143,5 +161,5 @@ def section(share: float) -> str:
 
 
 if __name__ == "__main__":
-    titles = {name: f"SmolLM2-135M, {share:.0%} of all parameters" for name, share in BUDGETS.items()}
-    sections(__doc__, {name: (titles[name], partial(section, share)) for name, share in BUDGETS.items()})
+    titles = {name: f"SmolLM2-135M, {budget.share:.0%} of all parameters" for name, budget in BUDGETS.items()}
+    sections(__doc__, {name: (titles[name], partial(section, budget)) for name, budget in BUDGETS.items()})

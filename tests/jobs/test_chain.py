@@ -89,7 +89,7 @@ def test_it_is_saved_and_loaded(model: LoadedModel, text: str, tmp_path: Path) -
 def test_it_is_told_in_the_order_of_its_stages(model: LoadedModel, text: str) -> None:
     result = run(chain(text, targets="ffn"), model)
     assert verdict(result).startswith("2 of 6 layers, then half of the neurons gone")
-    assert headline(result).startswith("34 % of the layers, then 50 % of the neurons gone")
+    assert headline(result).startswith("34 % of layers, 50 % of neurons gone")
     assert "34 % of the layers, then 50 % of the FFN neurons" in recipe(result.spec)
     assert short_recipe(result.spec).startswith("34 % of layers, 50 % of neurons: ")
     gone = removed_layers(result.sites)
