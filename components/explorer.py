@@ -26,7 +26,8 @@ from components.takeaway.runs import picked
 from liar.errors import InvalidSpecError, LiarError
 from liar.events import Event
 from liar.explore.atlas import AtlasKey
-from liar.explore.need import Need, Sizes, met_words, ratio_for
+from liar.explore.need import Need, met_words, ratio_for, spread
+from liar.explore.sizes import Sizes
 from liar.report.interpolation import meet_perplexity, meet_quality, of_other_ratios
 from liar.report.view import View, query_of
 from liar.spec import PruneSpec
@@ -148,8 +149,10 @@ class Explorer:
                     "Here the tokens that go are not counted before they are known; set the ratio, or ask on the command line."
                 )
             else:
-                ratio = ratio_for(asked, spec, Sizes.of(atlas.facts))
-                words = met_words(ratio)
+                sizes = Sizes.of(atlas.facts)
+                spec = spread(asked, spec, sizes) if view.layout == "simple" else spec
+                ratio = ratio_for(asked, spec, sizes)
+                words = met_words(asked, spec.at(ratio), sizes)
         except LiarError as error:
             return {self.line: status.problem(str(error))}
         spec = spec.at(ratio)

@@ -36,7 +36,7 @@ from liar.cli.options import (
 from liar.cli.startup import is_first_process
 from liar.errors import InvalidSpecError
 from liar.events import Finished
-from liar.explore.need import Need, NeedKind, met_words
+from liar.explore.need import Need, NeedKind
 from liar.files import check_new_folder, check_writable
 from liar.report.exported import Format
 from liar.results import RunResult
@@ -71,6 +71,13 @@ def _size(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is no size of a file; write it like 500MB or 2GB.") from None
 
 
+def _memory(text: str) -> Need:
+    need = Need.read(text) if "@" in text else None
+    if need is None:
+        raise typer.BadParameter(f"{text!r} is no memory at a number of tokens; write it like 1.5GB@4096.")
+    return need
+
+
 def prune(
     context: typer.Context,
     model: Model,
@@ -97,6 +104,15 @@ def prune(
     size: Annotated[
         int | None,
         valued(GOES, "SIZE", "Instead of a ratio: the most that the weights may take, such as 60MB.", parser=_size),
+    ] = None,
+    memory: Annotated[
+        Need | None,
+        valued(
+            GOES,
+            "SIZE@TOKENS",
+            "Instead of a ratio: the most of weights and of the keys and values of so many tokens, such as 1.5GB@4096.",
+            parser=_memory,
+        ),
     ] = None,
     loss: Annotated[
         float | None, valued(GOES, "X", "Instead of a ratio: at most so many times the dense perplexity, such as 1.5.")
@@ -205,13 +221,13 @@ def prune(
         from liar.save.push import find_destination
 
         destination = find_destination(push, private=private)
-    source = context.get_parameter_source("allocation")
-    if source is not None and source.name == "DEFAULT":
+    if not is_given(context, "allocation"):
         from liar.loading.catalog import usual_allocation
 
         spec = spec.model_copy(update={"allocation": usual_allocation(model)})
     if need is not None:
-        spec = spec.at(_met(need, spec))
+        own = [name for name in ("targets", "layers") if is_given(context, name)]
+        spec = _met(need, spec, spreads=not own)
     finished = watched_run(spec)
     if not is_first_process():
         return
@@ -238,28 +254,35 @@ def push_command(
     _push(folder, find_destination(repo, private=private))
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was named, as opposed to its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 def _need(given: Mapping[str, Any]) -> Need | None:
     """What is asked for instead of a ratio; raises :class:`InvalidSpecError` if more than one of all is given."""
     names = [name for name in ("ratio", *get_args(NeedKind)) if name in given]
     if len(names) > 1:
         raise InvalidSpecError(f"--{' and --'.join(names)} ask for more than one ratio; keep one of them.")
-    return next((Need.of(kind, given[kind]) for kind in names if kind != "ratio"), None)
+    found = next(((kind, given[kind]) for kind in names if kind != "ratio"), None)
+    return found and (found[1] if isinstance(found[1], Need) else Need.of(*found))
 
 
-def _met(need: Need, spec: PruneSpec) -> float:
-    """The ratio for ``need``, printed with what was tried for it."""
+def _met(need: Need, spec: PruneSpec, *, spreads: bool) -> PruneSpec:
+    """``spec`` as it meets ``need``, printed with what was tried for it."""
     from liar.jobs.meet_need import meet_steps
     from liar.loading.catalog import load_model
 
-    ratio, trials = watched(lambda: meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype)))
-    for trial in trials:
+    met = watched(lambda: meet_steps(need, spec, load_model(spec.model, spec.device, spec.dtype), spreads=spreads))
+    for trial in met.trials:
         console.print(
             f"Ratio {trial.ratio:g}: {trial.predicted:.3g} x the dense perplexity predicted, {trial.measured:.3g} x measured "
             "on validation text",
             soft_wrap=True,
         )
-    console.print(met_words(ratio))
-    return ratio
+    console.print(met.words, soft_wrap=True)
+    return met.spec
 
 
 def watched_run(spec: PruneSpec) -> Finished:

@@ -99,7 +99,8 @@ class KindFacts(BaseModel):
 class AtlasFacts(BaseModel):
     """Content of an atlas that is not an array; ``sensitive`` is whether sensitivities could be computed.
 
-    ``reconstructions`` have curves, ``choice_reconstructions`` have the error of every choice of a few bundles.
+    ``reconstructions`` have curves, ``choice_reconstructions`` have the error of every choice of a few bundles. ``windows``,
+    ``cached`` and ``loses_layers`` are those of :class:`liar.explore.sizes.Sizes`; an older atlas lacks them.
     """
 
     key: AtlasKey
@@ -113,6 +114,9 @@ class AtlasFacts(BaseModel):
     tokens: int
     seconds: float
     environment: dict[str, str]
+    windows: tuple[int | None, ...] | None = None
+    cached: int = 0
+    loses_layers: bool = False
 
     @property
     def parameter_bytes(self) -> int:

@@ -1,55 +1,55 @@
-"""The ratio for a need: a share of the parameters, a size of the weights, or a perplexity beside the dense model's.
+"""The ratio for a need: a share of the parameters, a size of the weights, alone or with keys and values, or a perplexity beside
+the dense model's.
 
-Parameters and bytes are counted: to the unit for uniform, for other allocations to the bundle that ends their budget; edits,
-rounded widths, the bias of a patch and int8 weights are not considered. A perplexity (``loss``) is predicted by the error
+Parameters and bytes are counted (:mod:`liar.explore.sizes`). A perplexity (``loss``) is predicted by the error
 curves: half the sum over sites of sensitivity x E|error|^2 is the divergence from the dense model to second order, in nats
 (:mod:`liar.calibration.gradients`). It orders ratios well and is too high on the whole, so a measurement settles it: a trial
 (:mod:`liar.jobs.meet_need`) or stored runs (:mod:`liar.report.interpolation`).
 
 >>> from liar.explore.need import Need
->>> Need.read("70 %"), Need.read("60 MB"), Need.read("1.5 x")
-(Need(kind='parameters', amount=0.7), Need(kind='size', amount=60000000.0), Need(kind='loss', amount=1.5))
+>>> Need.read("70 %"), Need.read("1.5 x")
+(Need(kind='parameters', amount=0.7, tokens=0), Need(kind='loss', amount=1.5, tokens=0))
+>>> Need.read("1.5 GB @ 4,096")
+Need(kind='memory', amount=1500000000.0, tokens=4096)
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import exp
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from liar.choices import REPAIRS
 from liar.errors import InvalidSpecError
 from liar.explore.allocation import FEWEST_LEFT, nearest_removed
 from liar.explore.forecast import forecast
-from liar.spec import LEFT_OUT, MAX_RATIO, PruneSpec, SiteKind
+from liar.explore.sizes import RATIOS, Sizes, cached_left, parameters_left, possible_ratios
+from liar.spec import PruneSpec
 
 if TYPE_CHECKING:
-    from liar.explore.atlas import Atlas, AtlasFacts, KindFacts
+    from liar.explore.atlas import Atlas
 
-NeedKind = Literal["parameters", "size", "loss", "quality"]
-
-_RATIOS = tuple(percent / 100 for percent in range(1, round(100 * MAX_RATIO) + 1))
-"""Ratios are whole percent, so that slider, links and stored runs can have the same ones."""
+NeedKind = Literal["parameters", "size", "memory", "loss", "quality"]
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, times the dense perplexity, or
-    share of the dense model's metric.
+    """What is asked for. ``amount``: share of all parameters left (0..1), bytes of the weights, for "memory" with the keys and
+    values of one text of ``tokens``, times the dense perplexity, or share of the dense model's metric.
     """
 
     kind: NeedKind
     amount: float
+    tokens: int = 0
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """A need in words: ``70 %``, ``60 MB``, ``1.5 x`` or ``95 % of the accuracy``; raises :class:`InvalidSpecError` for
-        other words.
+        """A need in words: ``70 %``, ``60 MB``, ``1.5GB@4096``, ``1.5 x`` or ``95 % of the accuracy``; raises
+        :class:`InvalidSpecError` for other words.
         """
         words = text.strip().lower().replace(",", "")
         if kept := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%\s*(?:of (?:the |its )?)?(?:accuracy|quality|f1|score)", words):
@@ -58,16 +58,18 @@ class Need:
             return cls.of("parameters", float(share[1]) / 100)
         if loss := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:x|times)", words):
             return cls.of("loss", float(loss[1]))
+        amount, _, tokens = (part.strip() for part in words.removesuffix("tokens").partition("@"))
         try:
-            size = TypeAdapter(ByteSize).validate_python(words.replace(" ", ""))
+            size = TypeAdapter(ByteSize).validate_python(amount.replace(" ", ""))
         except ValidationError:
             size = ByteSize(0)
-        if size < _LEAST_SIZE:
+        if size < _LEAST_SIZE or ("@" in words and not (tokens.isdecimal() and 0 < int(tokens) <= MOST_TOKENS)):
             raise InvalidSpecError(
                 f"{text.strip()[:40]!r} is no need that is known; write a share of the parameters like 70 %, a size like "
-                "60 MB, a perplexity like 1.5 x, or 95 % of the accuracy."
+                "60 MB, a memory with the keys and values of so many tokens like 1.5GB@4096, a perplexity like 1.5 x, or 95 % "
+                "of the accuracy."
             )
-        return cls.of("size", float(size))
+        return cls("memory", float(size), int(tokens)) if tokens else cls.of("size", float(size))
 
     @classmethod
     def of(cls, kind: NeedKind, amount: float) -> Self:
@@ -85,94 +87,92 @@ class Need:
         return cls(kind, amount)
 
 
+MOST_TOKENS = 10_000_000
+"""Longest text whose keys and values can be asked for."""
+
 _LEAST_SIZE = 1_000
 """Fewest bytes that are a size; a bare small number is more likely a ratio or a share without its unit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What parameters and bytes are counted by: ``parameters`` of the model and of all its ``blocks``, equal ones, what all
-    sites of a kind have in common, and the bytes of a parameter; ``tokens_gone``: parameters of the tokens that go before.
+HALF_IN_LAYERS = 0.5
+"""Share of what goes that whole layers are, where the kinds of units are not chosen (docs/results/budgets.md)."""
+
+
+def spread(need: Need, spec: PruneSpec, sizes: Sizes) -> PruneSpec:
+    """``spec`` with the layers that go before its heads or neurons for a need that can be counted: about half of what goes.
+
+    None for a model whose layers cannot go.
     """
-
-    parameters: int
-    blocks: int
-    kinds: Mapping[SiteKind, KindFacts]
-    parameter_bytes: float
-    tokens_gone: int = 0
-
-    @classmethod
-    def of(cls, facts: AtlasFacts) -> Self:
-        """Those of the model of an atlas."""
-        return cls(facts.model.parameters, facts.block_parameters, facts.kinds, facts.parameter_bytes)
-
-    @property
-    def layers(self) -> int:
-        """Number of blocks."""
-        return max(len(facts.layers) for facts in self.kinds.values())
-
-    def targeted(self, spec: PruneSpec) -> list[KindFacts]:
-        """The kinds whose units ``spec`` removes."""
-        left_out = LEFT_OUT.get(spec.targets)
-        return [facts for kind, facts in self.kinds.items() if spec.cuts_width and kind != left_out]
-
-
-def possible_ratios(bundles: Iterable[int], fewest_left: int = 1) -> list[float]:
-    """The ratios, in whole percent, at which sites of so many ``bundles`` keep some; the least first."""
-    fewest = min(bundles)
-    return [ratio for ratio in _RATIOS if nearest_removed(fewest, ratio) <= fewest - fewest_left]
-
-
-def parameters_left(spec: PruneSpec, sizes: Sizes, ratio: float) -> float:
-    """Parameters that ``spec`` leaves at ``ratio`` of a model of these ``sizes``.
-
-    A uniform cut takes whole bundles from each site; others meet their budget to one bundle.
-    """
-    spec = spec.model_copy(update={"ratio": ratio})
-    shifts, gone = REPAIRS[spec.reconstruction].changes_bias, nearest_removed(sizes.layers, spec.depth)
-    change = -sizes.tokens_gone - gone * sizes.blocks / sizes.layers
-    for facts in sizes.targeted(spec):
-        removed = nearest_removed(facts.bundles, ratio) if spec.allocation == "uniform" else ratio * facts.bundles
-        layers = len(facts.layers) - gone
-        change -= layers * removed * facts.bundle_parameters
-        if shifts and removed > 0:
-            change += layers * (facts.bias_fixed + (facts.bundles - removed) * facts.bias_per_bundle)
-    return sizes.parameters + change
+    if not sizes.loses_layers or need.kind not in _COUNTED:
+        return spec
+    spec = spec.model_copy(update={"ratio": 0.0})
+    whole, short = (
+        _left(need, spec.model_copy(update={"layers": share}), sizes, 0.0) for share in (0.0, 1 / sizes.layers)
+    )
+    depth = round(HALF_IN_LAYERS * (whole - need.amount) / (whole - short))
+    depth = max(0, min(depth, sizes.layers - FEWEST_LEFT))
+    shares = (round(depth / sizes.layers, digits) for digits in (2, 4, 6))
+    share = next(share for share in shares if nearest_removed(sizes.layers, share) == depth)
+    return spec.model_copy(update={"layers": share})
 
 
 def ratio_for(need: Need, spec: PruneSpec, sizes: Sizes) -> float:
-    """The least ratio, in whole percent, at which ``spec`` leaves a share of the parameters or a size, see
-    :func:`parameters_left`; 0 if the tokens or layers that go before suffice.
+    """The least ratio, in whole percent, at which ``spec`` leaves what a need that can be counted asks for; 0 if the tokens or
+    layers that go before suffice.
 
     Raises :class:`InvalidSpecError` if none does, or if the whole model is no larger.
     """
 
-    def words(left: float) -> str:
-        if need.kind == "size":
-            return f"{left * sizes.parameter_bytes / 1e6:.1f} MB"
-        return f"{100 * left / sizes.parameters:.1f} % of the parameters"
+    def words(ratio: float) -> str:
+        return _words(need, _left(need, spec, sizes, ratio))
 
-    most = need.amount / sizes.parameter_bytes if need.kind == "size" else need.amount * sizes.parameters
-    if most >= sizes.parameters:
-        raise InvalidSpecError(f"The whole model is no larger: {words(sizes.parameters)}; ask for less.")
+    if need.kind == "memory" and sizes.windows is None:
+        raise InvalidSpecError(
+            "These curves are older than the count of keys and values; ask for a size, or on the command line."
+        )
+    whole = _left(need, _WHOLE, replace(sizes, tokens_gone=0), 0.0)
+    if need.amount >= whole:
+        raise InvalidSpecError(f"The whole model is no larger: {_words(need, whole)}; ask for less.")
     if spec.cuts_width:
         ratios = possible_ratios(facts.bundles for facts in sizes.targeted(spec))
     else:
         ratios = possible_ratios([sizes.layers], FEWEST_LEFT)
     least_cut = [0.0] if spec.layers or sizes.tokens_gone else []
-    found = next((ratio for ratio in [*least_cut, *ratios] if parameters_left(spec, sizes, ratio) <= most), None)
+    found = next((ratio for ratio in [*least_cut, *ratios] if _left(need, spec, sizes, ratio) <= need.amount), None)
     if found is None:
-        least = words(parameters_left(spec, sizes, ratios[-1]))
         raise InvalidSpecError(
-            f"No ratio up to {ratios[-1]:g} of these units leaves less than {least}; ask for at least that, or choose other "
-            "targets."
+            f"No ratio up to {ratios[-1]:g} of these units leaves less than {words(ratios[-1])}; ask for at least that, or "
+            "choose other targets."
         )
     return found
 
 
-def met_words(ratio: float) -> str:
-    """Sentence on the ratio of :func:`ratio_for`."""
-    return f"A ratio of {ratio:g} meets that." if ratio else "What goes before heads and neurons meets that alone."
+_COUNTED: tuple[NeedKind, ...] = ("parameters", "size", "memory")
+_WHOLE = PruneSpec(ratio=0.0)
+
+
+def _left(need: Need, spec: PruneSpec, sizes: Sizes, ratio: float) -> float:
+    """What ``spec`` leaves at ``ratio``, in the unit of a need that can be counted."""
+    parameters = parameters_left(spec, sizes, ratio)
+    if need.kind == "parameters":
+        return parameters / sizes.parameters
+    return sizes.parameter_bytes * (parameters + cached_left(spec, sizes, ratio, need.tokens))
+
+
+def _words(need: Need, amount: float) -> str:
+    if need.kind == "parameters":
+        return f"{100 * amount:.1f} % of the parameters"
+    return f"{amount / 1e6:.1f} MB{f' with the keys and values of {need.tokens:,} tokens' if need.tokens else ''}"
+
+
+def met_words(need: Need, spec: PruneSpec, sizes: Sizes) -> str:
+    """Sentence on the ``spec`` that meets a need that can be counted: what goes, and what is left."""
+    depth, left = nearest_removed(sizes.layers, spec.depth), _left(need, spec, sizes, spec.ratio)
+    layers = [f"{depth} of {sizes.layers} layers"] if depth else []
+    units = [f"a ratio of {spec.ratio:g}"] if spec.cuts_width and spec.ratio else []
+    gone = ", then ".join([*layers, *units]) or "the tokens that go"
+    verb = "meet" if layers or not units else "meets"
+    return f"{gone[0].upper()}{gone[1:]} {verb} that: {_words(need, left)} {'are' if need.kind == 'parameters' else 'is'} left."
 
 
 def predicted_loss(spec: PruneSpec, atlas: Atlas) -> float:
@@ -188,7 +188,7 @@ def predicted_loss(spec: PruneSpec, atlas: Atlas) -> float:
     return exp(divergence)
 
 
-def ratio_of_loss(most: float, predicted: Callable[[float], float], ratios: Sequence[float] = _RATIOS) -> float:
+def ratio_of_loss(most: float, predicted: Callable[[float], float], ratios: Sequence[float] = RATIOS) -> float:
     """The greatest of ``ratios``, rising and by default in whole percent, at which ``predicted(ratio)`` is at most ``most``.
 
     Raises :class:`InvalidSpecError` if none is.

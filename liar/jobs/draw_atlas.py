@@ -91,6 +91,9 @@ def atlas_steps(
                 tokens=tokens,
                 seconds=time.perf_counter() - start,
                 environment=describe(loaded.model),
+                windows=loaded.windows,
+                cached=loaded.cached,
+                loses_layers=adapter.loses_blocks,
             ),
             {kind: KindArrays.stacked(sites) for kind, sites in drawn.items()},
         )

@@ -15,7 +15,8 @@ from liar.evaluate.prepared_task import evaluate_steps
 from liar.events import Event, Progress
 from liar.explore.allocation import allocate, check_units
 from liar.explore.forecast import divergence
-from liar.explore.need import Need, Sizes, possible_ratios, ratio_for, ratio_of_loss
+from liar.explore.need import Need, met_words, ratio_for, ratio_of_loss, spread
+from liar.explore.sizes import Sizes, possible_ratios
 from liar.jobs.draw_atlas import kind_facts
 from liar.jobs.pipeline import stream
 from liar.jobs.smaller_vocabulary import in_its_vocabulary
@@ -45,27 +46,47 @@ def sizes_of(loaded: LoadedModel) -> Sizes:
     """What parameters and bytes of a model are counted by."""
     adapter, a_parameter = loaded.adapter, next(loaded.model.parameters())
     return Sizes(
-        parameter_count(loaded.model), parameter_count(adapter.layers), kind_facts(adapter), a_parameter.element_size()
+        parameter_count(loaded.model),
+        parameter_count(adapter.layers),
+        kind_facts(adapter),
+        a_parameter.element_size(),
+        windows=loaded.windows,
+        cached=loaded.cached,
+        loses_layers=adapter.loses_blocks,
     )
 
 
-def meet_steps(
-    need: Need, spec: PruneSpec, loaded: LoadedModel
-) -> Generator[Progress, None, tuple[float, list[Trial]]]:
-    """Find the ratio of ``spec`` that meets ``need`` and removes least, or the greatest one for a loss, with its trials.
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The recipe that meets a need, in ``words``, and the ratios that were tried for a loss."""
 
-    A loss is measured on validation text, which neither calibrates nor is reported. Raises :class:`InvalidSpecError` if
-    no ratio meets the need, with the nearest that one does, and the errors of a run.
+    spec: PruneSpec
+    words: str
+    trials: Sequence[Trial] = ()
+
+
+def meet_steps(
+    need: Need, spec: PruneSpec, loaded: LoadedModel, *, spreads: bool = False
+) -> Generator[Progress, None, Met]:
+    """Find the ratio of ``spec`` that meets ``need`` and removes least, or the greatest one for a loss.
+
+    If it ``spreads``, layers go as well, see :func:`liar.explore.need.spread`. A loss is measured on validation text, which
+    neither calibrates nor is reported. Raises :class:`InvalidSpecError` if no ratio meets the need, with the nearest that one
+    does, and the errors of a run.
     """
     with readable_failures():
         if need.kind != "loss":
             short, _ = yield from in_its_vocabulary(spec, loaded)
             gone = parameter_count(loaded.model) - parameter_count(short.model)
-            return ratio_for(need, spec, replace(sizes_of(loaded), tokens_gone=gone)), []
+            sizes = replace(sizes_of(loaded), tokens_gone=gone)
+            spec = spread(need, spec, sizes) if spreads else spec
+            spec = spec.at(ratio_for(need, spec, sizes))
+            return Met(spec, met_words(need, spec, sizes))
         check_units(spec)
         if not loaded.is_language_model:
             raise InvalidSpecError(f"{loaded.id} has no perplexity; ask for a share of the parameters or a size.")
-        return (yield from _tried(need.amount, spec, loaded))
+        ratio, trials = yield from _tried(need.amount, spec, loaded)
+        return Met(spec.at(ratio), f"A ratio of {ratio:g} meets that.", trials)
 
 
 def _tried(most: float, spec: PruneSpec, loaded: LoadedModel) -> Generator[Progress, None, tuple[float, list[Trial]]]:

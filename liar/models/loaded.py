@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from liar.errors import InvalidSpecError
 from liar.models.adapter import Adapter
@@ -49,6 +49,25 @@ class LoadedModel:
     beside: Mapping[str, bytes] = field(default_factory=dict)
     dense_vectors: dict[str, Tensor] = field(default_factory=dict)
     vocabulary: Vocabulary | None = None
+
+    @property
+    def cached(self) -> int:
+        """Numbers in the keys and values of one token of one layer; of a bundle of heads those of one."""
+        return max(2 * site.unit_size * site.bundles for site in self.adapter.layout("heads")) if self.windows else 0
+
+    @property
+    def windows(self) -> tuple[int | None, ...]:
+        """For each layer the most tokens whose keys and values it keeps, None for all; empty for an encoder, which keeps none.
+
+        A layer with a recurrent state keeps that alone.
+        """
+        if not self.is_language_model:
+            return ()
+        layers = DynamicCache(config=self.model.config).layers
+        return tuple(
+            0 if self.adapter.state_of(layer) else getattr(cached, "sliding_window", None)
+            for layer, cached in enumerate(layers)
+        )
 
     @property
     def is_language_model(self) -> bool:

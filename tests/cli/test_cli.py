@@ -286,7 +286,7 @@ def test_a_need_takes_the_place_of_the_ratio(tmp_path: Path) -> None:
     done = liar("prune", *recipe, "--parameters", "0.85", "--json", str(path))
     assert done.returncode == 0, done.stderr
     result = RunResult.model_validate_json(path.read_text())
-    assert f"A ratio of {result.spec.ratio:g} meets that." in done.stdout
+    assert f"A ratio of {result.spec.ratio:g} meets that: 84.6 % of the parameters are left." in done.stdout
     assert result.totals.parameters_after / result.totals.parameters_before == pytest.approx(0.85, abs=0.01)
     assert "leaves less than 50.5 MB; ask for at least that" in sentence(liar("prune", *recipe, "--size", "20MB"))
     assert "ask for a share of the parameters or a size" in sentence(liar("prune", *recipe, "--loss", "1.5"))

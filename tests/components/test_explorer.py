@@ -275,7 +275,7 @@ def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:
     ratio = visitor.state(page.bus.spec).ratio
     assert 0 < ratio < 1
     assert visitor.sees(page.recipe.ratio) == ratio
-    assert f"A ratio of {ratio:g} meets that." in visitor.sees(page.line)
+    assert f"A ratio of {ratio:g} meets that: " in visitor.sees(page.line)
     assert "Interpolated" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.need, "a lot", "submit")
     assert "is no need that is known" in visitor.sees(page.line)

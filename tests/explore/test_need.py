@@ -14,7 +14,8 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import Atlas, KindFacts
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.explore.forecast import forecast
-from liar.explore.need import Need, Sizes, parameters_left, predicted_loss, ratio_for, ratio_of_loss
+from liar.explore.need import Need, predicted_loss, ratio_for, ratio_of_loss
+from liar.explore.sizes import Sizes, parameters_left
 from liar.presets import DEMO, PRESETS
 from liar.spec import MAX_RATIO, SiteKind
 from tests.fake_atlas import KINDS
@@ -29,6 +30,8 @@ MODELS = [preset.id for preset in PRESETS if preset.id.startswith(DEMO) and pres
         ("70%", Need("parameters", 0.7)),
         ("60 MB", Need("size", 60e6)),
         ("0.5gib", Need("size", 2.0**29)),
+        ("1.5GB@4096", Need("memory", 1.5e9, 4096)),
+        ("300 MB @ 2,048 tokens", Need("memory", 3e8, 2048)),
         ("1.5 x", Need("loss", 1.5)),
         ("2 times", Need("loss", 2.0)),
         ("95 % of the accuracy", Need("quality", 0.95)),
@@ -40,7 +43,26 @@ def test_needs_in_words(words: str, need: Need) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "much", "0.5", "120 %", "0 %", "1 x", "0.2x", "-3 MB", "12", "MB", "1e3 y", "101 % of the accuracy"]
+    "words",
+    [
+        "",
+        "much",
+        "0.5",
+        "120 %",
+        "0 %",
+        "1 x",
+        "0.2x",
+        "-3 MB",
+        "12",
+        "MB",
+        "1e3 y",
+        "101 % of the accuracy",
+        "1GB@",
+        "1GB@0",
+        "1GB@x",
+        "@9",
+        "70 %@9",
+    ],
 )
 def test_what_is_no_need_is_one_sentence(words: str) -> None:
     with pytest.raises(InvalidSpecError) as caught:

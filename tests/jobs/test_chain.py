@@ -117,15 +117,14 @@ def test_a_sweep_calibrates_each_chain_anew(model: LoadedModel, text: str) -> No
 @pytest.mark.parametrize("share", [0.9, 0.7, 0.6])
 def test_a_need_counts_layers_and_neurons(model: LoadedModel, text: str, share: float) -> None:
     asked = chain(text, targets="ffn", allocation="uniform")
-    ratio, _ = finish(meet_steps(Need("parameters", share), asked, model))
-    totals = run(asked.model_copy(update={"ratio": ratio}), model).totals
+    met = finish(meet_steps(Need("parameters", share), asked, model)).spec
+    totals = run(met, model).totals
     assert totals.parameters_after <= share * totals.parameters_before + WIDTH
-    if ratio:
+    if ratio := met.ratio if met.cuts_width else 0:
         more = run(asked.model_copy(update={"ratio": ratio - 0.05}), model).totals
         assert more.parameters_after > share * totals.parameters_before - WIDTH
     layers = asked.model_copy(update={"targets": "layers", "layers": 0.0})
-    ratio, _ = finish(meet_steps(Need("parameters", share), layers, model))
-    totals = run(layers.model_copy(update={"ratio": ratio}), model).totals
+    totals = run(finish(meet_steps(Need("parameters", share), layers, model)).spec, model).totals
     assert totals.parameters_after <= share * totals.parameters_before + WIDTH
 
 

@@ -137,11 +137,11 @@ def test_it_is_told(model: LoadedModel, text: str, few: str) -> None:
 
 def test_a_need_counts_the_tokens(model: LoadedModel, text: str, few: str) -> None:
     asked = shorter(text, few, allocation="uniform", targets="ffn")
-    ratio, _ = finish(meet_steps(Need("parameters", 0.8), asked, model))
-    totals = run(asked.model_copy(update={"ratio": ratio}), model).totals
+    met = finish(meet_steps(Need("parameters", 0.8), asked, model)).spec
+    totals = run(met, model).totals
     assert totals.parameters_after <= 0.8 * totals.parameters_before
-    more, _ = finish(meet_steps(Need("parameters", 0.8), asked.model_copy(update={"vocabulary": None}), model))
-    assert more > ratio
+    more = finish(meet_steps(Need("parameters", 0.8), asked.model_copy(update={"vocabulary": None}), model)).spec
+    assert more.ratio > met.ratio
 
 
 def test_what_cannot_be_is_one_sentence(model: LoadedModel, text: str, tmp_path: Path) -> None:

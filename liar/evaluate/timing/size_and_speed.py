@@ -7,7 +7,6 @@ from collections.abc import Generator
 from typing import cast
 
 from torch import nn
-from transformers import DynamicCache
 
 from liar.data.packing import check_length
 from liar.errors import InvalidSpecError
@@ -98,10 +97,8 @@ def _tokens_in_sight(loaded: LoadedModel, context: int) -> list[int]:
     """Number of tokens that each layer's attention reads, at most the width of a sliding window, or the width of its state."""
     if not loaded.is_language_model:
         return [context] * len(loaded.adapter.layers)
-    layers = DynamicCache(config=loaded.model.config).layers
-    windows = [getattr(layer, "sliding_window", None) for layer in layers]
-    states = [loaded.adapter.state_of(layer) for layer in range(len(windows))]
-    return [state or min(context, window or context) for state, window in zip(states, windows, strict=True)]
+    states = [loaded.adapter.state_of(layer) for layer in range(len(loaded.windows))]
+    return [state or min(context, window or context) for state, window in zip(states, loaded.windows, strict=True)]
 
 
 def _check_pair(dense: LoadedModel, pruned: LoadedModel) -> None:
