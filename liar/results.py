@@ -86,12 +86,14 @@ class CalibrationText(Record):
 class TriedRun(Record):
     """A run of ``layers`` consecutive layers from ``first`` on that may go, and the error of its patch on a sample of text.
 
-    The error is E[|y' - y|^2 / |y|^2] of the residual stream y behind the run.
+    The error is E[|y' - y|^2 / |y|^2] of the residual stream y behind the run. ``divergence`` is that of the output, on other
+    text (:mod:`liar.calibration.divergence`); None of runs that are shorter, or whose error is far from the least.
     """
 
     first: int
     layers: int
     norm_aware_error: float
+    divergence: float | None = None
 
 
 class SiteReport(Record):

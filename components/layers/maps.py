@@ -69,8 +69,8 @@ class LayerMap:
         return (
             "Each cell is a run of layers that may go: its first one, and how many. The layer before it gets a patch, the "
             "affine map that does best what they did; the colour is the error that is left of the residual stream behind "
-            "them, each token weighted by one over its squared norm. Of the longest runs the one with the least error goes "
-            "(outlined)."
+            "them, each token weighted by one over its squared norm. Of the longest runs with an error near the least the one "
+            "goes (outlined) that moves the output least, on text that no patch has read."
         )
 
     def picture(self, outcome: Mapped, view: View, about: Mapping[str, str]) -> go.Figure:
@@ -80,14 +80,14 @@ class LayerMap:
         return what_went(sites, spec.reconstruction)
 
     def table(self, outcome: Mapped, view: View) -> str:
-        """The longest runs first, of equally long ones the best."""
-        ranked = sorted(_tried(outcome), key=lambda run: (-run.layers, run.norm_aware_error))
+        """The longest runs first, of equally long ones those that were compared by the output, then by their error."""
+        ranked = sorted(
+            _tried(outcome),
+            key=lambda run: (-run.layers, run.divergence is None, run.divergence or run.norm_aware_error),
+        )
         return table(
-            ("Layers", "Norm-aware error with the patch"),
-            (
-                row(named(range(run.first, run.first + run.layers)), cell(error_words(run.norm_aware_error)))
-                for run in ranked
-            ),
+            ("Layers", "Norm-aware error with the patch", "Output moves, in nats"),
+            (row(named(range(run.first, run.first + run.layers)), *map(cell, _figures(run))) for run in ranked),
             label="Error of every run of layers",
             caption="Error of the residual stream behind every run of layers, on a sample of the calibration text",
         )
@@ -99,6 +99,10 @@ MAPS: Mapping[StageName, SiteMap | LayerMap] = {"depth": LayerMap(), "width": Si
 def map_of(spec: PruneSpec | None) -> SiteMap | LayerMap:
     """The map of the last stage of ``spec``; without a recipe, that of the sites."""
     return MAPS[spec.stages[-1] if spec else "width"]
+
+
+def _figures(run: TriedRun) -> tuple[str, str]:
+    return error_words(run.norm_aware_error), "" if run.divergence is None else f"{run.divergence:.3f}"
 
 
 def _tried(outcome: Mapped) -> Sequence[TriedRun]:

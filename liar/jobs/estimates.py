@@ -173,6 +173,12 @@ class Estimate:
         each_run = 2 * d * self.width * (self.tokens + aware) + 4 * d**2 * self.width
         return self.reading() + (starts * each_start + runs * each_run) / OPERATIONS
 
+    def divergence(self, tokens: int, runs: int) -> float:
+        """A dense forward pass, one from the middle of the blocks on for each run, and the predictions of each."""
+        tokens = min(tokens, self.tokens)
+        head = 2 * self.head / OPERATIONS + _LOGITS * 4 * self.head / self.width / _BYTES
+        return (1 + runs / 2) * self.forward(tokens, self.length, head=False) + (1 + runs) * tokens * head
+
     # -- texts one by one ---------------------------------------------------------------------------------------
 
     def text(self, tokens: int) -> float:

@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 
 class Recorder(nn.Module):
-    """Replacement for a block: records the arguments of its call and returns the hidden states unchanged.
+    """Replacement for a block: records the arguments of its call and returns the hidden states unchanged, or others that it
+    ``gives``.
 
     ``context`` has the arguments by name, but for the hidden states, however the family passes them. ``gives_tuple``: the block
     returns a tuple that begins with the hidden states.
     """
 
-    def __init__(self, block: nn.Module, gives_tuple: bool) -> None:
+    def __init__(self, block: nn.Module, gives_tuple: bool, gives: Tensor | None = None) -> None:
         super().__init__()
         object.__setattr__(self, "_block", block)  # not a submodule, so its parameters are not moved or counted
-        self._gives_tuple = gives_tuple
+        self._gives_tuple, self._gives = gives_tuple, gives
         _, self._first, *self._names = inspect.signature(type(block).forward).parameters
         self.hidden: Tensor | None = None
         self.context: dict[str, Any] = {}
@@ -32,6 +33,7 @@ class Recorder(nn.Module):
         hidden, *rest = args if args else (kwargs.pop(self._first),)
         self.hidden = hidden
         self.context = {**kwargs, **dict(zip(self._names, rest, strict=False))}
+        hidden = hidden if self._gives is None else self._gives
         return (hidden, None) if self._gives_tuple else hidden
 
 

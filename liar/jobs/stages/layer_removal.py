@@ -1,9 +1,10 @@
 """Depth pruning: choose the run of blocks that a patch replaces best, patch the block before, cut.
 
 The share of the blocks that goes is the ratio. Every run of up to so many consecutive blocks is tried on a sample of the text
-(:mod:`liar.calibration.sample`), which gives a map of errors by start and length; of the longest ones that goes whose residual
-stream is closest behind it, each token weighted by 1/|y|^2. The patch is fitted to all of the text. What is left is a
-model of its family with fewer layers; it is saved as an ordinary checkpoint if the family's config knows a bias of the patch.
+(:mod:`liar.calibration.sample`), which gives a map of errors by start and length: how far the residual stream behind it is off,
+each token weighted by 1/|y|^2. Of the longest ones with an error near the least that goes which moves the output least, on text
+that no patch has read (:mod:`liar.calibration.divergence`). The patch is fitted to all of the text. What is left is a model of
+its family with fewer layers; it is saved as an ordinary checkpoint if the family's config knows a bias of the patch.
 
 >>> from liar import PruneSpec, run
 >>> spec = PruneSpec(model="tiny", targets="layers", ratio=0.0, calibration="notes.txt", tokens=512, sequence_length=64)
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from math import isfinite
+from operator import itemgetter
 
 import torch
 
 from liar.calibration.block_statistics import Errors, Span, spans
+from liar.calibration.divergence import DIVERGENCE_TOKENS, Cut, changed, divergence_steps
 from liar.calibration.sample import CURVE_TOKENS, divided
 from liar.choices import Reconstruction
 from liar.errors import EmptySiteError, InvalidSpecError, NonFiniteError
@@ -32,12 +35,17 @@ from liar.models.adapter import Adapter
 from liar.models.loaded import LoadedModel
 from liar.models.surgery import ConsumerParameters, install
 from liar.models.variants import Variants
-from liar.progress import Part
+from liar.progress import Part, relay
 from liar.results import RunResult, TriedRun, removed_layers
 from liar.runtime.devices import Batch
 from liar.runtime.offload import resident
 from liar.sites import Site
 from liar.spec import PruneSpec
+
+NEAR = 1.3
+"""Runs are compared by the output if their error is at most so many times the least."""
+MOST_COMPARED = 6
+"""Most runs that are compared by the output."""
 
 
 def blocks_to_remove(spec: PruneSpec, adapter: Adapter) -> int:
@@ -77,10 +85,12 @@ class LayerRemoval(Stage):
 
     @staticmethod
     def parts(estimate: Estimate) -> list[Part]:
-        """Every run of up to as many layers on a sample, then the best one on all of the text."""
+        """Every run of up to as many layers on a sample, the best ones by the output, then one on all of the text."""
         starts = [estimate.layers - length for length in range(1, round(estimate.spec.depth * estimate.layers) + 1)]
         survey = estimate.sampled.patches(starts=max(starts, default=0), runs=sum(starts))
-        return [Part("layers", survey, "walk"), Part("cut", estimate.patches(starts=1, runs=1), "walk")]
+        choice = estimate.divergence(DIVERGENCE_TOKENS, MOST_COMPARED)
+        cut = estimate.patches(starts=1, runs=1)
+        return [Part("layers", survey, "walk"), Part("choice", choice, "walk"), Part("cut", cut, "walk")]
 
     @staticmethod
     def check_stored(result: RunResult, sites: Sequence[Site]) -> None:
@@ -110,8 +120,8 @@ class LayerRemoval(Stage):
             self.reports = [report_of(site, range(site.units), {}, {}) for site in sites]
             return
         with self.watch.stage("calibrate"):
-            some, _ = divided(self.batches, CURVE_TOKENS * self.adapter.widest)
-            before = yield from self._choose(some, blocks)
+            some, others = divided(self.batches, CURVE_TOKENS * self.adapter.widest)
+            before = yield from self._choose(some, others or some, blocks)
         with self.watch.stage("prune"):
             span = next(spans(self.adapter, self.batches, [blocks], before=before, intercept=self.spec.intercept))
             yield Calibrated(span.start.moments.tokens)
@@ -125,8 +135,11 @@ class LayerRemoval(Stage):
                     yield SiteDone(report, done, len(sites))
             yield self.pace.at("cut", "prune", len(sites), len(sites), f"Removed {blocks} layers behind layer {before}")
 
-    def _choose(self, sample: Sequence[Batch], blocks: int) -> Generator[Event, None, int]:
-        """The block behind which the run of ``blocks`` goes that the patch replaces best; of equal ones the first."""
+    def _choose(self, sample: Sequence[Batch], others: Sequence[Batch], blocks: int) -> Generator[Event, None, int]:
+        """The block behind which the run of ``blocks`` goes that moves the output on ``others`` least, of those with an error
+        near the least on ``sample``; of equal ones the first.
+        """
+        near: list[tuple[float, Cut]] = []
         lengths = range(1, blocks + 1)
         number = sum(len(self.adapter.layers) - length for length in lengths)
         method = self.spec.reconstruction
@@ -135,17 +148,34 @@ class LayerRemoval(Stage):
         ):
             with torch.no_grad(), resident(self.adapter.layers[span.start.layer]):
                 weight = self.adapter.consumer(span.start.site).weight.T
-                error = span.errors(weight, span.patches(weight, (method,)), norm_aware=True)[method]
+                patch = span.patches(weight, (method,))
+                error = span.errors(weight, patch, norm_aware=True)[method]
+                if span.blocks == blocks and isfinite(error):
+                    near = _nearest([*near, (error, Cut(span.removed, changed(patch[method], weight)))])
             self.tried.append(TriedRun(first=span.removed.start, layers=span.blocks, norm_aware_error=error))
             yield self.pace.at(
                 "layers", "calibrate", done, number, f"Reading what runs of layers up to {span.removed[-1]} do"
             )
-        long_enough = [run for run in self.tried if run.layers == blocks and isfinite(run.norm_aware_error)]
-        if not long_enough:
+        if not near:
             raise NonFiniteError(
                 "The error of every run of layers is NaN or Inf; calibrate in float32 or with other text."
             )
-        return min(long_enough, key=lambda run: run.norm_aware_error).first - 1
+        cuts = [cut for _, cut in near]
+        unread, _ = divided(others, DIVERGENCE_TOKENS)
+        steps = divergence_steps(self.adapter, unread, cuts)
+        words = f"Comparing {len(cuts)} runs of layers by the output"
+        nats = yield from relay(steps, lambda step: self.pace.at("choice", "calibrate", *step, words))
+        found = dict(zip((cut.removed for cut in cuts), nats, strict=True))
+        for place, run in enumerate(self.tried):
+            removed = range(run.first, run.first + run.layers)
+            self.tried[place] = run.model_copy(update={"divergence": found.get(removed)})
+        return min(found, key=lambda removed: (found[removed], removed.start)).start - 1
+
+
+def _nearest(found: list[tuple[float, Cut]]) -> list[tuple[float, Cut]]:
+    """Those whose error is near the least, the least first."""
+    found = sorted(found, key=itemgetter(0))[:MOST_COMPARED]
+    return [each for each in found if each[0] <= NEAR * found[0][0]]
 
 
 @torch.no_grad()
