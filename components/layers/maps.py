@@ -101,6 +101,10 @@ def map_of(spec: PruneSpec | None) -> SiteMap | LayerMap:
     return MAPS[spec.stages[-1] if spec else "width"]
 
 
+def _rank(run: TriedRun) -> tuple[int, bool, float]:
+    return -run.layers, run.divergence is None, run.divergence or run.norm_aware_error
+
+
 def _figures(run: TriedRun) -> tuple[str, str]:
     return error_words(run.norm_aware_error), "" if run.divergence is None else f"{run.divergence:.3f}"
 
