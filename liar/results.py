@@ -402,7 +402,7 @@ class RunResult(StoredRun, Record):
     gains: list[SpeedGain] = []
     weight_bytes: dict[MeasuredVariant, int] = {}
     tried: list[TriedRun] = []
-    """Runs of layers, if whole layers went; of the longest ones that with the least error went."""
+    """Runs of layers, if whole layers went, see :mod:`liar.jobs.stages.layer_removal` for which did."""
     attenuation: float | None = None
     """Factor of the last norm's gain in the reconstructed model, see :mod:`liar.maths.drift`; None for other schedules."""
     warnings: list[str] = []

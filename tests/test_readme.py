@@ -58,6 +58,16 @@ def test_a_table_ends_with_machine_commit_and_command(name: str) -> None:
     assert is_part or f'"{name}"' in script.read_text(encoding="utf-8"), "this script writes this section"
 
 
+def test_the_row_of_the_vocabulary_is_that_of_its_table() -> None:
+    pages = [(readme.ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/results/budgets.md")]
+    row = next(
+        line for line in pages[0].splitlines() if line.startswith("| half of heads and neurons, 16,000 of 30,522")
+    )
+    figures = [cell.strip() for cell in row.split("|")][2:-1]
+    table = next(line for line in pages[1].splitlines() if line.startswith("| 16,000 of 30,522 | 50%"))
+    assert set(figures) <= {cell.strip() for cell in table.split("|")}
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (readme.ROOT / "benchmarks").glob("*.py")))
 def test_every_script_can_be_started(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(readme.ROOT / "benchmarks"))

@@ -105,6 +105,22 @@ def test_a_folder_goes_in_and_comes_out(pooling: str, targets: str, tmp_path: Pa
         assert (out / name).read_bytes() == (Path(folder) / name).read_bytes()
 
 
+def test_a_smaller_vocabulary_has_the_tokens_and_vectors_of_the_dense_model(tmp_path: Path, text: str) -> None:
+    folder = sentence_folder(tmp_path, Pooling(SIZES["hidden_size"], "mean"), Normalize())
+    (tmp_path / "few.txt").write_text("red\n\nx longer", encoding="utf-8")
+    spec = PruneSpec(
+        model=folder, targets="both", ratio=0.0, calibration=text, tokens=128, sequence_length=24, device="cpu"
+    )
+    done = finish(stream(spec.model_copy(update={"vocabulary": str(tmp_path / "few.txt")})))
+    save_model(done.model, tmp_path / "out")
+    smaller, whole = (SentenceTransformer(each, device="cpu") for each in (str(tmp_path / "out"), folder))
+    assert len(smaller.tokenizer) == done.result.vocabulary.kept < len(whole.tokenizer)
+    for words in ("red", "x longer red"):
+        assert smaller.tokenizer.tokenize(words) == whole.tokenizer.tokenize(words)
+        assert smaller.encode(words) == pytest.approx(whole.encode(words), abs=1e-5)
+    assert "[UNK]" in smaller.tokenizer.tokenize("green")
+
+
 def test_a_run_from_a_folder_has_a_card_that_loads_it(tmp_path: Path, text: str) -> None:
     folder = sentence_folder(tmp_path, Pooling(SIZES["hidden_size"], "mean"))
     spec = PruneSpec(model=folder, targets="both", calibration=text, tokens=128, sequence_length=24, device="cpu")
