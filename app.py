@@ -99,7 +99,7 @@ def build(studio: Studio, opens_with: PruneSpec) -> tuple[gr.Blocks, Apply, Open
             with gr.Column(scale=1, min_width=320, elem_id="results"):
                 verdict, picture, before_after = (
                     VerdictPanel(result),
-                    ModelPicture(bus, result),
+                    ModelPicture(bus, result, studio.atlases.find(spec)),
                     BeforeAfterPanel(result),
                 )
                 with gr.Tabs(selected=view.tab, elem_id="tabs") as tabs:

@@ -220,7 +220,7 @@ class Explorer:
         updates |= self.before_after.show(known, run)
         updates |= dict.fromkeys(self.provenances, provenance(known.spec, shown, run))
         outcome = known.run or known.pruned or known.expected
-        updates |= self.picture.draw(outcome, known.atlas, view)
+        updates |= self.picture.draw(outcome, known.atlas, view, known.spec)
         if outcome is not None:
             origin = known.origin if outcome is known.expected else "Measured"
             return updates | self.layers.draw(outcome, view, known.atlas, origin, known.spec)

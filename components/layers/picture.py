@@ -13,10 +13,14 @@ from components.rail.glossary import word
 from components.shared.panel import QUEUED, Updates
 from components.shared.studio import Bus
 from liar.explore.atlas import Atlas
+from liar.explore.forecast import Forecast
+from liar.explore.sizes import Sizes
+from liar.report.pages.budget_bar import bar_of
 from liar.report.pages.model_picture import model_picture
 from liar.report.view import View
 from liar.results import RunResult
 from liar.sites import Site
+from liar.spec import PruneSpec
 
 _CUT, _REPAIRED = "none", "all"
 """Values of :attr:`liar.report.view.View.show` for the two states of the picture."""
@@ -52,7 +56,7 @@ _AT_ONCE = """(view, state) => {
 class ModelPicture:
     """The picture, and the switch between the cut and the repaired model."""
 
-    def __init__(self, bus: Bus, result: RunResult | None) -> None:
+    def __init__(self, bus: Bus, result: RunResult | None, atlas: Atlas | None) -> None:
         self.bus = bus
         view: View = bus.view.value
         with gr.Column(elem_id="model-card", elem_classes=["card", "simple-only"]):
@@ -71,17 +75,19 @@ class ModelPicture:
                     min_width=180,
                     scale=0,
                 )
-            drawn = _picture(result, None, view) if result else ""
+            drawn = _picture(result, atlas, view) if result else ""
             self.picture = gr.HTML(drawn, js_on_load=_POINTED, elem_id="model-picture")
-        self.outputs: list[Block] = [self.state, self.picture]
+            self.budget = gr.HTML(_budget(result.spec, result, atlas) if result else "", elem_id="budget")
+        self.outputs: list[Block] = [self.state, self.picture, self.budget]
 
     def wire(self) -> None:
         self.picture.select(with_site, self.bus.view, self.bus.view, **QUEUED)
         self.state.input(_with_state, [self.bus.view, self.state], self.bus.view, js=_AT_ONCE, **QUEUED)
 
-    def draw(self, outcome: Mapped | None, atlas: Atlas | None, view: View) -> Updates:
-        """Show a run or a forecast; without one the whole model, if the ``atlas`` has it."""
-        return {self.state: _state(view), self.picture: _picture(outcome, atlas, view)}
+    def draw(self, outcome: Mapped | None, atlas: Atlas | None, view: View, spec: PruneSpec) -> Updates:
+        """Show a run or a forecast of ``spec``; without one the whole model, if the ``atlas`` has it."""
+        drawn = _picture(outcome, atlas, view)
+        return {self.state: _state(view), self.picture: drawn, self.budget: _budget(spec, outcome, atlas)}
 
 
 def _picture(outcome: Mapped | None, atlas: Atlas | None, view: View) -> str:
@@ -89,6 +95,14 @@ def _picture(outcome: Mapped | None, atlas: Atlas | None, view: View) -> str:
     sites = outcome.sites if outcome else ()
     repair = outcome.spec.reconstruction if outcome else "none"
     return model_picture(sites, repair, whole, is_cut=_state(view) == _CUT, selected=view.site)
+
+
+def _budget(spec: PruneSpec, outcome: Mapped | None, atlas: Atlas | None) -> str:
+    """By what is known of the outcome; of a chain, and of a run that goes on, by the recipe."""
+    if atlas is None or (outcome is None and spec.reads_dense):
+        return ""
+    known = outcome if isinstance(outcome, RunResult | Forecast) else None
+    return bar_of(spec, Sizes.of(atlas.facts), known.sites if known else (), known.totals if known else None)
 
 
 def _state(view: View) -> str:
