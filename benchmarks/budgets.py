@@ -101,22 +101,24 @@ def of_dense(split: Split) -> Windows:
 
 def spent(share: float, choices: Mapping[str, object]) -> Spent | None:
     """The runs of a split at a budget; None if its layers alone go beyond it."""
-    dense = loaded(SMOLLM2)
     spec = PruneSpec.create(model=SMOLLM2, **choices)
-    ratio = ratio_for(Need("parameters", share), spec, sizes_of(dense))
-    if ratio == 0:
-        return None
+    ratio = ratio_for(Need("parameters", share), spec, sizes_of(loaded(SMOLLM2)))
+    return lost(spec.model_copy(update={"ratio": ratio})) if ratio else None
+
+
+def lost(spec: PruneSpec) -> Spent:
+    """The runs of a recipe, one for each seed."""
     nats: dict[Split, list[Windows]] = {split: [] for split in PARTS}
     left = []
     for seed in SEEDS:
-        model, result = finished_run(spec.model_copy(update={"ratio": ratio, "seed": seed}), dense)
+        model, result = finished_run(spec.model_copy(update={"seed": seed}), loaded(SMOLLM2))
         left.append(result.totals.parameters_after / result.totals.parameters_before)
         for split in PARTS:
             pairs = zip(windows_of(model, split), of_dense(split), strict=True)
             nats[split].append(tuple(after - before for after, before in pairs))
-        print(share, choices, ratio, seed, left[-1], [float(each.mean()) for each in nats["test"][-1]], file=sys.stderr)
+        print(spec.to_query(), seed, left[-1], [float(each.mean()) for each in nats["test"][-1]], file=sys.stderr)
     means = {split: tuple(np.mean(each, axis=0) for each in zip(*nats[split], strict=True)) for split in PARTS}
-    return Spent(means, ratio, float(np.mean(left)))
+    return Spent(means, spec.ratio, float(np.mean(left)))
 
 
 def gain(found: Spent, beside: Spent) -> str:

@@ -100,25 +100,37 @@ def section(model: str, repeats: int) -> str:
             for size, place in (("dense", folder), ("half", half))
             for entrant in entered(load_model(str(place), "cpu", "float32"), dense, size, place, model)
         ]
-        for turn in range(repeats + 1):  # the first warms up
-            for entrant in entrants:
-                for kind, work in entrant.work.items():
-                    begun = time.perf_counter()
-                    work()
-                    if turn:
-                        entrant.seconds.setdefault(kind, []).append(time.perf_counter() - begun)
+        time_in_turns(entrants, repeats)
     return rows(model, entrants)
 
 
-def pruned(model: str) -> LoadedModel:
-    spec = PruneSpec.create(model=model, ratio=0.5, allocation=usual_allocation(model), device="cpu", dtype="float32")
+def time_in_turns(entrants: Sequence[Entrant], repeats: int) -> None:
+    for turn in range(repeats + 1):  # the first warms up
+        for entrant in entrants:
+            for kind, work in entrant.work.items():
+                begun = time.perf_counter()
+                work()
+                if turn:
+                    entrant.seconds.setdefault(kind, []).append(time.perf_counter() - begun)
+
+
+def pruned(model: str, **choices: Any) -> LoadedModel:
+    choices = {"ratio": 0.5, "allocation": usual_allocation(model), **choices}
+    spec = PruneSpec.create(model=model, device="cpu", dtype="float32", **choices)
     last = next(event for event in stream(spec) if isinstance(event, Finished))
     assert last.model is not None
     return last.model
 
 
-def entered(loaded: LoadedModel, dense: LoadedModel, size: str, folder: Path, model: str) -> Iterator[Entrant]:
-    """The model of ``folder`` in every runtime."""
+def entered(
+    loaded: LoadedModel,
+    dense: LoadedModel,
+    size: str,
+    folder: Path,
+    model: str,
+    exports: Sequence[tuple[str, Format, Weights]] = EXPORTS,
+) -> Iterator[Entrant]:
+    """The model of ``folder`` in torch and in the runtimes of ``exports``."""
     threads, samples = torch.get_num_threads(), texts(model, dense)
     batches = list(feeds(loaded, samples, TEXTS))
     if loaded.is_language_model:
@@ -135,7 +147,7 @@ def entered(loaded: LoadedModel, dense: LoadedModel, size: str, folder: Path, mo
     yield entrant("torch fp32", bytes_, torch_run(loaded), loaded)
     halved = load_model(str(folder), "cpu", "bfloat16")
     yield entrant("torch bf16", bytes_ // 2, torch_run(halved), halved)
-    for runtime, to, weights in EXPORTS:
+    for runtime, to, weights in exports:
         if to == "gguf" and (not loaded.is_language_model or find_spec("llama_cpp") is None):
             continue
         out = folder.with_name(f"{folder.name}-{to}-{weights}")
