@@ -157,7 +157,7 @@ class Explorer:
             return {self.line: status.problem(str(error))}
         spec = spec.at(ratio)
         drawn = self.draw(spec, view, shown)
-        return {**self.recipe.fill(spec), **drawn, self.line: drawn[self.line] or status.note(words)}
+        return {**self.recipe.fill(spec), **drawn, self.line: status.note(words) + drawn[self.line]}
 
     def redraw(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Redraw for another tab, strip, scale or site; the recipe and the run stay."""

@@ -99,21 +99,25 @@ HALF_IN_LAYERS = 0.5
 
 
 def spread(need: Need, spec: PruneSpec, sizes: Sizes) -> PruneSpec:
-    """``spec`` with the layers that go before its heads or neurons for a need that can be counted: about half of what goes.
-
-    None for a model whose layers cannot go.
+    """``spec`` with the layers that go before its heads or neurons for a need that can be counted: about half of what goes, or
+    more if the rest cannot go from heads and neurons. None of a model whose layers cannot go.
     """
-    if not sizes.loses_layers or need.kind not in _COUNTED:
+    if not sizes.loses_layers or need.kind not in _COUNTED or not spec.cuts_width:
         return spec
-    spec = spec.model_copy(update={"ratio": 0.0})
-    whole, short = (
-        _left(need, spec.model_copy(update={"layers": share}), sizes, 0.0) for share in (0.0, 1 / sizes.layers)
-    )
-    depth = round(HALF_IN_LAYERS * (whole - need.amount) / (whole - short))
-    depth = max(0, min(depth, sizes.layers - FEWEST_LEFT))
-    shares = (round(depth / sizes.layers, digits) for digits in (2, 4, 6))
-    share = next(share for share in shares if nearest_removed(sizes.layers, share) == depth)
-    return spec.model_copy(update={"layers": share})
+    most = sizes.layers - FEWEST_LEFT
+    shares = [_share_of(depth, sizes.layers) for depth in range(most + 1)]
+    chains = [spec.model_copy(update={"layers": share}) for share in shares]
+    whole, short = (_left(need, each, sizes, 0.0) for each in chains[:2])
+    half = round(HALF_IN_LAYERS * (whole - need.amount) / (whole - short))
+    greatest = possible_ratios(facts.bundles for facts in sizes.targeted(spec))[-1]
+    enough = (each for each in chains[max(half, 0) :] if _left(need, each, sizes, greatest) <= need.amount)
+    return next(enough, chains[-1])
+
+
+def _share_of(depth: int, layers: int) -> float:
+    """The shortest share that removes so many layers."""
+    shares = (round(depth / layers, digits) for digits in (2, 4, 6))
+    return next(share for share in shares if nearest_removed(layers, share) == depth)
 
 
 def ratio_for(need: Need, spec: PruneSpec, sizes: Sizes) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from liar.report.words.examples import examples
 from liar.results import RunResult
 from liar.spec import PruneSpec
 from tests.components.visitor import Page, Visitor, opened
+from tests.fake_atlas import tiny_atlas
 from tests.fakes import classifier_run, language_run
 
 # -- changes of a control -----------------------------------------------------------------------------------------------
@@ -267,6 +269,22 @@ def test_a_need_counts_layers_and_not_tokens_that_are_not_known_yet(studio: Stud
     visitor.sets(page.recipe.need, "60 %", "submit")
     assert "the tokens that go are not counted before they are known" in visitor.sees(page.line)
     assert visitor.state(page.bus.spec).ratio == 0.34
+
+
+def test_a_need_of_the_simple_layout_spreads_over_layers_too_and_the_bar_says_so(
+    studio: Studio, run: RunResult
+) -> None:
+    atlas = tiny_atlas(run.spec)
+    studio.atlases.save(replace(atlas, facts=atlas.facts.model_copy(update={"loses_layers": True})))
+    page, visitor = opened(studio)
+    visitor.sets(page.recipe.need, "75 %", "submit")
+    spec = visitor.state(page.bus.spec)
+    assert (spec.layers, spec.ratio > 0) == (0.33, True)
+    assert "1 of 3 layers, then a ratio of " in visitor.sees(page.line)
+    assert "layers 18 % and neurons" in visitor.sees(page.explorer.picture.budget)
+    assert "33 % of layers, " in visitor.sees(page.verdict.text)
+    visitor.sets(page.recipe.need, "95 %", "submit")
+    assert visitor.state(page.bus.spec).layers == 0, "half of what goes is less than half of a layer"
 
 
 def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:

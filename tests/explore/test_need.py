@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from liar.explore.allocation import nearest_removed
 from liar.explore.atlas import Atlas, KindFacts
 from liar.explore.atlas_store import SHIPPED_ATLASES, AtlasStore
 from liar.explore.forecast import forecast
-from liar.explore.need import Need, predicted_loss, ratio_for, ratio_of_loss
+from liar.explore.need import Need, predicted_loss, ratio_for, ratio_of_loss, spread
 from liar.explore.sizes import Sizes, parameters_left
 from liar.presets import DEMO, PRESETS
 from liar.spec import MAX_RATIO, SiteKind
@@ -150,3 +151,25 @@ def test_the_predicted_loss_grows_with_the_ratio(model: str) -> None:
     spec, atlas = atlas_of(model)
     losses = [predicted_loss(spec.model_copy(update={"ratio": ratio}), atlas) for ratio in (0.1, 0.3, 0.5, 0.7)]
     assert 1 < losses[0] < losses[1] < losses[2] < losses[3]
+
+
+@pytest.mark.parametrize("share", [0.97, 0.88, 0.7, 0.5, 0.3, 0.25])
+def test_half_of_what_goes_are_layers_and_more_if_the_rest_cannot_go(share: float) -> None:
+    spec, atlas = atlas_of("demo/smollm2-135m")
+    spec = spec.model_copy(update={"targets": "ffn"})
+    sizes, need = replace(Sizes.of(atlas.facts), loses_layers=True), Need("parameters", share)
+    chain = spread(need, spec, sizes)
+    ratio = ratio_for(need, chain, sizes)
+    assert parameters_left(chain, sizes, ratio) <= share * sizes.parameters
+    of_layers = nearest_removed(30, chain.layers) * sizes.blocks / 30
+    gone = (1 - share) * sizes.parameters
+    assert of_layers / gone == pytest.approx(0.5, abs=0.5 * sizes.blocks / 30 / gone) or share < 0.5 < of_layers / gone
+    assert spread(need, spec, Sizes.of(atlas.facts)) == spec, "of a model whose layers cannot go"
+    assert spread(Need("loss", 1.5), spec, sizes) == spec
+
+
+def test_a_need_below_all_layers_but_two_is_one_sentence() -> None:
+    spec, atlas = atlas_of("demo/smollm2-135m")
+    sizes, need = replace(Sizes.of(atlas.facts), loses_layers=True), Need("parameters", 0.1)
+    with pytest.raises(InvalidSpecError, match=r"leaves less than 2\d\.\d %"):
+        ratio_for(need, spread(need, spec, sizes), sizes)
