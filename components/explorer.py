@@ -157,7 +157,8 @@ class Explorer:
             return {self.line: status.problem(str(error))}
         spec = spec.at(ratio)
         drawn = self.draw(spec, view, shown)
-        return {**self.recipe.fill(spec), **drawn, self.line: status.note(words) + drawn[self.line]}
+        line = drawn[self.line] if spec.reads_dense else ""  # the headline says what is not known of a chain
+        return {**self.recipe.fill(spec), **drawn, self.line: line or status.note(words)}
 
     def redraw(self, view: View, shown: str, spec: PruneSpec) -> Updates:
         """Redraw for another tab, strip, scale or site; the recipe and the run stay."""
