@@ -1,6 +1,6 @@
 """One budget of parameters, spent on several kinds of units: layers, heads and neurons, on four kinds of text.
 
-    python benchmarks/budgets.py            prints the tables (an hour and a half on two cores)
+    python benchmarks/budgets.py            prints the tables (two hours and a half on two cores)
     python benchmarks/budgets.py --write    also puts them into docs/results/budgets.md
     python benchmarks/budgets.py --only budget_70
 

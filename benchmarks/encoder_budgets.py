@@ -21,6 +21,7 @@ from liar import PruneSpec, run
 from liar.errors import InvalidSpecError
 from liar.explore.need import Need
 from liar.jobs.meet_need import meet_steps
+from liar.models.loaded import parameter_count
 from liar.progress import finish
 from liar.results import Evaluation
 from liar.statistics.compare import difference
@@ -28,7 +29,6 @@ from liar.tasks.metrics import METRICS
 
 SHARES = (0.9, 0.8, 0.7)
 """Shares of all parameters that are left."""
-HIDDEN, TOKENS = 384, 30_522
 SPLITS: Mapping[str, tuple[float, Mapping[str, Any]]] = {
     "neurons": (0.0, {}),
     "heads and neurons": (0.0, {"targets": "both"}),
@@ -63,7 +63,8 @@ Change = tuple[float, float]
 def changes(model: str, task: str, share: float, tokens: float, choices: Mapping[str, Any]) -> list[Change] | None:
     """One for each seed; None if the split cannot leave so little."""
     dense = loaded(model)
-    kept = round(TOKENS - tokens * (1 - share) * sum(each.numel() for each in dense.model.parameters()) / HIDDEN)
+    config, gone = dense.model.config, tokens * (1 - share) * parameter_count(dense.model)
+    kept = round(config.vocab_size - gone / config.hidden_size)
     spec = PruneSpec.create(model=model, evaluate=(task,), vocabulary=str(kept) if tokens else None, **choices)
     try:
         spec = spec.at(0.0) if tokens == 1 else finish(meet_steps(Need("parameters", share), spec, dense)).spec

@@ -81,10 +81,7 @@ class LayerMap:
 
     def table(self, outcome: Mapped, view: View) -> str:
         """The longest runs first, of equally long ones those that were compared by the output, then by their error."""
-        ranked = sorted(
-            _tried(outcome),
-            key=lambda run: (-run.layers, run.divergence is None, run.divergence or run.norm_aware_error),
-        )
+        ranked = sorted(_tried(outcome), key=_rank)
         return table(
             ("Layers", "Norm-aware error with the patch", "Output moves, in nats"),
             (row(named(range(run.first, run.first + run.layers)), *map(cell, _figures(run))) for run in ranked),

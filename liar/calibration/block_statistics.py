@@ -146,7 +146,7 @@ def spans(
         for layer in range(layers if before is None else before + longest + 1):
             site = adapter.site(layer, "ffn")
             with resident(adapter.layers[layer]), fast_products(adapter.model) if fast else nullcontext():
-                inputs = [_advance(adapter, layer, stream) for stream in streams]
+                inputs = [advance(adapter, layer, stream) for stream in streams]
             ends = [stream.real(stream.hidden) for stream in streams]
             if adapter.multiplier != 1:
                 ends = [end / adapter.multiplier for end in ends]
@@ -159,8 +159,8 @@ def spans(
                 starts.append(Start(site, inputs, ends, _moments(adapter, site, inputs), reported, intercept))
 
 
-def _advance(adapter: Adapter, layer: int, stream: Stream) -> Tensor:
-    """Run a block on a batch; the inputs of its FFN consumer, (real tokens, channels)."""
+def advance(adapter: Adapter, layer: int, stream: Stream) -> Tensor:
+    """Run a block on a batch, which changes ``stream``; the inputs of its FFN consumer, (real tokens, channels)."""
     *_, rows = [adapter.advance(half, stream)[0] for half in adapter.halves(layer)]
     return stream.real(rows)
 

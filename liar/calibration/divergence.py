@@ -1,7 +1,7 @@
 """What a model loses if a run of blocks goes and a patch replaces it: how far its output moves, on text that no patch has read.
 
-The error of a patch behind its run says little of what later blocks make of it: of SmolLM2's runs of three layers, the one with
-the least error costs half as much again as the best of those with an error near it (docs/results/budgets.md).
+The error of a patch behind its run says little of what later blocks make of it: the run with the least error is often not
+the one that costs least (``benchmarks/layer_choice.py``).
 
 The runs share one forward: each follows the dense model up to its patch, and goes its own way from there.
 
@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from liar.calibration.activations import evaluating
+from liar.calibration.block_statistics import advance
 from liar.maths.reconstruct import Solution
 from liar.models.adapter import Adapter, Stream
 from liar.models.recorder import Recorder, replaced
@@ -72,8 +73,8 @@ def divergence_steps(
                 for removed, streams in ways.items():
                     if layer not in removed:
                         for stream in streams:
-                            _advance(adapter, layer, stream)
-                read = [_advance(adapter, layer, stream) for stream in dense]
+                            advance(adapter, layer, stream)
+                read = [advance(adapter, layer, stream) for stream in dense]
             for cut in cuts:
                 if cut.removed.start == layer + 1:
                     pairs = zip(dense, read, strict=True)
@@ -101,15 +102,9 @@ def _rows(batch: Batch) -> list[Batch]:
     ]
 
 
-def _advance(adapter: Adapter, layer: int, stream: Stream) -> Tensor:
-    """Run a block on a sequence; the input of its FFN consumer."""
-    *_, rows = [adapter.advance(half, stream)[0] for half in adapter.halves(layer)]
-    return rows
-
-
 def _patched(adapter: Adapter, stream: Stream, rows: Tensor, change: Solution) -> Stream:
     weight, bias = (part.to(rows.device, rows.dtype) for part in (change.weight, change.bias_change))
-    return replace(stream, hidden=stream.hidden + adapter.multiplier * (rows @ weight + bias))
+    return replace(stream, hidden=stream.hidden + adapter.multiplier * stream.padded(rows @ weight + bias))
 
 
 def _distances(adapter: Adapter, batch: Batch, dense: Stream, cut: Stream, predicted: Tensor | None) -> Tensor:
