@@ -205,7 +205,7 @@ def _fresh_model(task: Task, chosen: Hyperparameters) -> tuple[PeftModel, PreTra
     folder = fetch_demo() / MINILM.folder
     is_span = task.head == "span"
     loader = AutoModelForQuestionAnswering if is_span else AutoModelForSequenceClassification
-    options = {} if is_span else {"num_labels": len(task.labels) or 1}
+    options: dict[str, Any] = {} if is_span else {"num_labels": len(task.labels) or 1}
     with quiet_transformers():
         base: PreTrainedModel = loader.from_pretrained(folder, dtype=torch.float32, local_files_only=True, **options)
     config = LoraConfig(
