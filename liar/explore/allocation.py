@@ -129,8 +129,7 @@ def check_units(spec: PruneSpec) -> None:
     if not spec.reads_dense:
         what = "a smaller vocabulary costs" if "depth" not in spec.stages else "whole layers cost"
         raise InvalidSpecError(
-            f"Nothing predicts what {what}: apply the recipe to measure it. Curves and masks are of heads and neurons in the "
-            "dense model."
+            f"What {what} is not known before a run: curves and masks are of heads and neurons in the dense model."
         )
 
 

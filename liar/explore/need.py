@@ -19,7 +19,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import exp
+from math import ceil, exp
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
@@ -95,12 +95,12 @@ _LEAST_SIZE = 1_000
 
 
 HALF_IN_LAYERS = 0.5
-"""Share of what goes that whole layers are, where the kinds of units are not chosen (docs/results/budgets.md)."""
+"""Least share of what goes that whole layers are, where the kinds of units are not chosen (docs/results/budgets.md)."""
 
 
 def spread(need: Need, spec: PruneSpec, sizes: Sizes) -> PruneSpec:
-    """``spec`` with the layers that go before its heads or neurons for a need that can be counted: about half of what goes, or
-    more if the rest cannot go from heads and neurons. None of a model whose layers cannot go.
+    """``spec`` with the layers that go before its heads or neurons for a need that can be counted: at least half of what
+    goes, or more if the rest cannot go from heads and neurons. None of a model whose layers cannot go.
     """
     if not sizes.loses_layers or need.kind not in _COUNTED or not spec.cuts_width:
         return spec
@@ -108,9 +108,10 @@ def spread(need: Need, spec: PruneSpec, sizes: Sizes) -> PruneSpec:
     shares = [_share_of(depth, sizes.layers) for depth in range(most + 1)]
     chains = [spec.model_copy(update={"layers": share}) for share in shares]
     whole, short = (_left(need, each, sizes, 0.0) for each in chains[:2])
-    half = round(HALF_IN_LAYERS * (whole - need.amount) / (whole - short))
+    gone = max((whole - need.amount) / (whole - short), 0)
+    half = min(ceil(HALF_IN_LAYERS * gone), int(gone))
     greatest = possible_ratios(facts.bundles for facts in sizes.targeted(spec))[-1]
-    enough = (each for each in chains[max(half, 0) :] if _left(need, each, sizes, greatest) <= need.amount)
+    enough = (each for each in chains[half:] if _left(need, each, sizes, greatest) <= need.amount)
     return next(enough, chains[-1])
 
 
