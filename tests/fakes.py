@@ -95,12 +95,15 @@ def run_of_layers(**choices: Any) -> RunResult:
         changed = {"kept": kept, "kept_units": list(range(kept)), "error": found, "norm_aware_error": found}
         return report.model_copy(update=changed)
 
-    tried = [
+    return whole.model_copy(update={"sites": [after(report) for report in whole.sites], "tried": _tried(6)})
+
+
+def _tried(longest: int) -> list[TriedRun]:
+    return [
         TriedRun(first=first, layers=length, norm_aware_error=0.01 * length + 0.001 * abs(first - 13))
-        for length in range(1, 7)
+        for length in range(1, longest + 1)
         for first in range(1, 31 - length)
     ]
-    return whole.model_copy(update={"sites": [after(report) for report in whole.sites], "tried": tried})
 
 
 def run_of_chain(**choices: Any) -> RunResult:
@@ -108,7 +111,7 @@ def run_of_chain(**choices: Any) -> RunResult:
     whole = language_run(**{"targets": "ffn", "ratio": 0.4, "layers": 0.1, **choices})
     gone = {"kept": 0, "kept_units": [], "error": {}, "norm_aware_error": {}}
     sites = [report.model_copy(update=gone if 13 <= report.layer <= 15 else {}) for report in whole.sites]
-    return whole.model_copy(update={"sites": sites})
+    return whole.model_copy(update={"sites": sites, "tried": _tried(3)})
 
 
 def change(text: str, label: str, *answers: str) -> Change:

@@ -60,6 +60,11 @@ def _atlas_of(spec: PruneSpec, criteria: Sequence[str]) -> Atlas:
     """The stored atlas of a run, else one with the curves of these criteria alone, which is not stored."""
     if spec.criterion not in CRITERIA:
         raise LiarError(f"{spec.criterion} is a function of one program, so its curves cannot be drawn here.")
+    if not spec.reads_dense:
+        raise LiarError(
+            "Curves are of heads and neurons in the dense model, not of one that lost tokens or layers first; leave out "
+            "--interactive and --all-criteria."
+        )
     stored = AtlasStore().find(spec)
     if stored is not None and set(criteria) <= set(stored.facts.criteria):
         return stored

@@ -22,7 +22,7 @@ from liar.save.checkpoint import save_model
 from liar.spec import ALLOCATIONS, CRITERIA, RECONSTRUCTIONS, SCHEDULES
 from liar.store import RunStore
 from liar.tasks.registry import TASKS
-from tests.fakes import language_run
+from tests.fakes import language_run, run_of_chain
 from tests.shipped import shipped_run
 from tests.tiny import classifier, language_model
 
@@ -210,6 +210,8 @@ def test_an_interactive_report_takes_the_stored_curves(tmp_path: Path) -> None:
     assert "custom:my_own is a function of one program" in sentence(
         liar("report", str(path), "--interactive", "--force")
     )
+    path.write_text(run_of_chain().model_dump_json())
+    assert "not of one that lost tokens or layers" in sentence(liar("report", str(path), "--interactive", "--force"))
 
 
 @pytest.mark.demo

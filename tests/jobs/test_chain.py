@@ -144,5 +144,5 @@ def test_what_a_chain_cannot_have_is_one_sentence(
 
 
 def test_nothing_predicts_a_chain() -> None:
-    with pytest.raises(InvalidSpecError, match="Nothing predicts what whole layers cost"):
+    with pytest.raises(InvalidSpecError, match="What whole layers cost is not known"):
         check_covered(PruneSpec(layers=0.1), tiny_atlas())

@@ -72,7 +72,7 @@ def test_layers_that_went_are_named() -> None:
     assert "0.077, and 0.22 without the patch" in words
     assert findings(run)[0] == words
     assert "nothing replaces them" in what_went(run.sites, "none")
-    assert recipe(run.spec).startswith("demo/smollm2-135m: 20 % of the layers, the run of layers with the least error")
+    assert recipe(run.spec).startswith("demo/smollm2-135m: 20 % of the layers, one run of layers, least-squares")
     assert short_recipe(run.spec) == "20 % of layers: least-squares"
     nothing = run.model_copy(update={"sites": language_run().sites})
     assert not removed_layers(nothing.sites)

@@ -20,7 +20,7 @@ from liar.report.words.sentences import verdict
 from liar.results import CalibrationText, Change, Generation, RunResult, Speed
 from liar.spec import ALLOCATIONS, RECONSTRUCTIONS, PruneSpec
 from liar.tasks.texts import FILMS, WIKI
-from tests.fakes import change, classifier_run, language_run, quantized_run
+from tests.fakes import change, classifier_run, language_run, quantized_run, run_of_chain, run_of_layers
 from tests.shipped import shipped_pair
 
 MINILM = "demo/minilm-sentiment"
@@ -138,6 +138,14 @@ def test_rounded_models_are_in_it_with_names_for_people() -> None:
         assert words in text
     assert all(sentence in text for sentence in quantizations(quantized_run()))
     assert "dense-int8 " not in text
+
+
+def test_the_map_of_a_chain_is_of_its_last_stage() -> None:
+    layers, chain = (Document(html_report(run)).text for run in (run_of_layers(), run_of_chain()))
+    assert "Error of every run of layers" in layers
+    assert "Error of every run of layers" not in chain
+    assert "Error by layer and site" in chain
+    assert "Layers 13 to 15 went first, and layer 12 replaces them" in chain
 
 
 def test_no_choice_is_left_out_or_nameless() -> None:

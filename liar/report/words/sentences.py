@@ -188,14 +188,13 @@ def _removed_units(result: Outcome) -> str:
 
 
 _REMOVED: Mapping[StageName, Callable[[Outcome], str]] = {"depth": _removed_layers, "width": _removed_units}
-_RUN_OF_LAYERS = "the run of layers with the least error, "
 _OF_WIDTH = (
     "{spec.criterion} criterion, {spec.allocation} allocation, {spec.reconstruction} reconstruction, {spec.walked}"
 )
 _HOW: Mapping[tuple[StageName, ...], str] = {
-    ("depth",): _RUN_OF_LAYERS + "{spec.reconstruction} reconstruction",
+    ("depth",): "one run of layers, {spec.reconstruction} reconstruction",
     ("width",): _OF_WIDTH,
-    ("depth", "width"): _RUN_OF_LAYERS + _OF_WIDTH,
+    ("depth", "width"): f"one run of layers, {_OF_WIDTH}",
 }
 """Choices of the stages in words."""
 
