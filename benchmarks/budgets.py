@@ -1,6 +1,6 @@
-"""One budget of parameters, spent on several kinds of units: layers, heads and neurons, on four kinds of text.
+"""One budget of parameters, spent on several kinds of units: tokens, layers, heads and neurons, on four kinds of text.
 
-    python benchmarks/budgets.py            prints the tables (two hours and a half on two cores)
+    python benchmarks/budgets.py            prints the tables (three hours and a half on two cores)
     python benchmarks/budgets.py --write    also puts them into docs/results/budgets.md
     python benchmarks/budgets.py --only budget_70
 
@@ -10,7 +10,7 @@ The split is chosen by validation windows; test windows, of which no default was
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from math import exp
@@ -22,12 +22,14 @@ from readme import sections, table
 
 from liar import LoadedModel, PruneSpec
 from liar.evaluate.prepared_task import evaluate
-from liar.explore.need import Need, ratio_for
-from liar.jobs.meet_need import sizes_of
+from liar.explore.need import Need
+from liar.jobs.meet_need import meet_steps
+from liar.progress import finish
 from liar.results import Evaluation
 from liar.spec import EVALUATION_LENGTH
 from liar.tasks.demo import PERPLEXITY
 from liar.tasks.splits import Split
+from liar.tasks.texts import FILMS, WIKI
 
 SPLITS: Mapping[str, Mapping[str, object]] = {
     "neurons": {},
@@ -35,8 +37,10 @@ SPLITS: Mapping[str, Mapping[str, object]] = {
     "2 of 30 layers, neurons": {"layers": 0.07},
     "3 of 30 layers, neurons": {"layers": 0.1},
     "4 of 30 layers, neurons": {"layers": 0.13},
-    "4 of 30 layers, heads and neurons": {"layers": 0.13, "targets": "both"},
     "6 of 30 layers, neurons": {"layers": 0.2},
+    "8 of 30 layers, neurons": {"layers": 0.27},
+    "36,000 tokens stay, 2 of 30 layers, neurons": {"vocabulary": "36000", "layers": 0.07},
+    "28,000 tokens stay, 4 of 30 layers, neurons": {"vocabulary": "28000", "layers": 0.13},
 }
 
 
@@ -50,14 +54,36 @@ class Budget:
 
 
 BUDGETS = {
-    "budget_88": Budget(0.88, ("neurons", "heads and neurons", "3 of 30 layers, neurons"), "2 of 30 layers, neurons"),
+    "budget_88": Budget(
+        0.88,
+        (
+            "neurons",
+            "heads and neurons",
+            "3 of 30 layers, neurons",
+            "4 of 30 layers, neurons",
+            "36,000 tokens stay, 2 of 30 layers, neurons",
+        ),
+        "2 of 30 layers, neurons",
+    ),
     "budget_80": Budget(
         0.8,
-        ("neurons", "heads and neurons", "4 of 30 layers, heads and neurons", "6 of 30 layers, neurons"),
+        ("neurons", "heads and neurons", "6 of 30 layers, neurons", "28,000 tokens stay, 4 of 30 layers, neurons"),
         "4 of 30 layers, neurons",
     ),
-    "budget_70": Budget(0.7, ("neurons", "heads and neurons", "3 of 30 layers, neurons"), "6 of 30 layers, neurons"),
+    "budget_70": Budget(
+        0.7,
+        (
+            "neurons",
+            "heads and neurons",
+            "3 of 30 layers, neurons",
+            "8 of 30 layers, neurons",
+            "28,000 tokens stay, 4 of 30 layers, neurons",
+        ),
+        "6 of 30 layers, neurons",
+    ),
 }
+
+SEARCHED = "the best on held-back text"
 
 Windows = tuple[np.ndarray, ...]
 """For each text the mean negative log likelihood of each window, in nats."""
@@ -65,17 +91,21 @@ Windows = tuple[np.ndarray, ...]
 
 @dataclass(frozen=True)
 class Spent:
-    """What a split leaves: ``nats`` above the dense model of each window of each text, the mean over seeds, by part of the
-    data; its ``ratio`` of heads or neurons, share of parameters ``left``, the mean over seeds.
+    """What a split leaves, for each seed: ``nats`` above the dense model of each window of each text, by part of the data; its
+    ``ratio`` of heads or neurons, None if the seeds differ; share of parameters ``left``, the mean over seeds.
     """
 
-    nats: Mapping[Split, Windows]
-    ratio: float
+    nats: Mapping[Split, Sequence[Windows]]
+    ratio: float | None
     left: float
+
+    def mean(self, split: Split) -> Windows:
+        """Over seeds."""
+        return tuple(np.mean(each, axis=0) for each in zip(*self.nats[split], strict=True))
 
     def loss(self, split: Split) -> tuple[float, ...]:
         """Perplexity over dense of each text, and their geometric mean."""
-        means = [float(each.mean()) for each in self.nats[split]]
+        means = [float(each.mean()) for each in self.mean(split)]
         return (*map(exp, means), exp(sum(means) / len(means)))
 
 
@@ -100,10 +130,10 @@ def of_dense(split: Split) -> Windows:
 
 
 def spent(share: float, choices: Mapping[str, object]) -> Spent | None:
-    """The runs of a split at a budget; None if its layers alone go beyond it."""
+    """The runs of a split at a budget; None if its tokens and layers alone go beyond it."""
     spec = PruneSpec.create(model=SMOLLM2, **choices)
-    ratio = ratio_for(Need("parameters", share), spec, sizes_of(loaded(SMOLLM2)))
-    return lost(spec.model_copy(update={"ratio": ratio})) if ratio else None
+    spec = finish(meet_steps(Need("parameters", share), spec, loaded(SMOLLM2))).spec
+    return lost(spec) if spec.ratio else None
 
 
 def lost(spec: PruneSpec) -> Spent:
@@ -117,13 +147,24 @@ def lost(spec: PruneSpec) -> Spent:
             pairs = zip(windows_of(model, split), of_dense(split), strict=True)
             nats[split].append(tuple(after - before for after, before in pairs))
         print(spec.to_query(), seed, left[-1], [float(each.mean()) for each in nats["test"][-1]], file=sys.stderr)
-    means = {split: tuple(np.mean(each, axis=0) for each in zip(*nats[split], strict=True)) for split in PARTS}
-    return Spent(means, spec.ratio, float(np.mean(left)))
+    return Spent(nats, spec.ratio, float(np.mean(left)))
+
+
+def searched(found: Mapping[str, Spent]) -> Spent:
+    """For each seed the split that loses least on validation windows of the texts that the calibration reads a part of."""
+
+    def held_back(split: Spent, seed: int) -> float:
+        own = dict(zip(TEXTS, split.nats["validation"][seed], strict=True))
+        return float(np.mean([own[text].mean() for text in (WIKI, FILMS)]))
+
+    taken = [min(found.values(), key=partial(held_back, seed=place)) for place in range(len(SEEDS))]
+    nats = {part: [split.nats[part][place] for place, split in enumerate(taken)] for part in PARTS}
+    return Spent(nats, None, float(np.mean([split.left for split in taken])))
 
 
 def gain(found: Spent, beside: Spent) -> str:
     """How the geometric mean of perplexity over dense differs from that of another split, with its paired standard error."""
-    changes = [a - b for a, b in zip(found.nats["test"], beside.nats["test"], strict=True)]
+    changes = [a - b for a, b in zip(found.mean("test"), beside.mean("test"), strict=True)]
     mean = float(np.mean([each.mean() for each in changes]))
     stderr = float(np.sqrt(sum(each.var(ddof=1) / len(each) for each in changes))) / len(changes)
     return f"{100 * (exp(mean) - 1):+.1f} ± {100 * exp(mean) * stderr:.1f} %"
@@ -133,10 +174,11 @@ def section(budget: Budget) -> str:
     names = [name for name in SPLITS if name in {*budget.splits, budget.half}]
     found = {name: split for name in names if (split := spent(budget.share, SPLITS[name])) is not None}
     best = min(found, key=lambda name: found[name].loss("validation")[-1])
+    found[SEARCHED] = searched({name: split for name, split in found.items() if "vocabulary" not in SPLITS[name]})
     rows = [
         (
             f"**{name}**" if name == best else name,
-            f"{split.ratio:.0%}",
+            "" if split.ratio is None else f"{split.ratio:.0%}",
             f"{split.left:.1%}",
             f"{split.loss('validation')[-1]:.2f} x",
             *(f"{loss:.2f} x" for loss in split.loss("test")),
@@ -157,7 +199,8 @@ def section(budget: Budget) -> str:
     head = (
         f"Perplexity over dense of {PERPLEXITY.count} windows of {EVALUATION_LENGTH} tokens of each text, the default recipe, "
         f"mean over {len(SEEDS)} seeds. In bold the best on validation windows; other columns are of test windows. ± is the "
-        "paired standard error over windows."
+        "paired standard error over windows. Held back: "
+        "validation windows of the two texts that calibrate, for each seed, by which a split without tokens is chosen."
     )
     return f"{head}\n\n{table(columns, rows)}"
 
