@@ -58,8 +58,9 @@ def test_a_slice_of_a_wide_llama_runs_within_its_memory() -> None:
     block, before = bytes_in_memory(loaded.adapter.layers[0]), resident_bytes()
     found = measure("one-shot", loaded, text_of(1, 256))
     assert found.kept == [2816, 2816]
-    assert found.peak - found.least < expected
-    assert found.peak - before < moments + block + 0.6e9
+    beside = found.peak - before  # what earlier tests of this process hold is no part of it
+    assert beside < expected
+    assert beside < moments + block + 0.6e9
 
 
 def test_the_table_says_what_the_device_reaches() -> None:
