@@ -26,6 +26,7 @@ from components.measured.generations import GenerationsPanel
 from components.measured.verdict import VerdictPanel
 from components.openings import OPENINGS, STORIES, openings
 from components.rail.recipe import Recipe, of_layout, opening_spec
+from components.shared.lookup import what_is_known
 from components.shared.panel import QUEUED, Panel
 from components.shared.provenance import provenance
 from components.shared.studio import Bus, Studio
@@ -39,7 +40,6 @@ from liar.cli.startup import settle_threads
 from liar.errors import LiarError
 from liar.events import Finished
 from liar.explore.atlas_store import AtlasStore
-from liar.report.interpolation import of_other_ratios
 from liar.report.view import Layout, View
 from liar.spec import PruneSpec
 from liar.store import RunStore
@@ -92,7 +92,7 @@ def build(studio: Studio, opens_with: PruneSpec) -> tuple[gr.Blocks, Apply, Open
         address, marker, beside = address_bar(), layout_marker(view), LessonBeside(bus)
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=0, min_width=320, elem_id="recipe"):
-                recipe = Recipe(spec, studio.profile, of_other_ratios(spec, studio.store.summaries()))
+                recipe = Recipe(what_is_known(studio, spec), studio.profile)
                 with gr.Column(elem_id="actions"):
                     apply = Apply(studio, bus, recipe)
                     explorer = Explorer(studio, bus, recipe, apply.work.status)

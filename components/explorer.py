@@ -69,7 +69,7 @@ class Explorer:
         moving = [*verdict.outputs, *picture.outputs, *before_after.outputs, *layers.outputs]
         # Outputs of `redraw`.
         self.pictures: list[Block] = [address, self.drawn, self.recipe.marks, *provenances, *moving]
-        hidden = [self.bus.spec, self.bus.shown, by_hand.taken, self.line, self.work.row]
+        hidden = [self.bus.spec, self.bus.shown, by_hand.taken, self.line, self.work.row, self.recipe.need]
         shown = [component for panel in panels for component in panel.outputs]
         # The browser sets one after the other: once the headline is new, no answer fills a field in which a visitor types.
         self.outputs = states_first([*hidden, *controls, *self.pictures, *shown])
@@ -99,6 +99,7 @@ class Explorer:
         If the ``headline`` is of another recipe than ``base``, another event has set ``base`` and the controls, and its
         answer was still on its way when this one was sent: its controls are those from before, so they are filled anew.
         A decision that is not drawn yet counts in any case: its text may not have reached the field of edits.
+        The slider of the simple layout puts back the layers that a need took: no control there can.
         """
         is_late, is_new = is_of_another(headline, base), decided.name != taken
         if is_late and not is_new:
@@ -112,6 +113,9 @@ class Explorer:
         now: Updates = {self.layers.inspector.by_hand.taken: decided.name}
         if spec.model != base.model:
             return {**now, **self.switch_model(spec, view)}
+        if spec.ratio != base.ratio:
+            now |= {self.recipe.need: ""}  # it is met no more
+            spec = spec.model_copy(update={"layers": 0.0}) if view.layout == "simple" else spec
         controls = self.recipe.fill(spec) if is_late else self.recipe.settled(base, spec)
         return {**now, **controls, **self.draw(spec, view, shown)}
 
@@ -137,6 +141,7 @@ class Explorer:
         """Set the ratio that meets a need typed in words, and draw the recipe; no model is loaded."""
         try:
             spec, asked = self.recipe.read(base, *values), Need.read(need)
+            spec = spec.model_copy(update={"layers": 0.0}) if view.layout == "simple" else spec
             atlas, runs = self.studio.atlases.find(spec), of_other_ratios(spec, self.studio.store.summaries())
             if asked.kind == "quality":
                 ratio, words = meet_quality(asked.amount, spec, runs)
@@ -217,7 +222,7 @@ class Explorer:
         If nothing is known of the recipe, the heatmap is that of the run in the panels, and its heading names that run.
         """
         run = known.run or (run_of(self.studio, shown) if shown else None)
-        updates = {**self.verdict.show(known), self.recipe.marks: marks(known.spec, known.measured), self.drawn: view}
+        updates = {**self.verdict.show(known), self.recipe.marks: marks(known), self.drawn: view}
         updates |= self.before_after.show(known, run)
         updates |= dict.fromkeys(self.provenances, provenance(known.spec, shown, run))
         outcome = known.run or known.pruned or known.expected

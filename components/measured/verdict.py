@@ -34,7 +34,9 @@ class VerdictPanel:
             return {self.text: _running(known, known.pruned)}
         if known.expected is not None:
             return {self.text: _expected(known, known.expected)}
-        unknown = f"<h2>Nothing is known of this recipe yet.</h2>{_in_full(recipe(known.spec))}"
+        nothing, before = "Nothing is known of this recipe yet.", f"{went(known.spec)} gone: not measured yet."
+        heading = nothing if known.spec.reads_dense else before
+        unknown = f"<h2>{escape(unbroken(heading))}</h2>{_in_full(recipe(known.spec))}"
         return {self.text: _of(known.spec, f"{unknown}<p>{escape(known.missing)}</p>")}
 
 

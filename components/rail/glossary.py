@@ -75,11 +75,12 @@ TERMS: Mapping[str, Term] = {
         "held-out text that is. Empty keeps all.",
     ),
     "need": Term(
-        "70 %, 60 MB, 95 % of the accuracy or 1.5 x; sets the ratio.",
+        "70 %, 60 MB, 1.5GB@4096, 95 % of the accuracy or 1.5 x; sets the ratio.",
         "What can I ask for?",
-        "A share of all parameters that may stay, a size of the weights, a share of the accuracy, or a perplexity beside the "
-        "dense model's. Parameters and size are counted. Accuracy and perplexity are read between measured runs of the "
-        "recipe; beyond them the perplexity is what the curves forecast, which is mostly too high.",
+        "A share of all parameters that may stay, a size of the weights, a memory with the keys and values of so many tokens, "
+        "a share of the accuracy, or a perplexity beside the dense model's. The first three are counted, and in the simple "
+        "layout whole layers of a LLaMA go for them as well, until the slider moves. Accuracy and perplexity are read between "
+        "measured runs of the recipe; beyond them the perplexity is what the curves forecast, which is mostly too high.",
     ),
     "criterion": Term(
         "Tells which units matter least.",

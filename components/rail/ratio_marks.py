@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import gradio as gr
 
 from components.shared.browser import button_clicks
+from components.shared.lookup import Known
 from components.shared.markup import element
 from liar.report.words.metric_sentences import value_words
-from liar.spec import MAX_RATIO, PruneSpec
+from liar.spec import MAX_RATIO
 from liar.statistics.compare import by_task
-from liar.store import RunSummary
 
 _ROOM = 0.08
 """Difference of two ratios at which both can be written without touching."""
@@ -34,19 +32,19 @@ new MutationObserver(place).observe(element.closest('#recipe'), {childList: true
 """
 
 
-def ratio_marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> gr.HTML:
-    """The row of marks; for ``measured`` see :func:`marks`."""
+def ratio_marks(known: Known) -> gr.HTML:
+    """The row of marks, of :func:`marks`."""
     script = button_clicks("key") + _PLACE
-    return gr.HTML(marks(spec, measured), js_on_load=script, elem_id="ratio-marks", container=False)
+    return gr.HTML(marks(known), js_on_load=script, elem_id="ratio-marks", container=False)
 
 
-def marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
-    """HTML of the marks: a button for each of the runs of the recipe, ``measured`` by their ratio, lowest first.
+def marks(known: Known) -> str:
+    """HTML of the ratio, the size that it leaves, and the marks: a button for each measured run of the recipe, lowest first.
 
     A button names the ratio and the metrics of its run; the ratio is also written on it if there is room.
     """
     buttons, named = [], -1.0
-    for ratio, run in measured.items():
+    for ratio, run in known.measured.items():
         has_room = ratio - named >= _ROOM
         named = ratio if has_room else named
         percent = f"{100 * ratio:.0f}"
@@ -62,9 +60,10 @@ def marks(spec: PruneSpec, measured: Mapping[float, RunSummary]) -> str:
                 style=f"--at: {ratio / MAX_RATIO:.4f}",
                 title=title,
                 aria_label=title,
-                aria_pressed=str(ratio == spec.ratio).lower(),
+                aria_pressed=str(ratio == known.spec.ratio).lower(),
             )
         )
-    value = element("output", f"{100 * spec.ratio:.0f} %", id="ratio-value")
+    size = [element("small", f"{known.bytes_left / 1e6:,.0f} MB")] if known.bytes_left else []
+    value = element("output", f"{100 * known.spec.ratio:.0f} % ", *size, id="ratio-value")
     label = "Measured ratios, in percent"
     return value + (element("div", *buttons, class_="marks", role="group", aria_label=label) if buttons else "")

@@ -12,6 +12,7 @@ from gradio.blocks import Block
 
 from components.rail.glossary import TERMS
 from components.rail.ratio_marks import ratio_marks
+from components.shared.lookup import Known
 from components.shared.panel import Updates
 from liar.errors import InvalidSpecError
 from liar.presets import PRESETS, preset_of
@@ -28,7 +29,6 @@ from liar.spec import (
     bounds_of,
     range_words,
 )
-from liar.store import RunSummary
 from liar.tasks.mixes import MIXED, sources_of
 from liar.tasks.registry import OWN, TASKS, usual_tasks
 from server.profile import TEXTS, Profile
@@ -74,10 +74,10 @@ def measured_on_its_task(spec: PruneSpec) -> PruneSpec:
 
 
 class Recipe:
-    """The controls; ``measured`` are the stored runs of ``spec`` by their ratio."""
+    """The controls, which show the recipe of ``known``."""
 
-    def __init__(self, spec: PruneSpec, profile: Profile, measured: Mapping[float, RunSummary]) -> None:
-        self.profile = profile
+    def __init__(self, known: Known, profile: Profile) -> None:
+        spec, self.profile = known.spec, profile
         values = _values(spec)
         choice = partial(_choice, values | {"need": ""})
         also = " Or type a hub id, with @revision if needed, or a folder." if profile.any_model else ""
@@ -89,7 +89,7 @@ class Recipe:
                 self.targets = gr.Radio(TARGETS, elem_classes=["segments"], **shared)
             with choice("ratio", "How much goes", is_simple=True, is_wide=True) as shared:
                 self.ratio = gr.Slider(0, MAX_RATIO, step=0.01, **shared)
-                self.marks = ratio_marks(spec, measured)
+                self.marks = ratio_marks(known)
             with choice("need", "Make it fit", is_simple=True, is_wide=True) as shared:
                 self.need = gr.Textbox(lines=1, max_lines=1, max_length=40, placeholder="60 MB", **shared)
             with choice("layers", "Layers first") as shared:
@@ -208,6 +208,7 @@ class Recipe:
             self.evaluate: spec.data != base.data,
             self.edits: spec.edits != base.edits,
             self.allocation: spec.allocation != base.allocation,
+            self.layers: spec.layers != base.layers,
             self.calibration: spec.calibration != base.calibration and not set(spec.sources) <= set(TEXTS),
         }
         return {control: value for control, value in self.fill(spec).items() if is_other.get(control)}

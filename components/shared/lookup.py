@@ -10,6 +10,7 @@ from components.shared.studio import Studio
 from liar.errors import LiarError
 from liar.explore.atlas import Atlas
 from liar.explore.forecast import Forecast, forecast
+from liar.explore.sizes import Sizes, parameters_left
 from liar.report.interpolation import carried, neighbours, of_other_ratios
 from liar.results import Evaluation, RunResult, SiteReport
 from liar.spec import PruneSpec
@@ -52,6 +53,16 @@ class Known:
         """Measured sites, else forecast ones; empty if there are neither."""
         outcome = self.run or self.pruned or self.expected
         return outcome.sites if outcome else []
+
+    @property
+    def bytes_left(self) -> float | None:
+        """Bytes of the weights that are left, of a chain by its recipe; None if they are not known."""
+        outcome, is_counted = self.run or self.expected, self.spec.vocabulary is None and not self.spec.reads_dense
+        if self.atlas is None or not (outcome or is_counted):
+            return None
+        sizes = Sizes.of(self.atlas.facts)
+        left = outcome.totals.parameters_after if outcome else parameters_left(self.spec, sizes, self.spec.ratio)
+        return left * sizes.parameter_bytes
 
     @property
     def origin(self) -> Origin:

@@ -174,7 +174,7 @@ def test_whole_layers_have_a_map_of_every_run_of_them(page: Page) -> None:
     expect(page.locator("#verdict")).to_contain_text("9 of 30 layers gone")
     redrawn(page, "#heatmap", before)
     slide(page, "#ratio", 0.25)
-    expect(page.locator("#status")).to_contain_text("Nothing predicts what whole layers cost")
+    expect(page.locator("#status")).to_contain_text("What whole layers cost is not known")
     page.locator("#targets").get_by_text("Neurons").click()
     expect(page.locator("#heatmap-heading h3")).to_contain_text("Error by layer and site")
     expect(page.locator("#heatmap-controls")).to_be_visible()

@@ -257,7 +257,7 @@ def test_the_controls_are_filled_before_the_headline_changes(page: Page) -> None
 
 
 def test_a_need_counts_layers_and_not_tokens_that_are_not_known_yet(studio: Studio, run: RunResult) -> None:
-    page, visitor = opened(studio)
+    page, visitor = opened(studio, "layout=full")
     visitor.sets(page.recipe.layers, 0.34, "submit")
     visitor.sets(page.recipe.need, "80 %", "submit")
     assert visitor.state(page.bus.spec).layers == 0.34
@@ -282,9 +282,16 @@ def test_a_need_of_the_simple_layout_spreads_over_layers_too_and_the_bar_says_so
     assert (spec.layers, spec.ratio > 0) == (0.33, True)
     assert "1 of 3 layers, then a ratio of " in visitor.sees(page.line)
     assert "layers 18 % and neurons" in visitor.sees(page.explorer.picture.budget)
-    assert "Nothing predicts what whole layers cost" in visitor.sees(page.verdict.text)
+    assert "What whole layers cost is not known" in visitor.sees(page.verdict.text)
     visitor.sets(page.recipe.need, "95 %", "submit")
     assert visitor.state(page.bus.spec).layers == 0, "half of what goes is less than half of a layer"
+    visitor.sets(page.recipe.need, "75 %", "submit")
+    visitor.sets(page.recipe.ratio, 0.3)
+    assert visitor.state(page.bus.spec).layers == visitor.sees(page.recipe.layers) == 0, (
+        "no control here puts them back"
+    )
+    assert "not known" not in visitor.sees(page.verdict.text)
+    assert visitor.sees(page.recipe.need) == "", "it is met no more"
 
 
 def test_a_need_sets_the_ratio(studio: Studio, run: RunResult) -> None:

@@ -119,9 +119,9 @@ def test_a_clicked_unit_changes_sides_and_the_forecast_follows(studio: Studio, r
 def test_layers_have_no_forecast_but_a_run(studio: Studio, run: RunResult) -> None:
     page, visitor = opened(studio)
     visitor.sets(page.recipe.targets, "layers")
-    assert "Nothing predicts what whole layers cost" in visitor.sees(page.line)
+    assert "What whole layers cost is not known" in visitor.sees(page.line)
     assert "alert" not in visitor.sees(page.line)
-    assert "Nothing is known of this recipe yet" in visitor.sees(page.verdict.text)
+    assert "of the layers gone: not measured yet" in visitor.sees(page.verdict.text)
     assert "20 % of" not in visitor.sees(page.verdict.text)
     removed = run_of_layers()
     studio.store.save(removed)

@@ -11,6 +11,7 @@ import pytest
 
 from components.rail.glossary import TERMS
 from components.rail.recipe import Recipe, default_spec, measured_on_its_task, of_layout
+from components.shared.lookup import Known
 from liar.errors import InvalidSpecError
 from liar.report.view import NAMED, PARTS
 from liar.spec import ALLOCATIONS, CHECKED, CRITERIA, RECONSTRUCTIONS, PruneSpec
@@ -48,7 +49,7 @@ FULL = PruneSpec.create(
 @pytest.fixture
 def rail() -> Recipe:
     with gr.Blocks():
-        return Recipe(default_spec(), LOCAL, {})
+        return Recipe(Known(default_spec(), None), LOCAL)
 
 
 def read(rail: Recipe, base: PruneSpec, **moved: Any) -> PruneSpec:
@@ -90,7 +91,7 @@ def test_a_text_of_ones_own_takes_the_place_of_the_automatic_one(rail: Recipe) -
 
 def test_it_opens_with_what_it_was_given() -> None:
     with gr.Blocks():
-        rail = Recipe(FULL, LOCAL, {})
+        rail = Recipe(Known(FULL, None), LOCAL)
     assert rail.read(FULL, *(control.value for control in rail.controls.values())) == FULL
 
 
@@ -202,7 +203,7 @@ def test_a_number_out_of_range_is_a_sentence_with_field_and_range(
 
 def test_a_public_page_offers_only_what_it_takes(rail: Recipe) -> None:
     with gr.Blocks():
-        public = Recipe(default_spec(), PUBLIC, {})
+        public = Recipe(Known(default_spec(), None), PUBLIC)
     assert read(public, default_spec()) == default_spec()
     choices: tuple[dict[str, Any], ...] = ({"model": "some/folder"}, {"calibration": ["/etc/hostname"]})
     for choice in choices:
