@@ -11,7 +11,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from liar.files import cache_folder
 from liar.loading.demo_bundle import fetch_demo
 from tests import loopback, tiny
 from tests.browser.conftest import ROOT, START_SECONDS, serving
@@ -22,14 +21,20 @@ SECRET = "planted-4f1c9e-secret"
 
 @dataclass(frozen=True)
 class Place:
-    """Surroundings of the server: its ``runs`` and ``scratch`` are its own, all else in ``folder`` must stay untouched.
+    """Surroundings of the server: its ``runs``, ``scratch`` and the checks in its ``cache`` are its own, all else in
+    ``folder`` must stay untouched, and so must the demo ``bundle``, which other tests read at the same time.
 
     ``trap`` is the address of another server on this machine, ``calls`` the paths that were requested from it.
     """
 
     folder: Path
+    bundle: Path
     trap: str
     calls: list[str]
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
 
     @property
     def runs(self) -> Path:
@@ -41,8 +46,9 @@ class Place:
 
     def others(self) -> dict[str, tuple[int, int, int]]:
         """Size, time of writing and time of reading of every file that the server must not touch."""
-        trees = [self.folder / "work", self.folder / "home", cache_folder()]
+        trees = [self.folder / "work", self.folder / "home", self.cache, self.bundle]
         files = [path for tree in trees for path in tree.rglob("*") if path.is_file()]
+        files = [path for path in files if not path.is_relative_to(self.cache / "checked")]
         files += [path for path in ROOT.rglob("*") if path.is_file() and not _is_scratch(path)]
         return {str(path): _touched(path, self.folder) for path in files}
 
@@ -99,13 +105,14 @@ def trap() -> Iterator[tuple[str, list[str]]]:
 @pytest.fixture(scope="module")
 def server(trap: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """``python -m app --profile public`` in its own process, after its model is loaded."""
-    fetch_demo()
-    folder = tmp_path_factory.mktemp("hostile")
+    folder, bundle = tmp_path_factory.mktemp("hostile"), fetch_demo()
     _plant(folder)
-    place = Place(folder, *trap)
+    place = Place(folder, bundle, *trap)
+    place.cache.mkdir()
+    (place.cache / bundle.name).symlink_to(bundle)
     environment = {
         "HOME": str(folder / "home"),
-        "LIAR_CACHE": str(cache_folder()),
+        "LIAR_CACHE": str(place.cache),
         "LIAR_TEST_SECRET": SECRET,
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONDONTWRITEBYTECODE": "1",
