@@ -99,11 +99,14 @@ HALF_IN_LAYERS = 0.5
 
 
 def spread(need: Need, spec: PruneSpec, sizes: Sizes) -> PruneSpec:
-    """``spec`` with the layers that go before its heads or neurons for a need that can be counted: at least half of what
-    goes, or more if the rest cannot go from heads and neurons. None of a model whose layers cannot go.
+    """``spec`` with the kinds of units for a need that can be counted, where none was chosen: of a LLaMA layers before its
+    heads or neurons, at least half of what goes, or more if the rest cannot go from those; of an encoder, whose layers
+    cannot go, heads and neurons.
     """
-    if not sizes.loses_layers or need.kind not in _COUNTED or not spec.cuts_width:
+    if need.kind not in _COUNTED or not spec.cuts_width:
         return spec
+    if not sizes.loses_layers:
+        return spec.model_copy(update={"targets": "both"}) if sizes.windows == () else spec
     most = sizes.layers - FEWEST_LEFT
     shares = [_share_of(depth, sizes.layers) for depth in range(most + 1)]
     chains = [spec.model_copy(update={"layers": share}) for share in shares]

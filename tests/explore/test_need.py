@@ -165,7 +165,9 @@ def test_half_of_what_goes_are_layers_and_more_if_the_rest_cannot_go(share: floa
     gone = (1 - share) * sizes.parameters
     assert gone / 2 <= of_layers <= gone
     assert of_layers < gone / 2 + sizes.blocks / 30 or share < 0.5
-    assert spread(need, spec, replace(sizes, loses_layers=False)) == spec, "of a model whose layers cannot go"
+    kept = replace(sizes, loses_layers=False)
+    assert spread(need, spec, kept) == spec, "of a model whose layers cannot go"
+    assert spread(need, spec, replace(kept, windows=())) == spec.model_copy(update={"targets": "both"}), "of an encoder"
     assert spread(Need("loss", 1.5), spec, sizes) == spec
 
 
