@@ -30,7 +30,14 @@ MODELS = {
     "reader": subwords.loaded,
 }
 FORMATS = ["onnx", pytest.param("openvino", marks=pytest.mark.long)]
-FORMS = [pytest.param(False, id="stock", marks=pytest.mark.long), pytest.param(True, id="ragged")]
+FORMS = pytest.mark.parametrize(
+    ("to", "ragged"),
+    [
+        pytest.param("onnx", True, id="onnx-ragged"),
+        pytest.param("onnx", False, id="onnx-stock", marks=pytest.mark.long),
+        pytest.param("openvino", True, id="openvino-ragged", marks=pytest.mark.long),
+    ],
+)
 RUNS = {"onnx": onnx_run, "openvino": openvino_run}
 
 
@@ -46,8 +53,7 @@ def made(name: str, *, ragged: bool) -> LoadedModel:
     return loaded
 
 
-@pytest.mark.parametrize("to", FORMATS)
-@pytest.mark.parametrize("ragged", FORMS)
+@FORMS
 @pytest.mark.parametrize("name", MODELS)
 def test_any_texts_are_answered_as_by_torch(name: str, ragged: bool, to: Format, tmp_path: Path) -> None:
     loaded = made(name, ragged=ragged)
@@ -80,8 +86,7 @@ def test_an_embedder_gives_its_vector_and_its_states(tmp_path: Path) -> None:
     assert found["sentence_embedding"].norm(dim=1) == pytest.approx([1, 1, 1], abs=1e-5)
 
 
-@pytest.mark.parametrize("to", FORMATS)
-@pytest.mark.parametrize("ragged", FORMS)
+@FORMS
 def test_a_language_model_goes_on_from_its_cache(ragged: bool, to: Format, tmp_path: Path) -> None:
     loaded = made("reader", ragged=ragged)
     record = write(loaded, to, tmp_path / "out")

@@ -24,7 +24,7 @@ A_CLASS = 30
 """Visitors behind one address who press "Measure it" at once and are all served."""
 MORE_MEMORY = PUBLIC.model_bytes + 750e6
 """Limit on the growth of memory in bytes: that of the models, and 750 MB for threads, sessions and the run at work."""
-AFTERWARDS = 16
+AFTERWARDS = 8
 """Further runs, when the memory for models is full: an older one goes for each."""
 
 
