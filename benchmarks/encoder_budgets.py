@@ -28,7 +28,6 @@ from liar.models.loaded import parameter_count
 from liar.progress import finish
 from liar.results import Evaluation
 from liar.statistics.compare import difference
-from liar.tasks.metrics import METRICS
 from liar.tasks.splits import Split
 
 SHARES = (0.9, 0.8, 0.7)
@@ -124,13 +123,13 @@ def searched(splits: Sequence[Runs]) -> Runs:
 
 
 Change = tuple[float, float]
-"""In points, with its paired standard error."""
+"""In points, hundredths of a metric, with its paired standard error."""
 
 
 def mean(pairs: Sequence[tuple[Evaluation, Evaluation]]) -> Change:
     """The mean change over seeds; its error is the mean of those of the seeds, which share their texts."""
-    scale, changes = METRICS[pairs[0][0].metric].scale, [difference(*pair) for pair in pairs]
-    return scale * fmean(each.change for each in changes), scale * fmean(each.stderr or 0.0 for each in changes)
+    changes = [difference(*pair) for pair in pairs]
+    return 100 * fmean(each.change for each in changes), 100 * fmean(each.stderr or 0.0 for each in changes)
 
 
 def over_tasks(changes: Sequence[Change]) -> Change:
