@@ -1,6 +1,6 @@
 """One budget of parameters of a BERT, spent on tokens, heads and neurons: the five tasks of MiniLM.
 
-    python benchmarks/encoder_budgets.py            prints the table (an hour and a half on two cores)
+    python benchmarks/encoder_budgets.py            prints the table (an hour on two cores)
     python benchmarks/encoder_budgets.py --write    also puts it into docs/results/budgets.md
 
 Whole layers of a BERT cannot go: each normalises the sum that it writes.
