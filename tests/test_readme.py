@@ -44,6 +44,7 @@ def test_every_benchmark_table_is_between_markers() -> None:
         "budget_80",
         "budget_70",
         "budget_minilm",
+        "shapes",
         "vocabulary",
     }
     assert set(SECTIONS) == quality | choices | families | {"saved", "cost", "page"} | large | study
