@@ -6,7 +6,9 @@ import pytest
 
 from liar.report.words.answer_sentences import group_size
 from liar.report.words.examples import examples, examples_in_numbers
+from liar.report.words.metric_sentences import variants_of
 from liar.results import Generation, Variant
+from liar.statistics.compare import right_answers
 from liar.tasks.prompts import QUESTIONS, is_right
 from tests.fakes import language_run
 from tests.shipped import shipped_run
@@ -36,7 +38,13 @@ def test_each_was_broken_by_pruning_and_mended_by_the_repair(model: str) -> None
 
 def test_the_counts_are_those_of_all_items() -> None:
     run = shipped_run("demo/minilm-sentiment")
-    broken, mended = (group_size(run, "sentiment", group) for group in ("broken", "mended"))
+    right = [right_answers(each) for each in variants_of(run, "sentiment") or ()]
+    rows = [*zip(*(each or () for each in right), strict=True)]
+    broken = sum(row[:2] == (True, False) for row in rows)
+    mended = rows.count((True, False, True))
+    put_right = group_size(run, "sentiment", "mended")
+    assert put_right is not None
+    assert 0 < mended < put_right, "others were wrong before pruning too"
     assert examples_in_numbers(run) == f"Cutting broke {broken} of 1,200 answers; the repair mended {mended}."
 
 

@@ -63,16 +63,16 @@ def agreement(text: str, other: str) -> float:
     return SequenceMatcher(None, words, others, autojunk=False).ratio()
 
 
-def group_size(result: RunResult, task: str, group: ChangeGroup) -> int | None:
-    """Number of items of a group among all measured ones; None if the single answers are not known."""
-    shown = len(changes_of(result, task, group))
-    if shown < MOST_CHANGES:
-        return shown
+def group_size(result: RunResult, task: str, *groups: ChangeGroup) -> int | None:
+    """Number of items that are in each of ``groups`` among all measured ones; None if the single answers are not known."""
+    fewest = min((changes_of(result, task, group) for group in groups), key=len)
+    if len(fewest) < MOST_CHANGES:  # then it has no more
+        return sum(set(groups) <= set(item.groups) for item in fewest)
     answers = map(right_answers, variants_of(result, task) or ())
     known = [right for right in answers if right is not None]
     if len(known) < len(VARIANTS):
         return None
-    return sum(group in change_groups(*right) for right in zip(*known, strict=True))
+    return sum(set(groups) <= set(change_groups(*right)) for right in zip(*known, strict=True))
 
 
 def group_extent(result: RunResult, task: str, group: ChangeGroup) -> str:

@@ -45,7 +45,7 @@ def _length(example: Example) -> int:
 def examples_in_numbers(result: RunResult) -> str:
     """``Cutting broke 214 of 1,200 answers; the repair mended 176.``; empty if single answers are not known."""
     for task, items in by_task(result.evaluations).items():
-        broken, mended = (group_size(result, task, group) for group in ("broken", "mended"))
+        broken, mended = group_size(result, task, "broken"), group_size(result, task, "broken", "mended")
         if broken and mended is not None:
             n = next(iter(items.values())).n
             return f"Cutting broke {broken:,} of {n:,} answers; the repair mended {mended:,}."
