@@ -138,7 +138,7 @@ class Opening:
     ) -> Updates:
         """Updates for a link. The run that is shown stays, unless the link names a run or another model.
 
-        A bare address only sets the layout that the browser ``remembered``; if the page was built without a run, or is
+        A bare address sets nothing but the layout that the browser ``remembered``; if the page was built without a run, or is
         ``now`` at another recipe, it also draws what the page was built with.
         """
         spec, view, complaint = read_address(pairs)
@@ -146,13 +146,15 @@ class Opening:
         opened = self.explorer.bus.spec.value
         if remembered in ("simple", "full") and "layout" not in dict(pairs):
             view = view.model_copy(update={"layout": cast(Layout, remembered)})
-        updates: Updates = {
-            self.explorer.bus.view: view,
-            self.tabs: gr.update(selected=mark(view)["tab"]),
-            self.layout: view.layout,
-            self.marker: mark(view),
-            **self.beside.show(view),
-        }
+        updates: Updates = {self.marker: gr.skip()}
+        if now or view != View():  # else the visitor may have chosen another one before this answer
+            updates = {
+                self.explorer.bus.view: view,
+                self.tabs: gr.update(selected=mark(view)["tab"]),
+                self.layout: view.layout,
+                self.marker: mark(view),
+                **self.beside.show(view),
+            }
         if spec is not None:
             try:
                 self.explorer.studio.profile.check(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
+import gradio as gr
 import pytest
 
 from components.address import first_run, read_address
@@ -136,12 +137,9 @@ def test_the_first_screen_prefers_the_default_run(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "__theme=dark"])
-def test_a_bare_address_changes_nothing_that_is_shown(page: Page, query: str) -> None:
-    opening = page.opening
-    updates = opening.follow(parse_qsl(query))
-    parts = (opening.explorer.bus.view, opening.tabs, opening.layout, opening.marker, opening.beside.frame)
-    assert set(updates) == set(parts)
-    assert updates[opening.explorer.bus.view] == View()
+def test_a_bare_address_changes_nothing_even_if_its_answer_is_late(page: Page, query: str) -> None:
+    updates = page.opening.follow(parse_qsl(query))
+    assert [update for update in updates.values() if update != gr.skip()] == []
 
 
 def test_a_bare_address_of_a_page_without_runs_shows_a_forecast(studio: Studio) -> None:
@@ -157,7 +155,8 @@ def test_the_layout_of_the_last_visit_is_remembered_unless_the_link_names_one(pa
         ("", "<script>", "simple"),
     ):
         updates = page.opening.follow(parse_qsl(named), remembered)
-        assert updates[page.bus.view].layout == updates[page.opening.layout] == layout
+        shown = updates.get(page.bus.view, View()).layout
+        assert shown == updates.get(page.opening.layout, "simple") == layout
 
 
 def test_a_link_opens_its_stored_run(page: Page) -> None:

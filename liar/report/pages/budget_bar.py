@@ -21,9 +21,6 @@ from liar.report.words.sentences import UNITS
 from liar.results import SiteReport, Totals, removed_layers
 from liar.spec import PruneSpec
 
-_LEAST_NAMED = 0.12
-"""Least share of the bar that has room for its name."""
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -68,14 +65,17 @@ def bar_of(spec: PruneSpec, sizes: Sizes, sites: Sequence[SiteReport], totals: T
 
 
 def budget_bar(parts: Sequence[Part]) -> str:
-    """HTML figure of a bar: each part's filled piece and its hollow one, as wide as their shares, with their words."""
+    """HTML figure of a bar: each part's filled piece and its hollow one, as wide as their shares.
+
+    The larger piece has the name, which the style hides where there is no room.
+    """
     pieces = []
     for part in parts:
         larger = max(part.kept, part.gone)
         for state, share in (("kept", part.kept), ("gone", part.gone)):
             if share >= 0.0005:
                 words = f"{part.name} {percent(share)}{' gone' if state == 'gone' else ''}"
-                name = part.name if share == larger >= _LEAST_NAMED else ""
+                name = part.name if share == larger else ""
                 pieces.append(f'<span class="{state}" style="flex-grow:{share:.4f}" title="{words}">{name}</span>')
     return f'<figure class="budget"><div role="img" aria-label="{escape(words_of(parts))}">{"".join(pieces)}</div></figure>'
 
