@@ -62,6 +62,7 @@ def test_the_picture_of_the_readme_is_renewed(page: Page) -> None:
 
 def test_every_figure_is_behind_recipe_and_texts_and_a_move_shifts_nothing(page: Page) -> None:
     opened(page, "/?v=2&ratio=0.5")
+    expect(page.locator("#verdict h2")).to_contain_text("50 % of the neurons")  # of the link, no longer the first run
     bars, picture = page.locator("#before-after"), page.locator("#model-picture")
     expect(bars.locator(".whisker:visible")).to_have_count(0)
     bars.get_by_text("Recipe and texts").click()
